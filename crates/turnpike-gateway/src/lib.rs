@@ -1,0 +1,29 @@
+//! The data plane: it listens on subscriptions' ports, speaks the proxy protocols, and relays bytes through exits.
+//!
+//! A [`Gateway`] is told [`Change`]s (routes and exits, nothing about money), and gives back [`Event`]s and
+//! [`TrafficBatch`]es. It knows no database and no HTTP API; the binary joins it to the shop.
+//!
+//! The story of a connection is in [`session`]; what a byte costs is in [`relay`].
+
+mod dial;
+mod egress;
+mod exit;
+mod gateway;
+mod listener;
+mod meter;
+mod relay;
+mod resolve;
+mod route;
+mod session;
+#[allow(unsafe_code, reason = "one setsockopt that neither socket2 nor rustix has")]
+mod sockopt;
+mod udp;
+
+pub use egress::{DestinationPolicy, Verdict};
+pub use exit::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError};
+pub use gateway::{Applied, Change, Event, Gateway, GatewayConfig, PortError};
+pub use meter::{BatchId, TrafficBatch, TrafficRow};
+pub use route::{Route, RouteId};
+
+/// The time of day, injected: milliseconds since 1970-01-01T00:00:00Z.
+pub type WallClock = std::sync::Arc<dyn Fn() -> i64 + Send + Sync>;

@@ -1,0 +1,1 @@
+//! One listening port: accept, hand over, refuse when full.

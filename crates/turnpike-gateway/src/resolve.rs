@@ -1,0 +1,1 @@
+//! Names to addresses, per exit: cached, joined, bounded.

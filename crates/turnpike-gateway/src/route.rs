@@ -1,0 +1,56 @@
+//! What the gateway needs to know of one subscription.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{Exit, ExitId};
+use crate::meter::Meter;
+
+/// A subscription's id as the shop spells it; the gateway only compares it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub Arc<str>);
+
+/// One subscription as the gateway is told of it.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Which subscription.
+    pub id: RouteId,
+    /// The port, TCP and UDP, that is its own.
+    pub port: u16,
+    /// The user name of HTTP and SOCKS.
+    pub username: String,
+    /// The password of HTTP, SOCKS and Shadowsocks.
+    pub password: SecretString,
+    /// The VLESS id.
+    pub uuid: [u8; 16],
+    /// The exit that it leaves by.
+    pub exit: ExitId,
+    /// When it stops, in milliseconds since 1970.
+    pub ends_at: i64,
+}
+
+/// A route in force: what every session on its port holds on to.
+///
+/// It is replaced whole. Where the new one differs in credentials or exit, `cut` of the old one is cancelled, and
+/// every tunnel opened under it ends; where only the end time differs, the tokens are carried over.
+#[derive(Debug)]
+pub(crate) struct ActiveRoute {
+    pub(crate) route: Route,
+    pub(crate) exit: Arc<Exit>,
+    pub(crate) meter: Arc<Meter>,
+    /// Cancelled when tunnels opened under this route must end at once.
+    pub(crate) cut: CancellationToken,
+}
+
+impl ActiveRoute {
+    /// Whether these are the subscription's credentials, compared in constant time, both parts always.
+    pub(crate) fn authenticates(&self, username: &[u8], password: &[u8]) -> bool {
+        use secrecy::ExposeSecret as _;
+        use subtle::ConstantTimeEq as _;
+        let name = self.route.username.as_bytes().ct_eq(username);
+        let word = self.route.password.expose_secret().as_bytes().ct_eq(password);
+        bool::from(name & word)
+    }
+}

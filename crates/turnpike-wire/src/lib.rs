@@ -1,0 +1,23 @@
+//! The proxy protocols as pure functions: bytes in, values out. No I/O, no clock, no allocation that a peer decides.
+//!
+//! Every parser takes what has arrived so far and says [`Parse::Need`], [`Parse::Done`] or [`Parse::Refuse`]; it can be
+//! called again with more. None of them panics, whatever the bytes.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod http;
+pub mod sniff;
+pub mod socks4;
+pub mod socks5;
+
+/// What a parser makes of the bytes so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parse<T, R> {
+    /// Not enough yet: at least this many bytes in all are needed before it can say more.
+    Need(usize),
+    /// This value, made of the first `usize` bytes.
+    Done(T, usize),
+    /// These bytes can never become what was expected.
+    Refuse(R),
+}
