@@ -1,1 +1,47 @@
-//! placeholder
+//! The shop: accounts, catalogue, ledger, orders, subscriptions, rotations.
+//!
+//! A library of verbs. Each is one transaction: all of it happens or none. Nothing here knows HTTP or a socket.
+//!
+//! | verbs | module |
+//! | --- | --- |
+//! | [`purchase`], [`trial`], [`renew`], [`switch_network`], [`change_credentials`] | one file each |
+//! | [`plans`], [`renewal_plans`], [`available_networks`], [`subscriptions`] | [`mod@catalogue`], [`mod@subscription`] |
+//! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it | [`rotation`] |
+//! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
+//! | what gateways are told and tell | [`routes`], [`traffic`] |
+//! | proof | [`audit`] |
+
+pub mod account;
+pub mod api_key;
+pub mod audit;
+pub mod audit_log;
+pub mod catalogue;
+mod coupon;
+pub mod credentials;
+mod error;
+pub mod idempotency;
+pub mod ledger;
+pub mod price;
+mod purchase;
+mod renew;
+pub mod rotation;
+pub mod routes;
+pub mod secrets;
+mod shop;
+pub mod store;
+pub mod subscription;
+mod switch_network;
+pub mod traffic;
+mod trial;
+pub mod types;
+pub mod upkeep;
+
+pub use catalogue::{available_networks, plans, renewal_plans};
+pub use credentials::change_credentials;
+pub use error::{CouponProblem, Error, Refusal, Result};
+pub use purchase::{PurchaseOrder, Purchased, purchase};
+pub use renew::{RenewOrder, Renewed, renew};
+pub use shop::{Clock, OpenError, Settings, Shop};
+pub use subscription::subscriptions;
+pub use switch_network::switch_network;
+pub use trial::{TrialOrder, trial};

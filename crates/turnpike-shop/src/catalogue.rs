@@ -1,0 +1,231 @@
+//! What is sold: networks, exits, plans and coupons, as operators write them and as customers see them.
+#![allow(unused_variables)]
+
+use std::net::IpAddr;
+
+use ipnet::Ipv6Net;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::shop::Shop;
+use crate::types::{
+    AccountId, Cents, ConnectionType, NetworkId, NetworkType, PlanId, Span, SubscriptionId, UnixMillis,
+};
+
+/// A whole catalogue, already checked for form; [`apply`] checks it against itself and the database.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// Places.
+    pub networks: Vec<Network>,
+    /// What is sold there.
+    pub plans: Vec<Plan>,
+    /// Discounts.
+    pub coupons: Vec<Coupon>,
+}
+
+/// A network and its exits.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// `NL-AMS`.
+    pub code: String,
+    /// `Amsterdam`.
+    pub city: String,
+    /// ISO 3166-1 alpha-2, upper-case.
+    pub country: String,
+    /// What kind of lines.
+    pub network_type: NetworkType,
+    /// Whether port 25 may be dialled.
+    pub allow_smtp: bool,
+    /// Its ways out.
+    pub exits: Vec<Exit>,
+}
+
+/// One way out.
+#[derive(Debug, Clone)]
+pub struct Exit {
+    /// Unique in its network.
+    pub name: String,
+    /// The gateway it is on; absent: the only one.
+    pub gateway: Option<String>,
+    /// How it leaves and rotates.
+    pub spec: ExitSpec,
+    /// 0: sold whole, as `private`; more: sold as `shared`, so many times.
+    pub shared_slots: i64,
+}
+
+/// How an exit leaves and rotates. Kept sealed: upstreams and rotate calls carry credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitSpec {
+    /// How it leaves.
+    pub way: ExitWay,
+    /// How it is told to get another address.
+    pub rotate: Option<RotateMethod>,
+    /// How long tunnels opened before a rotation keep their address, in seconds.
+    pub drain_seconds: u32,
+}
+
+impl ExitSpec {
+    /// Whether it can get another address: a pool of several, a prefix, or a method.
+    #[must_use]
+    pub fn can_rotate(&self) -> bool {
+        self.rotate.is_some()
+            || match &self.way {
+                ExitWay::Addresses(pool) => pool.len() > 1,
+                ExitWay::Prefix(_) => true,
+                ExitWay::Interface(_) | ExitWay::Upstream(_) => false,
+            }
+    }
+}
+
+/// How an exit leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitWay {
+    /// From one of these addresses of the gateway.
+    Addresses(Vec<IpAddr>),
+    /// From a random address of this prefix.
+    Prefix(Ipv6Net),
+    /// By this network device.
+    Interface(String),
+    /// Through this proxy: `http://` or `socks5://`, with credentials where it wants them.
+    Upstream(String),
+}
+
+/// How an exit is told to get another address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RotateMethod {
+    /// Run this program with these arguments.
+    Command(Vec<String>),
+    /// GET this URL.
+    Http(String),
+}
+
+/// Something sold.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The operator's name for it.
+    pub code: String,
+    /// The network's code.
+    pub network: String,
+    /// Whole exits or slots.
+    pub connection_type: ConnectionType,
+    /// For how long.
+    pub duration: Span,
+    /// For how much.
+    pub price: Cents,
+    /// Marked in lists.
+    pub popular: bool,
+    /// How long a trial is; absent: no trial.
+    pub trial: Option<Span>,
+}
+
+/// A discount.
+#[derive(Debug, Clone)]
+pub struct Coupon {
+    /// What customers type; compared without regard to case.
+    pub code: String,
+    /// How much.
+    pub discount: Discount,
+    /// How often in all.
+    pub max_redemptions: Option<i64>,
+    /// How often per account.
+    pub per_account: Option<i64>,
+    /// Until when.
+    pub valid_until: Option<UnixMillis>,
+}
+
+/// How much a coupon takes off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discount {
+    /// 1 to 100 per cent, rounded in the customer's favour.
+    Percent(u8),
+    /// So many cents, never below a price of zero.
+    Fixed(Cents),
+}
+
+/// One difference that [`apply`] makes or would make, for the operator to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// `create`, `update`, `deactivate`, `reactivate`.
+    pub change: &'static str,
+    /// `network`, `exit`, `plan`, `coupon`.
+    pub kind: &'static str,
+    /// Its code or name.
+    pub name: String,
+    /// What changes, `key: old -> new`, without secrets.
+    pub detail: Vec<String>,
+}
+
+/// Makes the shop's catalogue equal to this one: creates, updates, reactivates; what is no longer there is deactivated and its
+/// running subscriptions keep working. Idempotent. With `dry_run` nothing is written.
+///
+/// # Errors
+/// [`crate::Refusal::Catalogue`] names what contradicts; nothing is applied.
+pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool) -> Result<Vec<Difference>> {
+    unimplemented!("S1")
+}
+
+/// A plan as customers see it.
+#[derive(Debug, Clone)]
+pub struct PlanOnSale {
+    /// Its id.
+    pub id: PlanId,
+    /// Whole exits or slots.
+    pub connection_type: ConnectionType,
+    /// For how long.
+    pub duration: Span,
+    /// For how much.
+    pub price: Cents,
+    /// Marked in lists.
+    pub popular: bool,
+    /// How long a trial is, where there is one.
+    pub trial: Option<Span>,
+    /// Its network.
+    pub network: NetworkOnSale,
+}
+
+/// A network as customers see it.
+#[derive(Debug, Clone)]
+pub struct NetworkOnSale {
+    /// Its id.
+    pub id: NetworkId,
+    /// `NL-AMS`.
+    pub code: String,
+    /// `Amsterdam`.
+    pub city: String,
+    /// `NL`.
+    pub country: String,
+    /// What kind of lines.
+    pub network_type: NetworkType,
+}
+
+/// Every active plan of an active network, by country, price and duration.
+///
+/// # Errors
+/// Only the database's.
+pub async fn plans(shop: &Shop) -> Result<Vec<PlanOnSale>> {
+    unimplemented!("S1")
+}
+
+/// The plans that can renew this subscription: active, its connection type, its present network.
+///
+/// # Errors
+/// [`crate::Refusal::SubscriptionNotFound`].
+pub async fn renewal_plans(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<Vec<PlanOnSale>> {
+    unimplemented!("S2")
+}
+
+/// The networks to which switching this subscription would work now.
+///
+/// # Errors
+/// [`crate::Refusal::SubscriptionNotFound`], [`crate::Refusal::SubscriptionEnded`].
+pub async fn available_networks(
+    shop: &Shop,
+    account: &AccountId,
+    subscription: &SubscriptionId,
+) -> Result<Vec<NetworkOnSale>> {
+    unimplemented!("S2")
+}

@@ -1,0 +1,173 @@
+//! What can come of a verb besides success: a refusal, which is the customer's to read, or a failure, which is the operator's.
+
+use crate::types::{AccountId, Cents, Span};
+
+/// What a verb answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a verb did nothing. Nothing is kept of it in either case.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The rules say no; the sentence is for whoever asked.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database cannot be reached or is too busy; the same call may succeed later.
+    #[error("the database cannot be used just now: {0}")]
+    Unavailable(String),
+    /// The disk is full: nothing can be recorded until there is room.
+    #[error("the database's disk is full: {0}")]
+    StorageFull(String),
+    /// A defect or a damaged database; logged once, answered without detail.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A rule of the shop that said no, with what its sentence needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The API key or token is absent, unknown, revoked or expired.
+    #[error("this API key or token is not valid")]
+    Unauthorized,
+    /// The account has been suspended.
+    #[error("this account is suspended; contact support")]
+    AccountSuspended,
+    /// The key may only read.
+    #[error("this API key may only read; use one with full access")]
+    ReadOnlyKey,
+    /// The key may not give trials.
+    #[error("this API key may not give trials; contact support to enable it")]
+    TrialNotPermitted,
+    /// The key is used from an address that it does not allow.
+    #[error("this API key is not allowed from this address")]
+    SourceNotAllowed,
+    /// No such plan.
+    #[error("no plan has this planId; list them with op=plans")]
+    UnknownPlan,
+    /// No such subscription, or somebody else's.
+    #[error("no subscription of yours has this subscriptionId")]
+    SubscriptionNotFound,
+    /// No such network.
+    #[error("no network has this targetNetwork; list them with op=available-networks")]
+    UnknownNetwork,
+    /// The coupon does not exist, is over, used up, or used up by this account.
+    #[error("this coupon does not apply: {0}")]
+    InvalidCoupon(CouponProblem),
+    /// The balance does not cover the price.
+    #[error("the balance of {balance} does not cover the price of {price}; add {missing} or more", missing = Cents(price.0 - balance.0))]
+    InsufficientBalance {
+        /// What the account has.
+        balance: Cents,
+        /// What the order costs.
+        price: Cents,
+    },
+    /// The plan or its network is no longer sold.
+    #[error("this plan is no longer sold; list the current ones with op=plans")]
+    PlanInactive,
+    /// Fewer free slots than asked for.
+    #[error("sold out: {free} of {wanted} are free")]
+    SoldOut {
+        /// How many are free.
+        free: i64,
+        /// How many were asked for.
+        wanted: i64,
+    },
+    /// The gateway has no free port.
+    #[error("sold out: the gateway has no free port")]
+    NoFreePort,
+    /// This plan does not renew this subscription.
+    #[error("this plan cannot renew this subscription; list those that can with op=renewal-plans")]
+    NotARenewalPlan,
+    /// The subscription's slot was sold to somebody else after it ended.
+    #[error("this subscription has ended and its exit has been sold since; buy a new one")]
+    RenewalTooLate,
+    /// The subscription has ended.
+    #[error("this subscription has ended; renew it first")]
+    SubscriptionEnded,
+    /// The target network is the present one.
+    #[error("this subscription is in this network already")]
+    SameNetwork,
+    /// The target network is not sold at present.
+    #[error("this network is not available; list those that are with op=available-networks")]
+    NetworkInactive,
+    /// The subscription's exit cannot rotate, or others share it.
+    #[error("rotation is not available for this subscription")]
+    RotationUnavailable,
+    /// The exit was rotated a moment ago.
+    #[error("rotated a moment ago; try again in {} s", retry_after.0.div_euclid(1000) + 1)]
+    RotationCooldown {
+        /// How long until it may be rotated again.
+        retry_after: Span,
+    },
+    /// A rotation did not give a new address in time.
+    #[error("the exit could not be rotated: {0}; it works on with its present address")]
+    RotationFailed(String),
+    /// This plan has no trial.
+    #[error("this plan offers no trial")]
+    NoTrialOfPlan,
+    /// One trial per account and network in 30 days.
+    #[error("this account has had a trial in this network within 30 days")]
+    TrialUsed {
+        /// How long until the next one.
+        retry_after: Span,
+    },
+    /// The Idempotency-Key came before with another body.
+    #[error("this Idempotency-Key was used with a different request; use a new one")]
+    IdempotencyMismatch,
+    /// The Idempotency-Key's first request is still running.
+    #[error("the first request with this Idempotency-Key is still running; send it again in a moment")]
+    IdempotencyInFlight,
+    /// The e-mail address or password is wrong.
+    #[error("the e-mail address or the password is wrong")]
+    WrongLogin,
+    /// Too many wrong logins.
+    #[error("too many failed logins; try again in {} s", retry_after.0.div_euclid(1000) + 1)]
+    LoginThrottled {
+        /// How long to wait.
+        retry_after: Span,
+    },
+    /// No account with this e-mail address.
+    #[error("no account has the e-mail address {0}")]
+    UnknownAccount(String),
+    /// The e-mail address has an account.
+    #[error("{0} has an account already")]
+    AccountExists(String),
+    /// Not an e-mail address.
+    #[error("\"{0}\" is not an e-mail address")]
+    MalformedEmail(String),
+    /// A password that is too short or too long.
+    #[error("a password has 10 to 256 characters")]
+    UnfitPassword,
+    /// No such key.
+    #[error("no API key has the id {0}")]
+    UnknownApiKey(String),
+    /// A debit of more than the balance.
+    #[error("the account {account} has {balance}; {amount} cannot be taken from it")]
+    OverDebit {
+        /// Whose.
+        account: AccountId,
+        /// What it has.
+        balance: Cents,
+        /// What was to be taken.
+        amount: Cents,
+    },
+    /// The catalogue contradicts itself or the database.
+    #[error("{0}")]
+    Catalogue(String),
+}
+
+/// Why a coupon does not apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CouponProblem {
+    /// No such code, or it was withdrawn.
+    #[error("there is no such code")]
+    Unknown,
+    /// Its time is over.
+    #[error("its time is over")]
+    Expired,
+    /// All redemptions are used.
+    #[error("it has been used up")]
+    UsedUp,
+    /// This account has had its share.
+    #[error("this account has used it as often as it may")]
+    UsedByAccount,
+}
