@@ -93,6 +93,11 @@ pub enum Event {
     },
 }
 
+/// What all connections of a gateway share.
+pub(crate) struct Shared {
+    pub(crate) buffers: crate::relay::Buffers,
+}
+
 /// A running gateway. Cheap to clone; dropping the last handle does not stop it, [`Gateway::shut_down`] does.
 #[derive(Clone)]
 pub struct Gateway {
