@@ -1,1 +1,146 @@
-//! Resolving names once, caching, and dialling what the destination rule allows (RFC 8305).
+//! Connecting to the first of several addresses that answers (RFC 8305, "happy eyeballs").
+//!
+//! The addresses have been resolved and judged already, and nothing here resolves again: what was judged is what is
+//! dialled, so a name that changes its mind between the two (DNS rebinding) finds no gap.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use rustix::io::Errno;
+
+/// How long one address may hesitate before the next is tried beside it (RFC 8305 §5, "Connection Attempt Delay").
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// How many addresses of a name are tried at most.
+const MAX_CANDIDATES: usize = 4;
+
+/// Why one address could not be connected to, and whose fault that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AttemptError {
+    /// The destination refused.
+    Refused,
+    /// No way to the destination's network.
+    NetworkUnreachable,
+    /// No way to the destination itself.
+    HostUnreachable,
+    /// The destination did not answer.
+    TimedOut,
+    /// The exit's source address or device is not there: no destination can be reached.
+    Source(String),
+    /// This machine has no port, descriptor or memory left. It says nothing about the exit or the destination.
+    Exhausted(String),
+}
+
+impl AttemptError {
+    /// What a failed `connect` means.
+    pub(crate) fn of_connect(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::CONNABORTED) => Self::Refused,
+            Some(Errno::TIMEDOUT) => Self::TimedOut,
+            // INVAL: from a loopback source to another network; there is no such way either.
+            Some(Errno::NETUNREACH | Errno::NETDOWN | Errno::INVAL | Errno::AFNOSUPPORT) => {
+                Self::NetworkUnreachable
+            }
+            // With IP_BIND_ADDRESS_NO_PORT the port is chosen while connecting, so its lack shows here.
+            Some(Errno::ADDRNOTAVAIL) => {
+                Self::Exhausted("no source port is free towards this destination".to_owned())
+            }
+            Some(errno) if is_exhaustion(errno) => Self::Exhausted(error.to_string()),
+            Some(Errno::NODEV | Errno::NXIO) => Self::Source(error.to_string()),
+            // HOSTUNREACH, HOSTDOWN, and what a firewall says: ACCESS, PERM.
+            _ => Self::HostUnreachable,
+        }
+    }
+
+    /// How much it tells a customer, when several addresses failed in different ways.
+    fn weight(&self) -> u8 {
+        match self {
+            Self::Source(_) => 5,
+            Self::Exhausted(_) => 4,
+            Self::Refused => 3,
+            Self::TimedOut => 2,
+            Self::HostUnreachable => 1,
+            Self::NetworkUnreachable => 0,
+        }
+    }
+}
+
+/// Whether the machine, not the network, is short of something.
+pub(crate) fn is_exhaustion(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
+    )
+}
+
+/// The addresses to try, in order: the families take turns, IPv6 first (RFC 8305 §4), at most four in all.
+pub(crate) fn in_order(allowed: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (v6, v4): (Vec<_>, Vec<_>) = allowed.into_iter().partition(SocketAddr::is_ipv6);
+    let mut ordered = Vec::with_capacity(MAX_CANDIDATES);
+    let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
+    loop {
+        let pair = (v6.next(), v4.next());
+        ordered.extend(pair.0);
+        ordered.extend(pair.1);
+        if pair == (None, None) || ordered.len() >= MAX_CANDIDATES {
+            ordered.truncate(MAX_CANDIDATES);
+            return ordered;
+        }
+    }
+}
+
+/// Connects to the first candidate that answers. The next one is tried when one fails or hesitates; those that lose
+/// are dropped, which closes them.
+pub(crate) async fn race<T, F>(
+    candidates: &[SocketAddr],
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, AttemptError>
+where
+    F: Future<Output = Result<T, AttemptError>>,
+{
+    if let [only] = candidates {
+        return connect(*only).await;
+    }
+    let mut waiting = candidates.iter().copied();
+    let mut running = FuturesUnordered::new();
+    let mut failure = AttemptError::NetworkUnreachable;
+    loop {
+        match waiting.next() {
+            Some(candidate) => running.push(connect(candidate)),
+            None if running.is_empty() => return Err(failure),
+            None => {}
+        }
+        let outcome = if waiting.len() == 0 {
+            running.next().await
+        } else {
+            tokio::time::timeout(ATTEMPT_DELAY, running.next())
+                .await
+                .unwrap_or(None)
+        };
+        match outcome {
+            Some(Ok(connected)) => return Ok(connected),
+            Some(Err(error)) if error.weight() >= failure.weight() => failure = error,
+            Some(Err(_)) | None => {}
+        }
+    }
+}
+
+/// Which families an exit can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Families {
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+}
+
+impl Families {
+    pub(crate) fn has(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.v4,
+            IpAddr::V6(_) => self.v6,
+        }
+    }
+}
