@@ -1,1 +1,0 @@
-//! HTTP proxy sessions (RFC 9110, 9112): CONNECT, forwarding, upgrade.

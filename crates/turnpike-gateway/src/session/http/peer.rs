@@ -1,0 +1,110 @@
+//! One end of a connection: a socket, and what has been read of it but not yet used.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustix::net::Shutdown;
+use tokio::net::TcpStream;
+
+/// How much room a head is read into at a time; most heads fit.
+const HEAD_ROOM: usize = 4 * 1024;
+
+/// How long a closed connection is read on, so that the client gets our last words: closing with unread data would
+/// send RST, which destroys what is on its way (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) stream: TcpStream,
+    pub(super) pending: BytesMut,
+}
+
+impl Peer {
+    pub(super) async fn read_more(&mut self) -> io::Result<usize> {
+        read_more(&self.stream, &mut self.pending).await
+    }
+
+    pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        write(&self.stream, bytes, |_| {}).await
+    }
+
+    /// Closes so that what was written arrives.
+    pub(super) async fn finish(self) {
+        if half_close(&self.stream).is_err() {
+            return;
+        }
+        let drained = async {
+            let mut forgotten = [0; 512];
+            while self.stream.readable().await.is_ok() {
+                match self.stream.try_read(&mut forgotten) {
+                    Ok(1..) => tokio::task::coop::consume_budget().await,
+                    Err(error) if is_transient(&error) => {}
+                    Ok(0) | Err(_) => break,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, drained).await;
+    }
+}
+
+/// Waits for more and adds it to `pending`; no room is kept while nothing is there. 0 is the end.
+pub(super) async fn read_more(stream: &TcpStream, pending: &mut BytesMut) -> io::Result<usize> {
+    loop {
+        if pending.is_empty() {
+            *pending = BytesMut::new();
+        }
+        stream.readable().await?;
+        pending.reserve(HEAD_ROOM);
+        match stream.try_read_buf(pending) {
+            Err(error) if is_transient(&error) => {}
+            read => return read,
+        }
+    }
+}
+
+/// Writes all of `bytes`, telling `moved` of each portion as it leaves.
+pub(super) async fn write(
+    stream: &TcpStream,
+    mut bytes: &[u8],
+    moved: impl Fn(usize),
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                moved(count);
+                bytes = bytes.get(count..).unwrap_or_default();
+            }
+            Err(error) if is_transient(&error) => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Says that nothing more will be written.
+pub(super) fn half_close(stream: &TcpStream) -> io::Result<()> {
+    Ok(rustix::net::shutdown(stream, Shutdown::Write)?)
+}
+
+/// Whether the other side has closed, or has said something that nobody asked for. Never on a healthy idle connection.
+pub(super) async fn ended_or_spoke(stream: &TcpStream) {
+    loop {
+        // Readiness may be left over from the last read: only an actual read tells.
+        match stream.try_read(&mut [0]) {
+            Err(error) if is_transient(&error) => {}
+            _ => return,
+        }
+        if stream.readable().await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(super) fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
