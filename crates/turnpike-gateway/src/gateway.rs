@@ -1,15 +1,25 @@
 //! The gateway's front: what the binary tells it and what it answers.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::WallClock;
-use crate::exit::{ExitId, ExitSpec, Rotated, RotationError};
-use crate::meter::{BatchId, TrafficBatch};
+use crate::clock::SteadyClock;
+use crate::descriptors::Descriptors;
+use crate::egress::DestinationPolicy;
+use crate::exit::{Environment, ExitId, ExitSpec, Rotated, RotationError};
+use crate::meter::{BatchId, Meters, TrafficBatch};
+use crate::relay::{Buffers, Pipes};
 use crate::route::{Route, RouteId};
+use crate::session::admission::Admission;
+use crate::table::{Counts, Table};
 
 /// How a gateway behaves; all of it is fixed while it runs.
 #[derive(Debug, Clone)]
@@ -95,32 +105,148 @@ pub enum Event {
 
 /// What all connections of a gateway share.
 pub(crate) struct Shared {
-    pub(crate) buffers: crate::relay::Buffers,
+    pub(crate) config: Arc<GatewayConfig>,
+    pub(crate) buffers: Buffers,
+    pub(crate) pipes: Pipes,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) admission: Admission,
+    /// Cancelled when the gateway accepts no more; the parent of every port's token.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when everything must end; the parent of every route's `cut`.
+    pub(crate) stop: CancellationToken,
+    tasks: TaskTracker,
+    tunnels: AtomicU64,
 }
+
+impl Shared {
+    fn new(config: Arc<GatewayConfig>) -> Self {
+        let descriptors = Descriptors::of_this_process();
+        Self {
+            config,
+            buffers: Buffers::default(),
+            pipes: Pipes::new(descriptors.clone()),
+            descriptors,
+            admission: Admission::default(),
+            draining: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            tunnels: AtomicU64::new(0),
+        }
+    }
+
+    /// Runs one connection's work in a task of its own. A panic in it ends that connection and is counted.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            let _watch = PanicWatch;
+            work.await;
+        });
+    }
+
+    pub(crate) fn tunnel_opened(&self) {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        metrics::gauge!("turnpike_tunnels_open").increment(1.0);
+    }
+
+    pub(crate) fn tunnel_closed(&self) {
+        self.tunnels.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!("turnpike_tunnels_open").decrement(1.0);
+    }
+}
+
+/// Counts a panic that unwinds through its task; the runtime catches it behind this.
+struct PanicWatch;
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            metrics::counter!("turnpike_panics_total").increment(1);
+            tracing::error!(
+                "a connection's task has panicked and was ended; this is a bug in turnpike"
+            );
+        }
+    }
+}
+
+/// How often what is due is looked for: the end of subscriptions, bytes to be booked.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Ticks between two tries to open ports that could not be opened.
+const TICKS_PER_RETRY: u64 = 12;
+
+/// Ticks between two collections of the meters.
+const TICKS_PER_COLLECTION: u64 = 4;
+
+/// Ticks between two sweeps of what is remembered of sources.
+const TICKS_PER_SWEEP: u64 = 240;
+
+/// What is left of connections gets this long to end once it has been cut.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// A running gateway. Cheap to clone; dropping the last handle does not stop it, [`Gateway::shut_down`] does.
 #[derive(Clone)]
 pub struct Gateway {
-    // helper G1 fills in
+    inner: Arc<Inner>,
 }
 
-#[allow(unused_variables)]
+struct Inner {
+    shared: Arc<Shared>,
+    meters: Arc<Meters>,
+    clock: Arc<SteadyClock>,
+    /// The one writer's state. Nothing that a byte waits for is behind this lock.
+    table: tokio::sync::Mutex<Table>,
+    /// Kept beside the table, so that asking does not wait for a long change.
+    counts: Arc<Counts>,
+}
+
 impl Gateway {
     /// Starts with no routes and no exits. Events arrive on the receiver; it must be read.
     #[must_use]
-    pub fn start(config: GatewayConfig, clock: WallClock) -> (Self, mpsc::UnboundedReceiver<Event>) {
-        unimplemented!()
+    pub fn start(
+        config: GatewayConfig,
+        clock: WallClock,
+    ) -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (events, told) = mpsc::unbounded_channel();
+        let policy = Arc::new(DestinationPolicy::new(
+            config.allow_destinations.clone(),
+            config.own_addresses.clone(),
+        ));
+        let environment = Environment::new(&config, policy, events);
+        let shared = Arc::new(Shared::new(Arc::new(config)));
+        let meters = Arc::new(Meters::new());
+        let clock = Arc::new(SteadyClock::new(clock));
+        let counts = Arc::new(Counts::default());
+        let table = Table::new(
+            Arc::clone(&shared),
+            environment,
+            Arc::clone(&meters),
+            Arc::clone(&clock),
+            Arc::clone(&counts),
+        );
+        let inner = Arc::new(Inner {
+            shared,
+            meters,
+            clock,
+            table: tokio::sync::Mutex::new(table),
+            counts,
+        });
+        tokio::spawn(Arc::clone(&inner).keep_house());
+        (Self { inner }, told)
     }
 
     /// Applies changes in order. When it returns, every port that could be opened accepts connections.
     pub async fn apply(&self, changes: Vec<Change>) -> Applied {
-        unimplemented!()
+        self.inner.table.lock().await.apply(changes).await
     }
 
     /// Forgets every route and exit that is not in `exits` and `routes`, and applies those: the state after a
     /// (re)connection to the shop.
     pub async fn replace_all(&self, exits: Vec<ExitSpec>, routes: Vec<Route>) -> Applied {
-        unimplemented!()
+        self.inner
+            .table
+            .lock()
+            .await
+            .replace_all(exits, routes)
+            .await
     }
 
     /// Gives an exit a new public address. One at a time per exit.
@@ -128,34 +254,92 @@ impl Gateway {
     /// # Errors
     /// [`RotationError`]; the exit stays usable as it was.
     pub async fn rotate(&self, exit: &ExitId) -> Result<Rotated, RotationError> {
-        unimplemented!()
+        let exit = self
+            .inner
+            .table
+            .lock()
+            .await
+            .exit(exit)
+            .ok_or(RotationError::UnknownExit)?;
+        exit.rotate().await
     }
 
     /// The traffic that waits to be recorded, the same until it is acknowledged; absent where nothing moved.
     #[must_use]
     pub fn traffic(&self) -> Option<TrafficBatch> {
-        unimplemented!()
+        self.inner.meters.offer(self.inner.clock.now())
     }
 
     /// The batch has been recorded: forget it.
     pub fn acknowledge(&self, batch: &BatchId) {
-        unimplemented!()
+        self.inner.meters.acknowledge(batch);
     }
 
     /// Tunnels open now.
     #[must_use]
     pub fn tunnels_open(&self) -> u64 {
-        unimplemented!()
+        self.inner.shared.tunnels.load(Ordering::Relaxed)
     }
 
     /// Ports open now (routes being served).
     #[must_use]
     pub fn ports_open(&self) -> usize {
-        unimplemented!()
+        self.inner.counts.open_ports()
     }
 
     /// Stops accepting, gives open tunnels `drain` to end by themselves, then cuts them.
     pub async fn shut_down(&self, drain: Duration) {
-        unimplemented!()
+        let shared = &self.inner.shared;
+        shared.draining.cancel();
+        self.inner.table.lock().await.close_ports().await;
+        shared.tasks.close();
+        if tokio::time::timeout(drain, shared.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                tunnels = self.tunnels_open(),
+                "the drain time is over: what is open is cut"
+            );
+        }
+        shared.stop.cancel();
+        if tokio::time::timeout(LAST_BREATH, shared.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = shared.tasks.len(),
+                "some connections did not end when they were cut"
+            );
+        }
+        self.inner.table.lock().await.close_exits();
+        self.inner.meters.collect(self.inner.clock.now());
+    }
+}
+
+impl Inner {
+    /// Does what falls due by time, until the gateway drains.
+    async fn keep_house(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for count in 1_u64.. {
+            tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let now = self.clock.now();
+            if count % TICKS_PER_COLLECTION == 0 {
+                self.meters.collect(now);
+            }
+            if count % TICKS_PER_SWEEP == 0 {
+                self.shared.admission.sweep();
+            }
+            let mut table = self.table.lock().await;
+            table.expire(now);
+            if count % TICKS_PER_RETRY == 0 {
+                table.retry();
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! The story of a connection is in [`session`]; what a byte costs is in [`relay`].
 
+mod clock;
+mod descriptors;
 mod dial;
 mod egress;
 mod exit;
@@ -17,6 +19,7 @@ mod route;
 mod session;
 #[allow(unsafe_code, reason = "one setsockopt that neither socket2 nor rustix has")]
 mod sockopt;
+mod table;
 mod udp;
 
 pub use egress::{DestinationPolicy, Verdict};

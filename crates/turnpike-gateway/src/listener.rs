@@ -1,1 +1,265 @@
-//! One listening port: accept, hand over, refuse when full.
+//! One subscription's port: its sockets on every address of the gateway, and letting connections in.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::descriptors::Permit;
+use crate::gateway::{PortError, Shared};
+use crate::route::ActiveRoute;
+use crate::{session, udp};
+
+/// Connections that may wait to be accepted; the system may cap it lower.
+const BACKLOG: i32 = 4096;
+
+/// How long a listener rests when the system is out of something.
+const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(50);
+
+/// Unsent bytes above which a socket does not ask for more: a slow phone's megabytes stay at the origin.
+const UNSENT_LOW_WATER: u32 = 64 * 1024;
+
+/// A port while it is open, as its connections see it.
+pub(crate) struct Port {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) udp: Arc<udp::Port>,
+    /// Cancelled when the port closes; tunnels go on, but for what is cut with their route.
+    pub(crate) closing: CancellationToken,
+    route: ArcSwap<ActiveRoute>,
+}
+
+impl Port {
+    /// The route in force now.
+    pub(crate) fn route(&self) -> Arc<ActiveRoute> {
+        self.route.load_full()
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            // Goes on until nothing is left to accept; the runtime gives others a turn in between.
+            match listener.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a port rests for a moment: nothing can be accepted");
+                    tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Starts a session, or closes the connection where there are too many.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Two: the client's socket and the origin's.
+        let visitor = self
+            .shared
+            .descriptors
+            .take(2)
+            .and_then(|permit| self.shared.admission.admit(peer.ip(), permit));
+        match visitor {
+            Some(visitor) => {
+                self.shared
+                    .spawn(session::run(Arc::clone(self), stream, peer, visitor))
+            }
+            None => {
+                metrics::counter!("turnpike_refusals_total", "reason" => "too_many").increment(1)
+            }
+        }
+    }
+}
+
+/// The owner's handle of a port.
+pub(crate) struct OpenPort {
+    number: u16,
+    port: Arc<Port>,
+    sockets: Vec<Sockets>,
+}
+
+/// The two sockets on one address.
+struct Sockets {
+    address: IpAddr,
+    tasks: [JoinHandle<()>; 2],
+    _descriptors: Permit,
+}
+
+impl Sockets {
+    fn is_damaged(&self) -> bool {
+        self.tasks.iter().any(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl OpenPort {
+    /// A port with no sockets yet.
+    pub(crate) fn new(number: u16, route: Arc<ActiveRoute>, shared: &Arc<Shared>) -> Self {
+        let port = Arc::new(Port {
+            shared: Arc::clone(shared),
+            udp: udp::Port::new(),
+            closing: shared.draining.child_token(),
+            route: ArcSwap::new(route),
+        });
+        Self {
+            number,
+            port,
+            sockets: Vec::new(),
+        }
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Whether it is open on some address at least.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+
+    /// Whether one of its tasks has ended although it should not have: it has panicked.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.sockets.iter().any(Sockets::is_damaged)
+    }
+
+    /// Puts another route in force for connections from now on.
+    pub(crate) fn serve(&self, route: Arc<ActiveRoute>) {
+        self.port.route.store(route);
+    }
+
+    /// Opens the port on those of `addresses` where it is not open yet.
+    ///
+    /// # Errors
+    /// The first address that failed; the others are open all the same.
+    pub(crate) fn open(&mut self, addresses: &[IpAddr]) -> Result<(), PortError> {
+        self.sockets.retain(|sockets| !sockets.is_damaged());
+        let mut outcome = Ok(());
+        for &address in addresses {
+            if self
+                .sockets
+                .iter()
+                .any(|sockets| sockets.address == address)
+            {
+                continue;
+            }
+            if let Err(error) = self.open_on(address) {
+                let failed = PortError::Bind {
+                    address,
+                    port: self.number,
+                    reason: error.to_string(),
+                };
+                outcome = outcome.and(Err(failed));
+            }
+        }
+        outcome
+    }
+
+    fn open_on(&mut self, address: IpAddr) -> io::Result<()> {
+        let descriptors = self
+            .port
+            .shared
+            .descriptors
+            .take(2)
+            .ok_or_else(|| io::Error::other("too many open files"))?;
+        let at = SocketAddr::new(address, self.number);
+        let listener = TcpListener::from_std(listen(at)?.into())?;
+        let datagrams = UdpSocket::from_std(bind_udp(at)?.into())?;
+        let accept = Arc::clone(&self.port).accept(listener);
+        let serve = Arc::clone(&self.port.udp).serve(datagrams);
+        let tasks = [self.until_closing(accept), self.until_closing(serve)];
+        self.sockets.push(Sockets {
+            address,
+            tasks,
+            _descriptors: descriptors,
+        });
+        Ok(())
+    }
+
+    fn until_closing(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let closing = self.port.closing.clone();
+        tokio::spawn(async move {
+            closing.run_until_cancelled_owned(work).await;
+        })
+    }
+
+    /// Closes all sockets; when it returns, the port is free. Dropping the future closes them all the same.
+    pub(crate) fn close(self) -> impl Future<Output = ()> + Send {
+        self.port.closing.cancel();
+        async move {
+            for mut sockets in self.sockets {
+                for task in &mut sockets.tasks {
+                    // A task that panicked has let go of its socket too.
+                    let _ = task.await;
+                }
+            }
+        }
+    }
+}
+
+fn listen(at: SocketAddr) -> io::Result<Socket> {
+    let socket = socket(at, Type::STREAM, Protocol::TCP)?;
+    // A restart must not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit these: one call per port instead of six per connection.
+    socket.set_tcp_nodelay(true)?;
+    tune(&SockRef::from(&socket))?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+fn bind_udp(at: SocketAddr) -> io::Result<Socket> {
+    let socket = socket(at, Type::DGRAM, Protocol::UDP)?;
+    socket.bind(&at.into())?;
+    Ok(socket)
+}
+
+fn socket(at: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(at), kind, Some(protocol))?;
+    if at.is_ipv6() {
+        // Else "::" would take IPv4's port too, and "0.0.0.0" beside it would fail.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Finds vanished peers, and keeps little unsent.
+///
+/// There is no `TCP_USER_TIMEOUT` here on purpose: Linux counts a closed window too, and a customer who pauses a video
+/// would lose the connection; and where it is set, keep-alive's count of probes is ignored for it.
+pub(crate) fn tune(socket: &SockRef<'_>) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER)
+}
+
+/// Those of `addresses` that this machine can bind at all: a machine without IPv6 has no `::`.
+pub(crate) fn bindable(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let (able, unable): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(|address| {
+        let probe = || {
+            socket(SocketAddr::new(*address, 0), Type::STREAM, Protocol::TCP)?
+                .bind(&SocketAddr::new(*address, 0).into())
+        };
+        !(address.is_ipv6() && address.is_unspecified()) || probe().is_ok()
+    });
+    if !unable.is_empty() && !able.is_empty() {
+        tracing::warn!("this machine has no IPv6: ports are opened without it");
+        return able;
+    }
+    addresses.to_vec()
+}

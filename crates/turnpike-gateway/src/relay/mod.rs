@@ -1,21 +1,52 @@
 //! Moving bytes between a customer and an origin: metered, half-closing, holding no buffer while nothing moves.
+//!
+//! A tunnel is one small task that waits for readiness. Each of its two directions ([`direction`]) takes a pooled
+//! buffer when there is something to read and gives it back when that is written; a direction that proves to be bulk
+//! goes over to `splice(2)` through a pooled pipe ([`splice`]), and the bytes no longer pass through this process. A
+//! tunnel at rest owns its two sockets, a timer and its place in the route's books, and nothing else.
 
 mod buffers;
+mod direction;
+mod splice;
+#[cfg(test)]
+mod tests;
 
-use bytes::Bytes;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
 
 pub(crate) use buffers::{Buffer, Buffers};
+pub(crate) use splice::Pipes;
 
 use crate::exit::Dialed;
+use crate::gateway::Shared;
+use crate::route::ActiveRoute;
 use crate::session::Context;
+use crate::session::admission::Visitor;
+use direction::{Broken, Direction};
+
+/// How long the other side may be silent once one side has finished.
+const HALF_CLOSED_SILENCE: Duration = Duration::from_secs(300);
+
+/// How long a client is listened to whose bytes have nowhere to go any more: closing at once would send it a reset,
+/// which can destroy the last of what it was sent before it reads it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A tunnel lets others have a turn after this many bytes.
+const BYTES_PER_TURN: usize = 1024 * 1024;
 
 /// Why a tunnel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// Both sides have finished.
     Finished,
-    /// One side broke the connection.
+    /// One side broke the connection; so is the other side told.
     Reset,
     /// Nothing moved for the idle timeout.
     Idle,
@@ -29,6 +60,176 @@ pub(crate) enum End {
 /// `from_client` is what the client sent behind its request already (it has not been metered yet), `dialed.early` the
 /// same for the other side; `answer` is written to the client before anything else and is not metered (a handshake's
 /// success reply, so that it shares a segment with the first data).
-pub(crate) fn tunnel(context: &Context, client: TcpStream, from_client: Bytes, answer: &[u8], dialed: Dialed) {
-    unimplemented!("{:?}", (context.peer, client, from_client, answer, dialed))
+pub(crate) fn tunnel(
+    context: &Context,
+    client: TcpStream,
+    from_client: Bytes,
+    answer: &[u8],
+    dialed: Dialed,
+) {
+    let Dialed {
+        stream: origin,
+        early,
+        lease,
+    } = dialed;
+    let mut to_client = BytesMut::with_capacity(answer.len() + early.len());
+    to_client.put_slice(answer);
+    to_client.put_slice(&early);
+    tune(&origin);
+    context.visitor().prove();
+    let tunnel = Tunnel {
+        up: Direction::up(from_client),
+        down: Direction::down(to_client.freeze(), answer.len()),
+        last_moved: Instant::now(),
+        client,
+        origin,
+        shared: Arc::clone(&context.shared),
+        route: Arc::clone(&context.route),
+        _visitor: Arc::clone(context.visitor()),
+    };
+    let open = OpenTunnel::new(&context.shared);
+    context.shared.spawn(async move {
+        let _open = open;
+        let end = tunnel.run(lease).await;
+        tracing::trace!(?end, "a tunnel has ended");
+    });
+}
+
+/// Sets what a connection to an origin should have, as the listener's sockets have it for clients.
+fn tune(origin: &TcpStream) {
+    // Each of these is a refinement; a connection that does not have it works all the same.
+    let _ = origin.set_nodelay(true);
+    let _ = crate::listener::tune(&socket2::SockRef::from(origin));
+}
+
+/// Counts a tunnel for as long as it is open.
+struct OpenTunnel(Arc<Shared>);
+
+impl OpenTunnel {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.tunnel_opened();
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.tunnel_closed();
+    }
+}
+
+struct Tunnel {
+    client: TcpStream,
+    origin: TcpStream,
+    up: Direction,
+    down: Direction,
+    last_moved: Instant,
+    route: Arc<ActiveRoute>,
+    shared: Arc<Shared>,
+    /// Holds the descriptors' permit.
+    _visitor: Arc<Visitor>,
+}
+
+impl Tunnel {
+    async fn run(mut self, lease: tokio_util::sync::CancellationToken) -> End {
+        let route = Arc::clone(&self.route);
+        let mut silence = pin!(tokio::time::sleep(self.allowed_silence()));
+        let end = tokio::select! {
+            biased;
+            () = route.cut.cancelled() => End::Cut,
+            () = lease.cancelled() => End::Cut,
+            end = poll_fn(|cx| self.poll(cx, silence.as_mut())) => end,
+        };
+        if matches!(end, End::Reset | End::Cut) {
+            // A reset says that this was not the end of the data; an orderly end would make a cut download look whole.
+            let _ = self.client.set_zero_linger();
+            let _ = self.origin.set_zero_linger();
+        }
+        end
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>, mut silence: Pin<&mut Sleep>) -> Poll<End> {
+        let allowed_before = self.allowed_silence();
+        let mut turns = Turns {
+            up: BYTES_PER_TURN,
+            down: BYTES_PER_TURN,
+        };
+        if let Poll::Ready(end) = self.poll_directions(cx, &mut turns) {
+            return Poll::Ready(end);
+        }
+        if turns.up == 0 || turns.down == 0 {
+            cx.waker().wake_by_ref();
+        }
+        let has_moved = turns.up < BYTES_PER_TURN || turns.down < BYTES_PER_TURN;
+        let allowed = self.allowed_silence();
+        if allowed < allowed_before || (has_moved && !self.is_lingering()) {
+            self.last_moved = Instant::now();
+        }
+        // The timer is set again only when it fires, or when less silence is allowed than it was set for.
+        if allowed < allowed_before {
+            silence.as_mut().reset(self.last_moved + allowed);
+        }
+        while silence.as_mut().poll(cx).is_ready() {
+            let due = self.last_moved + allowed;
+            if due <= Instant::now() {
+                return Poll::Ready(if self.is_lingering() {
+                    End::Finished
+                } else {
+                    End::Idle
+                });
+            }
+            silence.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    /// Moves what can be moved both ways. Ready when nothing more will ever move.
+    fn poll_directions(&mut self, cx: &mut TaskContext<'_>, turns: &mut Turns) -> Poll<End> {
+        let Self {
+            client,
+            origin,
+            shared,
+            route,
+            ..
+        } = self;
+        let up = self
+            .up
+            .poll(cx, client, origin, shared, &mut turns.up, |bytes| {
+                route.meter.add_up(bytes)
+            });
+        let down = self
+            .down
+            .poll(cx, origin, client, shared, &mut turns.down, |bytes| {
+                route.meter.add_down(bytes)
+            });
+        match (up, down) {
+            (Poll::Ready(Err(Broken)), _) | (_, Poll::Ready(Err(Broken))) => {
+                Poll::Ready(End::Reset)
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(End::Finished),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Whether only the client is left, and what it sends has nowhere to go.
+    fn is_lingering(&self) -> bool {
+        self.down.has_finished() && self.up.is_discarding()
+    }
+
+    fn allowed_silence(&self) -> Duration {
+        let idle = self.shared.config.idle_timeout;
+        if self.is_lingering() {
+            LINGER.min(idle)
+        } else if self.up.has_finished() || self.down.has_finished() {
+            HALF_CLOSED_SILENCE.min(idle)
+        } else {
+            idle
+        }
+    }
+}
+
+/// How much each direction may still move before others have their turn.
+struct Turns {
+    up: usize,
+    down: usize,
 }

@@ -14,12 +14,17 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use turnpike_wire::sniff::{self, Sniffed};
 
 use crate::gateway::{GatewayConfig, Shared};
+use crate::listener::Port;
 use crate::route::ActiveRoute;
 use admission::Visitor;
+
+/// What is read of a connection before it has proven itself, and the most that a sniffer is shown.
+const FIRST_READ: usize = 4096;
 
 /// What every step of a session may need besides the connection itself.
 ///
@@ -61,6 +66,111 @@ pub(crate) enum Login {
     Silent,
 }
 
+/// Serves a connection from accept to its end, or until it is a tunnel.
+pub(crate) async fn run(port: Arc<Port>, stream: TcpStream, peer: SocketAddr, visitor: Visitor) {
+    let accepted = Instant::now();
+    let first_bytes = timeout(port.shared.config.first_byte_timeout, first_bytes(&stream));
+    let buffer = tokio::select! {
+        biased;
+        () = port.closing.cancelled() => return,
+        read = first_bytes => read,
+    };
+    // Closed by its owner, or never used: browsers park connections at a proxy.
+    let Ok(Some(buffer)) = buffer else { return };
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    let context = Context {
+        config: Arc::clone(&port.shared.config),
+        shared: Arc::clone(&port.shared),
+        route: port.route(),
+        peer,
+        local,
+        accepted,
+        closing: port.closing.clone(),
+        udp: Arc::clone(&port.udp),
+        visitor: Arc::new(visitor),
+    };
+    drop(port);
+    let deadline = Instant::now() + context.config.handshake_timeout;
+    let route = Arc::clone(&context.route);
+    // On the heap, since a protocol's session is large, and a connection that waits for its first bytes should not be.
+    let session = Box::pin(serve(
+        context,
+        Client {
+            stream,
+            buffer,
+            deadline,
+        },
+    ));
+    let _ = route.cut.run_until_cancelled(session).await;
+}
+
+/// Waits until there is something to read, and only then makes a buffer for it. Absent at the end of the stream.
+async fn first_bytes(stream: &TcpStream) -> Option<BytesMut> {
+    loop {
+        stream.readable().await.ok()?;
+        let mut buffer = BytesMut::with_capacity(FIRST_READ);
+        match stream.try_read_buf(&mut buffer) {
+            Ok(0) => return None,
+            Ok(_) => return Some(buffer),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+async fn serve(context: Context, mut client: Client) {
+    match recognise(&mut client).await {
+        Some(Sniffed::Http) => {
+            count("http");
+            http::serve(&context, client).await;
+        }
+        Some(Sniffed::Socks5) => {
+            count("socks5");
+            socks::serve_socks5(&context, client).await;
+        }
+        Some(Sniffed::Socks4) => {
+            count("socks4");
+            socks::serve_socks4(&context, client).await;
+        }
+        None => {
+            context.refused("unknown_protocol");
+            context.fall_silent(client.stream).await;
+        }
+    }
+}
+
+fn count(protocol: &'static str) {
+    metrics::counter!("turnpike_connections_total", "protocol" => protocol).increment(1);
+}
+
+/// Reads until the sniffer knows. Absent where it cannot be one of ours, or has not become one in time.
+async fn recognise(client: &mut Client) -> Option<Sniffed> {
+    loop {
+        match sniff::sniff(&client.buffer) {
+            Sniffed::Wait => {}
+            Sniffed::Unknown => return None,
+            known => return Some(known),
+        }
+        if client.buffer.len() >= FIRST_READ {
+            return None;
+        }
+        match timeout_at(client.deadline, client.read()).await {
+            Ok(Ok(1..)) => {}
+            _ => return None,
+        }
+    }
+}
+
+impl Client {
+    /// Reads once, behind what is buffered. 0 is the end of the stream.
+    async fn read(&mut self) -> std::io::Result<usize> {
+        use tokio::io::AsyncReadExt as _;
+        self.stream.read_buf(&mut self.buffer).await
+    }
+}
+
 impl Context {
     /// Judges credentials. Good ones always work; bad ones are counted per source and port, and past ten in a minute
     /// they are not answered any more.
@@ -71,7 +181,11 @@ impl Context {
         }
         self.refused("credentials");
         let over = self.visitor.note_bad_credentials(self.local.port());
-        if over || self.config.stealth { Login::Silent } else { Login::Bad }
+        if over || self.config.stealth {
+            Login::Silent
+        } else {
+            Login::Bad
+        }
     }
 
     /// Counts a refusal: `credentials`, `unknown_protocol`, `destination`, `request`, `busy`, `exit`, `dial`.
@@ -79,11 +193,39 @@ impl Context {
         metrics::counter!("turnpike_refusals_total", "reason" => reason).increment(1);
     }
 
+    /// The connection's entry in the books of admission; it must live as long as the connection.
+    pub(crate) fn visitor(&self) -> &Arc<Visitor> {
+        &self.visitor
+    }
+
     /// Answers nothing: reads and discards until the time at which every silent connection ends, then finishes.
     ///
     /// A prober learns neither how many bytes were looked at nor which protocol came nearest.
-    pub(crate) async fn fall_silent(&self, stream: TcpStream) {
-        let _ = stream;
-        unimplemented!()
+    pub(crate) async fn fall_silent(&self, mut stream: TcpStream) {
+        let Some(_place) = self.visitor.fall_silent() else {
+            // Too many of them: all are reset alike.
+            let _ = stream.set_zero_linger();
+            return;
+        };
+        let end = self.accepted + self.config.first_byte_timeout;
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => {}
+            _ = timeout_at(end, self.discard(&stream)) => {}
+        }
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+    }
+
+    /// Reads to the end of the stream and throws it away.
+    async fn discard(&self, stream: &TcpStream) {
+        while stream.readable().await.is_ok() {
+            // Taken when there is something to read, and given back before the next wait.
+            match self.shared.buffers.take().try_read_from(stream) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
     }
 }

@@ -1,0 +1,294 @@
+//! One direction of a tunnel: from one socket to the other, by buffer or by pipe, to the sender's end.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::Buffer;
+use super::splice::Pipe;
+use crate::gateway::Shared;
+
+/// A direction that has moved this much with full reads is bulk, and is spliced from then on. Below it a pipe costs
+/// more than it saves: two system calls and a pool's lock instead of two system calls and a copy.
+const BULK: usize = 512 * 1024;
+
+/// A read of less than this is not full. It takes one full read's worth back, so that a download that is read in
+/// bursts becomes bulk too, and a conversation does not.
+const FULL_READ: usize = 16 * 1024;
+
+/// A side has reset the connection, and nothing worth having can still come of the other.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+#[derive(Debug)]
+pub(super) struct Direction {
+    held: Held,
+    stage: Stage,
+    /// Whether the sender is read on when the receiver takes no more.
+    discards: bool,
+    /// How much has been moved by full reads lately; from [`BULK`] on the direction is spliced.
+    full: usize,
+    spliced: bool,
+}
+
+/// What has been read and not yet written.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    /// What was there before the tunnel; the first `unmetered` bytes of it are our own.
+    Early {
+        bytes: Bytes,
+        unmetered: usize,
+    },
+    Copied(Buffer),
+    Piped(Pipe),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Moving,
+    /// The sender has finished; what is held is still to be written, and then the end.
+    Ending,
+    /// The receiver takes no more: what still comes is read and thrown away until the sender has finished.
+    Discarding,
+    Finished,
+}
+
+impl Direction {
+    /// From the client to the origin; `early` first.
+    ///
+    /// An origin that takes no more may have answered already: the client is to get that answer, and is read on, so
+    /// that it is not reset before it has it.
+    pub(super) fn up(early: Bytes) -> Self {
+        Self::new(early, 0, true)
+    }
+
+    /// From the origin to the client; `early` first, of which the first `unmetered` bytes are our own.
+    ///
+    /// A client that takes no more has gone, and so does everything.
+    pub(super) fn down(early: Bytes, unmetered: usize) -> Self {
+        Self::new(early, unmetered, false)
+    }
+
+    fn new(early: Bytes, unmetered: usize, discards: bool) -> Self {
+        let held = if early.is_empty() {
+            Held::Nothing
+        } else {
+            Held::Early {
+                bytes: early,
+                unmetered,
+            }
+        };
+        Self {
+            held,
+            stage: Stage::Moving,
+            discards,
+            full: 0,
+            spliced: false,
+        }
+    }
+
+    /// Whether the sender has finished, and the receiver knows or takes no more.
+    pub(super) fn has_finished(&self) -> bool {
+        self.stage == Stage::Finished
+    }
+
+    /// Whether what the sender still sends has nowhere to go.
+    pub(super) fn is_discarding(&self) -> bool {
+        self.stage == Stage::Discarding
+    }
+
+    /// Moves what can be moved, at most `turn` bytes or a little more, and takes that off `turn`. Ready when the sender
+    /// has finished and the receiver knows. `meter` is told of bytes when the receiver's system has them.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        shared: &Shared,
+        turn: &mut usize,
+        meter: impl Fn(u64),
+    ) -> Poll<Result<(), Broken>> {
+        loop {
+            match self.stage {
+                Stage::Finished => return Poll::Ready(Ok(())),
+                Stage::Moving => {
+                    if ready!(self.poll_write(cx, to, &meter)).is_err() {
+                        self.held = Held::Nothing;
+                        if !self.discards {
+                            self.stage = Stage::Finished;
+                            return Poll::Ready(Err(Broken));
+                        }
+                        self.stage = Stage::Discarding;
+                    }
+                }
+                Stage::Ending => {
+                    // Where the receiver has gone, there is nobody left to tell.
+                    if ready!(self.poll_write(cx, to, &meter)).is_ok() {
+                        let _ = ready!(Pin::new(&mut *to).poll_shutdown(cx));
+                    }
+                    self.held = Held::Nothing;
+                    self.stage = Stage::Finished;
+                    continue;
+                }
+                Stage::Discarding => {}
+            }
+            let read = if *turn == 0 {
+                Poll::Pending
+            } else {
+                self.poll_read(cx, from, shared)
+            };
+            match read {
+                Poll::Pending => {
+                    // Whatever is held is empty here: back to the pool with it while nothing moves.
+                    self.held = Held::Nothing;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(0)) if self.stage == Stage::Moving => self.stage = Stage::Ending,
+                Poll::Ready(Ok(0)) => {
+                    self.held = Held::Nothing;
+                    self.stage = Stage::Finished;
+                }
+                Poll::Ready(Ok(count)) => {
+                    *turn = turn.saturating_sub(count);
+                    if self.stage == Stage::Discarding {
+                        self.held = Held::Nothing;
+                    }
+                }
+                Poll::Ready(Err(_)) => {
+                    self.held = Held::Nothing;
+                    self.stage = Stage::Finished;
+                    return Poll::Ready(Err(Broken));
+                }
+            }
+        }
+    }
+
+    /// Writes all that is held. What held it stays, empty, for the next read.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut TcpStream,
+        meter: &impl Fn(u64),
+    ) -> Poll<io::Result<()>> {
+        match &mut self.held {
+            Held::Nothing => {}
+            Held::Early { bytes, unmetered } => {
+                while !bytes.is_empty() {
+                    let count = written(ready!(Pin::new(&mut *to).poll_write(cx, bytes)))?;
+                    bytes.advance(count);
+                    let own = count.min(*unmetered);
+                    *unmetered -= own;
+                    meter((count - own) as u64);
+                }
+                self.held = Held::Nothing;
+            }
+            Held::Copied(buffer) => {
+                while !buffer.is_empty() {
+                    let count =
+                        written(ready!(Pin::new(&mut *to).poll_write(cx, buffer.filled())))?;
+                    buffer.consume(count);
+                    meter(count as u64);
+                }
+            }
+            Held::Piped(pipe) => {
+                while !pipe.is_empty() {
+                    meter(written(ready!(pipe.poll_drain(cx, to)))? as u64);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once. Nothing is held when it is called but an empty buffer or pipe.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        shared: &Shared,
+    ) -> Poll<io::Result<usize>> {
+        ready!(from.poll_read_ready(cx))?;
+        let count = match self.empty_pipe(shared) {
+            Some(pipe) => ready!(self.poll_fill_pipe(pipe, cx, from, shared))?,
+            None => ready!(self.poll_fill_buffer(cx, from, shared))?,
+        };
+        self.judge(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// A pipe, where this direction is spliced and there is one to be had.
+    fn empty_pipe(&mut self, shared: &Shared) -> Option<Pipe> {
+        if !self.spliced || self.stage != Stage::Moving {
+            return None;
+        }
+        match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Piped(pipe) => Some(pipe),
+            _ => shared.pipes.take(),
+        }
+    }
+
+    fn poll_fill_pipe(
+        &mut self,
+        mut pipe: Pipe,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        shared: &Shared,
+    ) -> Poll<io::Result<usize>> {
+        let filled = pipe.poll_fill(cx, from);
+        if let Poll::Ready(Err(error)) = &filled
+            && is_unsupported(error)
+        {
+            shared.pipes.disable();
+            return self.poll_fill_buffer(cx, from, shared);
+        }
+        self.held = Held::Piped(pipe);
+        filled
+    }
+
+    fn poll_fill_buffer(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        shared: &Shared,
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Copied(buffer) => buffer,
+            _ => shared.buffers.take(),
+        };
+        let mut room = ReadBuf::new(buffer.room());
+        ready!(Pin::new(from).poll_read(cx, &mut room))?;
+        let count = room.filled().len();
+        buffer.advance(count);
+        self.held = Held::Copied(buffer);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Learns from the size of a read whether this is bulk.
+    fn judge(&mut self, count: usize) {
+        if count >= FULL_READ {
+            self.full = BULK.min(self.full.saturating_add(count));
+        } else {
+            self.full = self.full.saturating_sub(FULL_READ);
+        }
+        // What was bulk stays it until half of that is taken back: no swinging to and fro.
+        self.spliced = self.full >= if self.spliced { BULK / 2 } else { BULK };
+    }
+}
+
+/// What the kernel, or a sandbox around it, says where it does not splice sockets.
+fn is_unsupported(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+}
+
+/// A socket that takes no byte of several and says no error would be asked forever.
+fn written(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        result => result,
+    }
+}

@@ -1,0 +1,397 @@
+//! Which routes are in force, and what a change does to ports and tunnels.
+//!
+//! One writer at a time; sessions read what it publishes per port without a lock. A batch of changes is applied in two
+//! steps: first every change is entered, which cuts tunnels and closes ports where it must, then the wanted ports are
+//! opened. So two routes can exchange their ports in one batch.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use secrecy::ExposeSecret as _;
+
+use crate::clock::SteadyClock;
+use crate::exit::{Environment, Exit, ExitId, ExitSpec};
+use crate::gateway::{Applied, Change, PortError, Shared};
+use crate::listener::{self, OpenPort};
+use crate::meter::Meters;
+use crate::route::{ActiveRoute, Route, RouteId};
+
+/// Sockets are opened and closed without waiting; after this many changes others have a turn.
+const CHANGES_PER_TURN: usize = 64;
+
+/// Numbers that may be asked for while the table is being changed.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    open_ports: AtomicUsize,
+}
+
+impl Counts {
+    pub(crate) fn open_ports(&self) -> usize {
+        self.open_ports.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) struct Table {
+    shared: Arc<Shared>,
+    environment: Arc<Environment>,
+    meters: Arc<Meters>,
+    clock: Arc<SteadyClock>,
+    counts: Arc<Counts>,
+    addresses: Vec<IpAddr>,
+    exits: HashMap<ExitId, Arc<Exit>>,
+    routes: HashMap<RouteId, Served>,
+    /// Every route in force by its end.
+    ends: BTreeSet<(i64, RouteId)>,
+    /// Routes in force, or waiting for their exit, whose port is not open on every address.
+    unopened: HashSet<RouteId>,
+    closed: bool,
+}
+
+/// A route as it was told last, and what has come of it.
+struct Served {
+    route: Route,
+    /// Absent when it has ended, or its exit is unknown.
+    active: Option<Arc<ActiveRoute>>,
+    port: Option<OpenPort>,
+    /// The operator has been told that its port cannot be opened.
+    reported: bool,
+}
+
+impl Table {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        environment: Arc<Environment>,
+        meters: Arc<Meters>,
+        clock: Arc<SteadyClock>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self {
+            addresses: listener::bindable(&shared.config.bind),
+            shared,
+            environment,
+            meters,
+            clock,
+            counts,
+            exits: HashMap::new(),
+            routes: HashMap::new(),
+            ends: BTreeSet::new(),
+            unopened: HashSet::new(),
+            closed: false,
+        }
+    }
+
+    pub(crate) fn exit(&self, id: &ExitId) -> Option<Arc<Exit>> {
+        self.exits.get(id).cloned()
+    }
+
+    /// See [`crate::Gateway::replace_all`].
+    pub(crate) async fn replace_all(
+        &mut self,
+        exits: Vec<ExitSpec>,
+        routes: Vec<Route>,
+    ) -> Applied {
+        let kept_exits: HashSet<_> = exits.iter().map(|exit| &exit.id).collect();
+        let kept_routes: HashSet<_> = routes.iter().map(|route| &route.id).collect();
+        let gone_routes = self
+            .routes
+            .keys()
+            .filter(|id| !kept_routes.contains(id))
+            .cloned()
+            .map(Change::RemoveRoute);
+        let gone_exits = self
+            .exits
+            .keys()
+            .filter(|id| !kept_exits.contains(id))
+            .cloned()
+            .map(Change::RemoveExit);
+        // An exit goes last: until its routes have moved away they may dial through it.
+        let (gone_routes, gone_exits): (Vec<_>, Vec<_>) =
+            (gone_routes.collect(), gone_exits.collect());
+        let exits = exits.into_iter().map(Change::Exit);
+        let routes = routes.into_iter().map(Change::Route);
+        self.apply(
+            gone_routes
+                .into_iter()
+                .chain(exits)
+                .chain(routes)
+                .chain(gone_exits)
+                .collect(),
+        )
+        .await
+    }
+
+    /// See [`crate::Gateway::apply`]. Where this future is dropped midway, what it has not opened is opened by
+    /// [`Table::retry`].
+    pub(crate) async fn apply(&mut self, changes: Vec<Change>) -> Applied {
+        if self.closed {
+            return Applied::default();
+        }
+        let now = self.clock.now();
+        let mut closing = Vec::new();
+        let mut told = Vec::new();
+        for (count, change) in changes.into_iter().enumerate() {
+            match change {
+                Change::Exit(spec) => told.extend(self.set_exit(spec)),
+                Change::RemoveExit(id) => self.remove_exit(&id),
+                Change::Route(route) => {
+                    told.push(route.id.clone());
+                    closing.extend(self.set_route(route, now));
+                }
+                Change::RemoveRoute(id) => closing.extend(self.remove_route(&id)),
+            }
+            if count % CHANGES_PER_TURN == CHANGES_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.count_ports();
+        for port in closing {
+            port.close().await;
+        }
+        self.open_told(told).await
+    }
+
+    async fn open_told(&mut self, told: Vec<RouteId>) -> Applied {
+        let mut applied = Applied::default();
+        for (count, id) in told.into_iter().enumerate() {
+            if self.unopened.contains(&id)
+                && let Err(error) = self.open(&id)
+                && !applied.failed.iter().any(|(failed, _)| *failed == id)
+            {
+                applied.failed.push((id, error));
+            }
+            if count % CHANGES_PER_TURN == CHANGES_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.count_ports();
+        applied
+    }
+
+    /// Enters an exit; gives back the routes that have waited for it.
+    fn set_exit(&mut self, spec: ExitSpec) -> Vec<RouteId> {
+        if let Some(exit) = self.exits.get(&spec.id) {
+            exit.update(spec);
+            return Vec::new();
+        }
+        let id = spec.id.clone();
+        self.exits
+            .insert(id.clone(), Exit::new(spec, Arc::clone(&self.environment)));
+        let waits = |route: &&RouteId| {
+            self.routes
+                .get(route)
+                .is_some_and(|served| served.route.exit == id)
+        };
+        self.unopened.iter().filter(waits).cloned().collect()
+    }
+
+    fn remove_exit(&mut self, id: &ExitId) {
+        if let Some(exit) = self.exits.remove(id) {
+            exit.close();
+        }
+    }
+
+    /// Enters a route; gives back a port to close.
+    fn set_route(&mut self, route: Route, now: i64) -> Option<OpenPort> {
+        let id = route.id.clone();
+        let mut served = match self.routes.remove(&id) {
+            Some(served) => {
+                self.ends.remove(&(served.route.ends_at, id.clone()));
+                Served { route, ..served }
+            }
+            None => Served {
+                route,
+                active: None,
+                port: None,
+                reported: false,
+            },
+        };
+        let has_ended = served.route.ends_at <= now;
+        let exit = self.exits.get(&served.route.exit).filter(|_| !has_ended);
+        let active = exit.map(|exit| self.activate(&served, exit));
+        let keeps_port = active.is_some() && served.is_on(served.route.port);
+        let closing = if keeps_port { None } else { served.port.take() };
+
+        // The new route first, the cut second: a connection that comes in between is under the new one.
+        if let (Some(port), Some(active)) = (&served.port, &active) {
+            port.serve(Arc::clone(active));
+        }
+        if let Some(old) = std::mem::replace(&mut served.active, active)
+            && served.active.as_ref().is_none_or(|new| new.cut != old.cut)
+        {
+            old.cut.cancel();
+        }
+        if !has_ended {
+            self.ends.insert((served.route.ends_at, id.clone()));
+        }
+        if has_ended {
+            self.unopened.remove(&id);
+        } else if served.port.is_none() {
+            self.unopened.insert(id.clone());
+        }
+        self.routes.insert(id, served);
+        closing
+    }
+
+    /// Makes the route ready for sessions, with the tokens of the present one where its tunnels may go on.
+    fn activate(&self, served: &Served, exit: &Arc<Exit>) -> Arc<ActiveRoute> {
+        let goes_on = served.active.as_ref().filter(|old| {
+            !old.cut.is_cancelled()
+                && Arc::ptr_eq(&old.exit, exit)
+                && has_same_credentials(&old.route, &served.route)
+        });
+        Arc::new(ActiveRoute {
+            route: served.route.clone(),
+            exit: Arc::clone(exit),
+            meter: self.meters.meter(&served.route.id),
+            cut: goes_on.map_or_else(|| self.shared.stop.child_token(), |old| old.cut.clone()),
+        })
+    }
+
+    fn remove_route(&mut self, id: &RouteId) -> Option<OpenPort> {
+        let mut served = self.routes.remove(id)?;
+        self.ends.remove(&(served.route.ends_at, id.clone()));
+        self.unopened.remove(id);
+        if let Some(active) = served.active.take() {
+            active.cut.cancel();
+        }
+        self.meters.retire(id);
+        served.port.take()
+    }
+
+    /// Ends the routes whose time is over. They stay known: a renewal opens them again.
+    pub(crate) fn expire(&mut self, now: i64) {
+        let mut closing = Vec::new();
+        while let Some((ends_at, id)) = self.ends.pop_first() {
+            if ends_at > now {
+                self.ends.insert((ends_at, id));
+                break;
+            }
+            self.unopened.remove(&id);
+            if let Some(served) = self.routes.get_mut(&id) {
+                closing.extend(served.port.take());
+                if let Some(active) = served.active.take() {
+                    active.cut.cancel();
+                }
+            }
+        }
+        if !closing.is_empty() {
+            // The sockets close by themselves; nobody waits for these ports.
+            drop(closing.into_iter().map(OpenPort::close).collect::<Vec<_>>());
+            self.count_ports();
+        }
+    }
+
+    /// Tries again what could not be opened.
+    pub(crate) fn retry(&mut self) {
+        if self.closed {
+            return;
+        }
+        let damaged = self
+            .routes
+            .iter()
+            .filter(|(_, served)| served.port.as_ref().is_some_and(OpenPort::is_damaged));
+        self.unopened.extend(damaged.map(|(id, _)| id.clone()));
+        if self.unopened.is_empty() {
+            return;
+        }
+        for id in self.unopened.iter().cloned().collect::<Vec<_>>() {
+            // The failure has been told already.
+            let _ = self.open(&id);
+        }
+        self.count_ports();
+    }
+
+    /// Opens a route's port where it is not open yet.
+    fn open(&mut self, id: &RouteId) -> Result<(), PortError> {
+        let Some(mut served) = self.routes.remove(id) else {
+            return Ok(());
+        };
+        let outcome = self.open_served(&mut served);
+        match &outcome {
+            Ok(()) => {
+                self.unopened.remove(id);
+                if std::mem::take(&mut served.reported) {
+                    tracing::info!(subscription = %id.0, port = served.route.port, "the port is open now");
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut served.reported, true) {
+                    tracing::warn!(subscription = %id.0, %error, "a subscription is not served; trying again");
+                }
+            }
+        }
+        self.routes.insert(id.clone(), served);
+        outcome
+    }
+
+    fn open_served(&mut self, served: &mut Served) -> Result<(), PortError> {
+        let active = match &served.active {
+            Some(active) => Arc::clone(active),
+            None => {
+                let exit = self
+                    .exits
+                    .get(&served.route.exit)
+                    .ok_or(PortError::UnknownExit)?;
+                Arc::clone(served.active.insert(self.activate(served, exit)))
+            }
+        };
+        let mut port = served
+            .port
+            .take()
+            .unwrap_or_else(|| OpenPort::new(served.route.port, active, &self.shared));
+        let outcome = port.open(&self.addresses);
+        if port.is_open() {
+            served.port = Some(port);
+        }
+        outcome
+    }
+
+    /// Closes every port, for good. Tunnels go on.
+    pub(crate) async fn close_ports(&mut self) {
+        self.closed = true;
+        self.ends.clear();
+        self.unopened.clear();
+        let ports: Vec<_> = self
+            .routes
+            .values_mut()
+            .filter_map(|served| served.port.take())
+            .collect();
+        self.count_ports();
+        for port in ports {
+            port.close().await;
+        }
+    }
+
+    /// Closes every exit, for good.
+    pub(crate) fn close_exits(&mut self) {
+        for (_, exit) in self.exits.drain() {
+            exit.close();
+        }
+    }
+
+    fn count_ports(&self) {
+        let open = self
+            .routes
+            .values()
+            .filter(|served| served.port.is_some())
+            .count();
+        self.counts.open_ports.store(open, Ordering::Relaxed);
+    }
+}
+
+impl Served {
+    fn is_on(&self, number: u16) -> bool {
+        self.port
+            .as_ref()
+            .is_some_and(|port| port.number() == number)
+    }
+}
+
+/// Whether who could open a tunnel under one route can under the other.
+fn has_same_credentials(one: &Route, other: &Route) -> bool {
+    one.username == other.username
+        && one.password.expose_secret() == other.password.expose_secret()
+        && one.uuid == other.uuid
+}
