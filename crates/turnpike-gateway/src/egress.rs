@@ -33,4 +33,11 @@ impl DestinationPolicy {
         let _ = (destination, allow_smtp, &self.allow, &self.own);
         unimplemented!("helper W")
     }
+
+    /// Judges a name before it is resolved.
+    #[must_use]
+    pub fn judge_name(&self, name: &str) -> Verdict {
+        let _ = name;
+        unimplemented!("helper W")
+    }
 }

@@ -23,7 +23,7 @@ mod table;
 mod udp;
 
 pub use egress::{DestinationPolicy, Verdict};
-pub use exit::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError};
+pub use exit::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError, Upstream};
 pub use gateway::{Applied, Change, Event, Gateway, GatewayConfig, PortError};
 pub use meter::{BatchId, TrafficBatch, TrafficRow};
 pub use route::{Route, RouteId};

@@ -26,7 +26,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::net::{TcpStream, UdpSocket};
 
-use crate::dial::{AttemptError, Families};
+use crate::dial::{self, AttemptError, Families};
 use crate::exit::Source;
 
 /// All questions about one name together.
@@ -346,27 +346,43 @@ impl Resolver {
         }
     }
 
-    /// Asks a question that every name server can answer, to see whether anybody is there. Servers that would be
-    /// asked from elsewhere than the exit's source prove nothing, and are not asked.
+    /// Whether all servers are asked from the exit's source, so that their silence says something of the exit.
+    pub(crate) fn asks_through_exit(&self) -> bool {
+        self.source != Source::Unbound
+            && self.servers.current().is_ok_and(|servers| {
+                servers
+                    .iter()
+                    .all(|server| self.source.towards_name_server(server.ip()) == self.source)
+            })
+    }
+
+    /// Looks whether anybody is there, from the exit's source: asks a question that every name server can answer, and
+    /// knocks at the servers' TCP ports, since even a refusal has come all the way.
     pub(crate) async fn examine(&self) -> ServersSay {
-        let reached_from_exit = |servers: &[SocketAddr]| {
-            servers
-                .iter()
-                .all(|server| self.source.towards_name_server(server.ip()) == self.source)
+        let (Ok(servers), Ok(client)) = (self.servers.current(), self.client()) else {
+            return ServersSay::NotAsked;
         };
-        if !self
-            .servers
-            .current()
-            .is_ok_and(|servers| reached_from_exit(&servers))
-        {
+        if !self.asks_through_exit() {
             return ServersSay::NotAsked;
         }
-        let Ok(client) = self.client() else {
-            return ServersSay::NotAsked;
+        let question = async {
+            let lookup = client.lookup(Name::root(), RecordType::NS).await;
+            matches!(lookup, Ok(_) | Err(NetError::Dns(_)))
         };
-        match tokio::time::timeout(PATIENCE, client.lookup(Name::root(), RecordType::NS)).await {
-            Ok(Ok(_) | Err(NetError::Dns(_))) => ServersSay::Something,
-            Ok(Err(_)) | Err(_) => ServersSay::Nothing,
+        let knock = async {
+            let connect = async |server: SocketAddr| {
+                let socket = self.source.tcp(server.ip())?;
+                let stream = socket.connect(server).await;
+                stream.map_err(|error| AttemptError::of_connect(&error))
+            };
+            let outcome = dial::race(&servers, connect).await;
+            matches!(outcome, Ok(_) | Err(AttemptError::Refused))
+        };
+        let question = tokio::time::timeout(PATIENCE, question);
+        let knock = tokio::time::timeout(PATIENCE, knock);
+        match tokio::join!(question, knock) {
+            (Ok(true), _) | (_, Ok(true)) => ServersSay::Something,
+            _ => ServersSay::Nothing,
         }
     }
 

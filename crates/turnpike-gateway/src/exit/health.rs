@@ -63,6 +63,8 @@ struct State {
     status: Status,
     /// Different destinations that did not answer since the last success.
     silent: Vec<IpAddr>,
+    /// Whether the exit's name servers did not answer since the last success.
+    are_servers_silent: bool,
     is_closed: bool,
 }
 
@@ -73,6 +75,13 @@ enum Status {
     Unknown,
     Up,
     Down(Cause),
+}
+
+impl State {
+    fn trust(&mut self) {
+        self.silent.clear();
+        self.are_servers_silent = false;
+    }
 }
 
 /// What a probe found.
@@ -98,13 +107,14 @@ impl Health {
     /// Whether destinations have been silent, so that only an answer from outside clears the exit.
     pub(crate) fn is_suspect(&self) -> bool {
         let state = self.state();
-        state.silent.len() >= SUSPICIOUS_DESTINATIONS
+        state.are_servers_silent
+            || state.silent.len() >= SUSPICIOUS_DESTINATIONS
             || state.status == Status::Down(Cause::Silence)
     }
 
     /// The exit goes another way now: what was known of the old one says nothing.
     pub(crate) fn forget(&self) {
-        self.state().silent.clear();
+        self.state().trust();
     }
 
     pub(crate) fn close(&self, name: &str) {
@@ -158,6 +168,17 @@ impl Exit {
         }
     }
 
+    /// The name servers did not answer through it: a probe shall decide whether that is the exit's fault.
+    pub(super) fn health_doubtful(self: &Arc<Self>, generation: u64) {
+        if generation == self.generation() && !self.is_rotating() {
+            let mut state = self.health.state();
+            self.health.is_noteworthy.store(true, Ordering::Release);
+            state.are_servers_silent = true;
+            drop(state);
+            self.request_probe();
+        }
+    }
+
     /// Draws the conclusion of a probe; true where another is due.
     pub(super) fn take_finding(&self, generation: u64, finding: Finding) -> bool {
         if generation != self.generation() || self.is_rotating() {
@@ -178,7 +199,7 @@ impl Exit {
 
     fn mark_up(&self) {
         let mut state = self.health.state();
-        state.silent.clear();
+        state.trust();
         self.health.is_noteworthy.store(false, Ordering::Release);
         if state.is_closed || state.status == Status::Up {
             return;

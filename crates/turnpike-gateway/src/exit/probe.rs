@@ -15,14 +15,12 @@ use super::{Exit, upstream};
 use crate::dial::AttemptError;
 use crate::resolve::ServersSay;
 
-/// How long after a probe an exit that is down is probed again.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(3);
-
 /// How many exits are probed at the same time.
 const AT_ONCE: usize = 64;
 
-/// Serves requests for probes until nobody can make one any more.
-pub(super) async fn run(mut wanted: mpsc::UnboundedReceiver<Weak<Exit>>) {
+/// Serves requests for probes until nobody can make one any more; `interval` lies between two probes of an exit that
+/// is down.
+pub(super) async fn run(mut wanted: mpsc::UnboundedReceiver<Weak<Exit>>, interval: Duration) {
     // Those that are down, in the order in which they are due: all wait equally long.
     let mut due: VecDeque<(Instant, Weak<Exit>)> = VecDeque::new();
     let mut ready: VecDeque<Weak<Exit>> = VecDeque::new();
@@ -41,7 +39,7 @@ pub(super) async fn run(mut wanted: mpsc::UnboundedReceiver<Weak<Exit>>) {
             },
             Some(done) = running.join_next() => {
                 if let Ok(Some(exit)) = done {
-                    due.push_back((Instant::now() + INTERVAL, exit));
+                    due.push_back((Instant::now() + interval, exit));
                 }
             }
             () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {

@@ -1,17 +1,14 @@
 //! Giving an exit another address: one rotation at a time, at most a minute, and a failed one changes nothing.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use std::net::IpAddr;
 use tokio::time::Instant;
 
 use super::choice::{Choice, can_move};
 use super::{Exit, ExitWay, Present, Rotated, RotationError, device, method, resolver};
-
-/// For a rotation in all.
-const BOUND: Duration = Duration::from_secs(60);
 
 /// How often a device is looked at while it comes back.
 const DEVICE_POLL: Duration = Duration::from_millis(200);
@@ -84,13 +81,14 @@ impl Turn {
     async fn rotate(self, present: &Present) -> Result<Rotated, RotationError> {
         let started = Instant::now();
         let exit = &self.0;
+        let bound = exit.environment.bounds.rotation;
         let change = async {
             let told = change_address(exit, present).await?;
             exit.move_on(told)
         };
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout(BOUND, change) => {
-                outcome.unwrap_or(Err(RotationError::TimedOut(BOUND)))
+            outcome = tokio::time::timeout(bound, change) => {
+                outcome.unwrap_or(Err(RotationError::TimedOut(bound)))
             }
             () = exit.open.cancelled() => Err(RotationError::UnknownExit),
         };

@@ -15,9 +15,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::dialling::{DialError, RETRY_AFTER};
 use super::health::{Cause, Finding};
-use super::probe;
-use super::{DialError, ExitWay, Source, Upstream};
+use super::{ExitWay, Source, Upstream};
 use crate::dial::{self, AttemptError, Families};
 use crate::resolve::Resolver;
 
@@ -354,7 +354,7 @@ fn of_http_status(status: u16, head: &str) -> UpstreamError {
     match (status, retry_after) {
         (401 | 402 | 407, _) => refuses(&format!("refused our credentials ({status})")),
         (403, _) => UpstreamError::Destination(prohibited()),
-        (429, wait) => UpstreamError::Busy(wait.unwrap_or(probe::INTERVAL)),
+        (429, wait) => UpstreamError::Busy(wait.unwrap_or(RETRY_AFTER)),
         (503, Some(wait)) => UpstreamError::Busy(wait),
         // Squid answers 503 for destinations that it cannot reach.
         (404 | 502 | 503, _) => UpstreamError::Destination(DialError::HostUnreachable),

@@ -1,0 +1,373 @@
+//! Through an exit: from a destination to a connection or a datagram socket, and what its failure says of the exit.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use turnpike_wire::address::{Destination, Host};
+
+use super::health::Cause;
+use super::upstream::{self, UpstreamError};
+use super::{Exit, Present};
+use crate::dial::{self, AttemptError};
+use crate::egress::Verdict;
+use crate::resolve::ResolveError;
+
+/// After what time a customer should try an exit again that is unavailable.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(3);
+
+/// A connection through an exit.
+#[derive(Debug)]
+pub(crate) struct Dialed {
+    /// The socket to relay to; an upstream's handshake is over.
+    pub(crate) stream: TcpStream,
+    /// Bytes that an upstream sent behind its handshake: the first of the downstream.
+    pub(crate) early: Bytes,
+    /// Cancelled when tunnels of this generation must close (a rotation's drain time is over, the exit is gone).
+    pub(crate) lease: CancellationToken,
+}
+
+/// A socket for datagrams through an exit.
+#[derive(Debug)]
+pub(crate) struct UdpEgress {
+    /// Bound like the exit's TCP, not connected; one per association and family.
+    pub(crate) socket: UdpSocket,
+    /// As [`Dialed::lease`].
+    pub(crate) lease: CancellationToken,
+}
+
+/// Why nothing could be dialled; every protocol has its own answer to each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DialError {
+    /// Private, this installation's own, port 25: the sentence says which.
+    #[error("{0}")]
+    Prohibited(String),
+    #[error("the name {0} does not exist")]
+    NoSuchName(String),
+    #[error("the name servers gave no answer for {0}")]
+    NameTimeout(String),
+    #[error("the destination refused the connection")]
+    Refused,
+    #[error("the destination's network cannot be reached")]
+    NetworkUnreachable,
+    #[error("the destination cannot be reached")]
+    HostUnreachable,
+    #[error("the destination did not answer in time")]
+    TimedOut,
+    /// The exit is down, rotating, or its upstream refused us.
+    #[error("this proxy's exit is unavailable just now: {reason}")]
+    ExitUnavailable {
+        reason: String,
+        retry_after: Duration,
+    },
+    /// This exit carries no datagrams.
+    #[error("this proxy's exit does not carry UDP")]
+    NoUdp,
+}
+
+impl Exit {
+    /// Resolves, judges and dials `destination`, happy eyeballs over the families the exit has.
+    pub(crate) async fn dial(
+        self: &Arc<Self>,
+        destination: &Destination,
+    ) -> Result<Dialed, DialError> {
+        let mut present = self.present.load_full();
+        loop {
+            let dialed = self.dial_from(&present, destination).await?;
+            // A rotation without drain time may have ended the lease meanwhile: the caller wants a tunnel that lives.
+            let now = self.present.load_full();
+            if !dialed.lease.is_cancelled() || now.generation == present.generation {
+                return Ok(dialed);
+            }
+            present = now;
+        }
+    }
+
+    async fn dial_from(
+        self: &Arc<Self>,
+        present: &Arc<Present>,
+        destination: &Destination,
+    ) -> Result<Dialed, DialError> {
+        if self.open.is_cancelled() {
+            return Err(unavailable("it has been taken out of service"));
+        }
+        let candidates = self.candidates(present, destination).await?;
+        let candidates = dial::in_order(candidates);
+        let connected = match upstream::of(&present.spec.way) {
+            Some(proxy) => self.dial_by_proxy(present, &proxy, &candidates).await,
+            None => self.dial_directly(present, &candidates).await,
+        };
+        let (stream, early) = connected?;
+        self.health_good(present.generation);
+        Ok(Dialed {
+            stream,
+            early,
+            lease: present.lease.clone(),
+        })
+    }
+
+    async fn dial_directly(
+        self: &Arc<Self>,
+        present: &Arc<Present>,
+        candidates: &[SocketAddr],
+    ) -> Result<(TcpStream, Bytes), DialError> {
+        let connect = async |address: SocketAddr| {
+            let socket = present.choice.source.tcp(address.ip())?;
+            socket
+                .connect(address)
+                .await
+                .map_err(|error| AttemptError::of_connect(&error))
+        };
+        let silence = self.environment.bounds.silence;
+        let deadline = Instant::now() + self.patience();
+        let suspect = || self.health_suspect(present.generation, candidates);
+        match within(silence, deadline, dial::race(candidates, connect), suspect).await {
+            Some(Ok(stream)) => Ok((stream, Bytes::new())),
+            Some(Err(error)) => Err(self.failed_directly(present, candidates, error)),
+            None => Err(self.failed_directly(present, candidates, AttemptError::TimedOut)),
+        }
+    }
+
+    /// Draws the conclusion of a failed dial for the exit's health, and words it for the customer.
+    fn failed_directly(
+        self: &Arc<Self>,
+        present: &Present,
+        candidates: &[SocketAddr],
+        error: AttemptError,
+    ) -> DialError {
+        let answer = match error {
+            AttemptError::Refused => {
+                // Somebody answered, so the exit gets out.
+                self.health_good(present.generation);
+                return DialError::Refused;
+            }
+            AttemptError::Exhausted(reason) => {
+                tracing::warn!(exit = %present.spec.name, %reason, "cannot dial");
+                return unavailable("the gateway is at its limit");
+            }
+            AttemptError::Source(reason) => {
+                self.health_bad(present.generation, Cause::Source, reason);
+                return self.unavailable(Cause::Source);
+            }
+            AttemptError::NetworkUnreachable => DialError::NetworkUnreachable,
+            AttemptError::HostUnreachable => DialError::HostUnreachable,
+            AttemptError::TimedOut => DialError::TimedOut,
+        };
+        self.health_suspect(present.generation, candidates);
+        self.health
+            .down_cause()
+            .map_or(answer, |cause| self.unavailable(cause))
+    }
+
+    /// The upstream gets addresses, never names: a name could mean another address to it than the one we judged. They
+    /// are tried one after the other, IPv4 first, since fewer proxies know IPv6.
+    async fn dial_by_proxy(
+        self: &Arc<Self>,
+        present: &Arc<Present>,
+        proxy: &upstream::Proxy<'_>,
+        candidates: &[SocketAddr],
+    ) -> Result<(TcpStream, Bytes), DialError> {
+        let mut candidates = candidates.to_vec();
+        candidates.sort_by_key(SocketAddr::is_ipv6);
+        let silence = self.environment.bounds.silence;
+        let deadline = Instant::now() + self.patience();
+        let mut answer = DialError::TimedOut;
+        for candidate in candidates {
+            let attempt = proxy.connect(&present.resolver, candidate);
+            let suspect = || self.health_suspect(present.generation, &[candidate]);
+            let error = match within(silence, deadline, attempt, suspect).await {
+                Some(Ok(connected)) => return Ok(connected),
+                Some(Err(error)) => error,
+                None => {
+                    suspect();
+                    return Err(self
+                        .health
+                        .down_cause()
+                        .map_or(DialError::TimedOut, |cause| self.unavailable(cause)));
+                }
+            };
+            match error {
+                UpstreamError::Destination(error) => {
+                    self.health_good(present.generation);
+                    answer = error;
+                }
+                UpstreamError::BrokeOff(reason) => {
+                    tracing::debug!(exit = %present.spec.name, %reason, "the upstream proxy broke off");
+                    self.health_suspect(present.generation, &[candidate]);
+                    return Err(unavailable("its upstream proxy broke off"));
+                }
+                UpstreamError::Busy(retry_after) => {
+                    return Err(DialError::ExitUnavailable {
+                        reason: "its upstream proxy is busy".to_owned(),
+                        retry_after,
+                    });
+                }
+                UpstreamError::Down(cause, detail) => {
+                    self.health_bad(present.generation, cause, detail);
+                    return Err(self.unavailable(cause));
+                }
+                UpstreamError::Exhausted(reason) => {
+                    tracing::warn!(exit = %present.spec.name, %reason, "cannot dial");
+                    return Err(unavailable("the gateway is at its limit"));
+                }
+            }
+        }
+        Err(answer)
+    }
+
+    /// Resolves and judges a datagram's destination; the first allowed address of a family that the exit has.
+    pub(crate) async fn resolve_udp(
+        self: &Arc<Self>,
+        destination: &Destination,
+    ) -> Result<SocketAddr, DialError> {
+        let present = self.present.load_full();
+        if upstream::of(&present.spec.way).is_some() {
+            return Err(DialError::NoUdp);
+        }
+        let candidates = self.candidates(&present, destination).await?;
+        candidates
+            .first()
+            .copied()
+            .ok_or(DialError::NetworkUnreachable)
+    }
+
+    /// A socket for datagrams to addresses of the family of `towards`.
+    pub(crate) fn udp(self: &Arc<Self>, towards: IpAddr) -> Result<UdpEgress, DialError> {
+        let present = self.present.load_full();
+        if upstream::of(&present.spec.way).is_some() {
+            return Err(DialError::NoUdp);
+        }
+        if self.open.is_cancelled() {
+            return Err(unavailable("it has been taken out of service"));
+        }
+        match present.choice.source.udp(towards, 0) {
+            Ok(socket) => Ok(UdpEgress {
+                socket,
+                lease: present.lease.clone(),
+            }),
+            Err(AttemptError::NetworkUnreachable) => Err(DialError::NetworkUnreachable),
+            Err(error) => Err(self.failed_directly(&present, &[], error)),
+        }
+    }
+
+    /// Whether a datagram from this source may be handed to the customer.
+    pub(crate) fn accepts_reply_from(&self, source: SocketAddr) -> bool {
+        // Which port it comes from does not matter, so mail's is as good as any.
+        self.environment.policy.judge(source, true) == Verdict::Allowed
+    }
+
+    /// The addresses of `destination` that may be dialled by this exit; never none.
+    async fn candidates(
+        self: &Arc<Self>,
+        present: &Present,
+        destination: &Destination,
+    ) -> Result<Vec<SocketAddr>, DialError> {
+        let policy = &self.environment.policy;
+        let allow_smtp = present.spec.allow_smtp;
+        let families = present.choice.families();
+        let name = match &destination.host {
+            Host::Ip(address) => {
+                let address = SocketAddr::new(*address, destination.port);
+                permitted(policy.judge(address, allow_smtp))?;
+                return if families.has(address.ip()) {
+                    Ok(vec![address])
+                } else {
+                    Err(DialError::NetworkUnreachable)
+                };
+            }
+            Host::Name(name) => name,
+        };
+        permitted(policy.judge_name(name))?;
+        let addresses = present
+            .resolver
+            .addresses(name, families)
+            .await
+            .map_err(|error| match error {
+                ResolveError::NoSuchName => DialError::NoSuchName(name.clone()),
+                ResolveError::NoAnswer(reason) => self.failed_name(present, name, &reason),
+            })?;
+        let mut refusal = None;
+        let mut allowed = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let address = SocketAddr::new(address, destination.port);
+            match permitted(policy.judge(address, allow_smtp)) {
+                Ok(()) => allowed.push(address),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        match refusal {
+            Some(error) if allowed.is_empty() => Err(error),
+            _ => Ok(allowed),
+        }
+    }
+
+    /// A name without an answer may be the exit's fault, whose customers mostly dial names: a dead one shows here first.
+    fn failed_name(self: &Arc<Self>, present: &Present, name: &str, reason: &str) -> DialError {
+        tracing::debug!(exit = %present.spec.name, %reason, "a name was not resolved");
+        match present.choice.source.check() {
+            Err(AttemptError::Source(reason)) => {
+                self.health_bad(present.generation, Cause::Source, reason);
+                return self.unavailable(Cause::Source);
+            }
+            _ if present.resolver.asks_through_exit() => self.health_doubtful(present.generation),
+            _ => {}
+        }
+        match self.health.down_cause() {
+            Some(cause) => self.unavailable(cause),
+            None => DialError::NameTimeout(name.to_owned()),
+        }
+    }
+
+    /// How long a dial may take in all.
+    fn patience(&self) -> Duration {
+        let usual = self.environment.bounds.connect;
+        match self.health.down_cause() {
+            Some(_) => usual.min(self.environment.bounds.connect_while_down),
+            None => usual,
+        }
+    }
+
+    fn unavailable(&self, cause: Cause) -> DialError {
+        unavailable(if self.is_rotating() {
+            "it is getting another address"
+        } else {
+            cause.for_customers()
+        })
+    }
+}
+
+/// What `attempt` comes to before `deadline`; `suspect` is called if it is silent for longer than `silence`.
+async fn within<T>(
+    silence: Duration,
+    deadline: Instant,
+    attempt: impl Future<Output = T>,
+    suspect: impl FnOnce(),
+) -> Option<T> {
+    tokio::pin!(attempt);
+    let patience = deadline.saturating_duration_since(Instant::now());
+    if let Ok(outcome) = tokio::time::timeout(silence.min(patience), &mut attempt).await {
+        return Some(outcome);
+    }
+    suspect();
+    tokio::time::timeout_at(deadline, attempt).await.ok()
+}
+
+fn unavailable(reason: &str) -> DialError {
+    DialError::ExitUnavailable {
+        reason: reason.to_owned(),
+        retry_after: RETRY_AFTER,
+    }
+}
+
+fn permitted(verdict: Verdict) -> Result<(), DialError> {
+    match verdict {
+        Verdict::Allowed => Ok(()),
+        Verdict::Refused(what) => Err(DialError::Prohibited(format!(
+            "this proxy does not connect to {what}"
+        ))),
+    }
+}
