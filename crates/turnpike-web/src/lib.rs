@@ -12,59 +12,105 @@
 //! | strict JSON, typed request, the operation | `json`, `fields`, `api` |
 //! | what went wrong, as status, code and sentence | `error` |
 
+mod api;
+mod app;
+mod auth;
 mod config;
+mod error;
+mod fields;
+mod health;
+mod ip;
+mod json;
+mod limit;
+mod link;
+mod metrics_server;
+mod observe;
+mod openapi;
+mod principal;
 mod readiness;
+mod response;
+mod server;
+mod source;
+mod token;
+mod visit;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use turnpike_shop::Shop;
 
+use crate::app::App;
+
 pub use config::WebConfig;
+pub use metrics_server::serve_metrics;
+pub use openapi::document as openapi;
 pub use readiness::Readiness;
+
+/// How often limits forget those who have not come for a while.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// The web server, ready to serve.
 pub struct Web {
-    shop: Shop,
-    config: WebConfig,
-    ready: Readiness,
+    app: Arc<App>,
 }
 
 impl Web {
     /// Puts the server together. `ready` adds the caller's own checks to `/readyz`.
     #[must_use]
     pub fn new(shop: Shop, config: WebConfig, ready: Readiness) -> Self {
-        Self { shop, config, ready }
+        describe_metrics();
+        Self {
+            app: App::new(shop, config, ready),
+        }
     }
 
     /// Serves `listener` until `stop`; then takes no new work and lets open requests finish for at most `drain`.
     ///
     /// # Errors
     /// Only where the listener itself is unusable; what goes wrong in one connection ends that connection.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken, drain: Duration) -> io::Result<()> {
-        let _ = (self.shop, self.config, self.ready, listener, stop, drain);
-        unimplemented!()
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+        drain: Duration,
+    ) -> io::Result<()> {
+        let caps = server::Caps::from(&self.app.config);
+        let serving = server::run(listener, app::router(&self.app), caps, stop, drain);
+        tokio::select! {
+            served = serving => served,
+            never = forget_rested(&self.app) => match never {},
+        }
     }
 }
 
-/// Serves `/metrics` (what `render` gives, in Prometheus's text format) and `/healthz` until `stop`.
-///
-/// # Errors
-/// Only where the listener itself is unusable.
-pub async fn serve_metrics(
-    listener: TcpListener,
-    render: impl Fn() -> String + Send + Sync + 'static,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let _ = (listener, render(), stop);
-    unimplemented!()
+async fn forget_rested(app: &App) -> std::convert::Infallible {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    loop {
+        ticks.tick().await;
+        app.limits.forget_rested();
+    }
 }
 
-/// The OpenAPI 3.1 document of the customer API, as `/openapi.json` gives it.
-#[must_use]
-pub fn openapi(public_url: &str) -> serde_json::Value {
-    let _ = public_url;
-    unimplemented!()
+fn describe_metrics() {
+    metrics::describe_counter!(
+        "turnpike_http_requests_total",
+        "Requests answered, by operation and status."
+    );
+    metrics::describe_counter!(
+        "turnpike_http_panics_total",
+        "Requests whose handler panicked."
+    );
+    metrics::describe_counter!(
+        "turnpike_http_connections_refused_total",
+        "Connections closed because their address has its share."
+    );
+    metrics::describe_counter!("turnpike_purchase_total", "Purchases, by result.");
+    metrics::describe_histogram!(
+        "turnpike_http_request_seconds",
+        metrics::Unit::Seconds,
+        "From a request's head to its answer, by operation."
+    );
 }

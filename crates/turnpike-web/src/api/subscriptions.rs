@@ -1,0 +1,66 @@
+//! `op=subscriptions`: what the account has.
+
+use serde::{Deserialize, Serialize};
+use turnpike_shop::subscription::Page;
+use turnpike_shop::subscriptions;
+use turnpike_shop::types::SubscriptionId;
+use utoipa::ToSchema;
+
+use super::subscription::SubscriptionItem;
+use super::{Context, Operation, Verb, wire};
+use crate::error::ApiError;
+use crate::principal::Reader;
+use crate::response::True;
+
+/// The account's subscriptions, all of them or a page.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Subscriptions {
+    /// At most so many; absent: all.
+    #[serde(default, deserialize_with = "wire::limit")]
+    #[schema(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    #[serde(default, deserialize_with = "wire::cursor")]
+    #[schema(schema_with = wire::id_schema, required = false)]
+    cursor: Option<SubscriptionId>,
+}
+
+/// Subscriptions, oldest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubscriptionsAnswer {
+    ok: True,
+    subscriptions: Vec<SubscriptionItem>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = wire::id_schema, required = false)]
+    next_cursor: Option<String>,
+}
+
+impl Operation for Subscriptions {
+    const VERB: Verb = Verb::Get;
+    const MOVES_MONEY: bool = false;
+    type Caller = Reader;
+    type Answer = SubscriptionsAnswer;
+
+    async fn call(
+        self,
+        reader: Reader,
+        context: &Context<'_>,
+    ) -> Result<SubscriptionsAnswer, ApiError> {
+        let page = Page {
+            limit: self.limit,
+            after: self.cursor,
+        };
+        let (found, has_more) = subscriptions(&context.app.shop, reader.account(), page).await?;
+        let next_cursor = found
+            .last()
+            .filter(|_| has_more)
+            .map(|last| last.id.to_string());
+        Ok(SubscriptionsAnswer {
+            ok: True,
+            subscriptions: found.into_iter().map(SubscriptionItem::from).collect(),
+            next_cursor,
+        })
+    }
+}

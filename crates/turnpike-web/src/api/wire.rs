@@ -1,0 +1,159 @@
+//! The request's own small types as they are written in JSON: how to read them, and their schema.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use turnpike_shop::types::{Quantity, RepeatCount, RotationPolicy, SubscriptionId};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+
+const ID_RULE: &str = "it must be 24 lowercase letters and digits";
+/// The longest coupon code that can exist.
+const COUPON_LENGTH: usize = 64;
+/// The longest page.
+const MAX_LIMIT: i64 = 100;
+
+/// An id.
+pub(crate) fn id<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<String>,
+{
+    let text = String::deserialize(deserializer).map_err(|_| D::Error::custom(ID_RULE))?;
+    T::try_from(text).map_err(|_| D::Error::custom(ID_RULE))
+}
+
+pub(crate) fn id_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[a-z0-9]{24}$"))
+        .examples(["k17m3q5v7n9p1r2t4w6y8z0a"])
+        .into()
+}
+
+/// A whole number and nothing that merely looks like one: no `2.0`, no `"2"`, no `true`.
+fn whole_number<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+    T::Error: std::fmt::Display + RuleOf<T>,
+{
+    let number = Value::deserialize(deserializer)?.as_u64();
+    number
+        .ok_or_else(|| D::Error::custom(T::Error::RULE))
+        .and_then(|number| T::try_from(number).map_err(D::Error::custom))
+}
+
+/// The sentence for what is not even a whole number.
+trait RuleOf<T> {
+    const RULE: &'static str;
+}
+
+impl RuleOf<Quantity> for turnpike_shop::types::OutOfRange {
+    const RULE: &'static str = "it must be a whole number from 1 to 100";
+}
+
+impl RuleOf<RepeatCount> for turnpike_shop::types::OutOfRange {
+    const RULE: &'static str = "it must be a whole number from 1 to 100";
+}
+
+impl RuleOf<RotationPolicy> for turnpike_shop::types::NotAPolicy {
+    const RULE: &'static str = "it must be 0, 5, 10, 15, 30 or 60 (minutes)";
+}
+
+pub(crate) fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
+    whole_number(deserializer)
+}
+
+pub(crate) fn repeat_count<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<RepeatCount, D::Error> {
+    whole_number(deserializer)
+}
+
+pub(crate) fn rotation_policy<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<RotationPolicy, D::Error> {
+    whole_number(deserializer)
+}
+
+pub(crate) fn one_quantity() -> Quantity {
+    Quantity::ONE
+}
+
+pub(crate) fn one_repeat() -> RepeatCount {
+    RepeatCount::ONE
+}
+
+pub(crate) fn count_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(100))
+        .default(Some(Value::from(1)))
+        .into()
+}
+
+pub(crate) fn rotation_policy_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .enum_values(Some(RotationPolicy::ALLOWED))
+        .into()
+}
+
+/// A discount code. What it is worth is the shop's to say; here it must be something that can be a code.
+pub(crate) fn coupon<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let rule = || {
+        D::Error::custom(format_args!(
+            "it must be a text of 1 to {COUPON_LENGTH} characters"
+        ))
+    };
+    let code = String::deserialize(deserializer).map_err(|_| rule())?;
+    let code = code.trim();
+    if code.is_empty() || code.chars().count() > COUPON_LENGTH {
+        return Err(rule());
+    }
+    Ok(Some(code.to_owned()))
+}
+
+pub(crate) fn coupon_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(COUPON_LENGTH))
+        .pattern(Some(r"\S"))
+        .examples(["MYCODE"])
+        .into()
+}
+
+/// The length of a page, out of a query: 1 to 100.
+pub(crate) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(limit @ 1..=MAX_LIMIT) if digits_only => Ok(Some(limit)),
+        _ => Err(D::Error::custom(format_args!(
+            "it must be a whole number from 1 to {MAX_LIMIT}"
+        ))),
+    }
+}
+
+/// Where a page begins: what the page before gave as `nextCursor`.
+pub(crate) fn cursor<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SubscriptionId>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    SubscriptionId::try_from(text)
+        .map(Some)
+        .map_err(|_| D::Error::custom("it must be the nextCursor of the page before"))
+}
+
+/// The schema of one of a few words.
+pub(crate) fn words_schema<const N: usize>(words: [&'static str; N]) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+        .into()
+}

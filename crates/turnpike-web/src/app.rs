@@ -1,0 +1,114 @@
+//! What every handler shares, and the map of paths.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use axum::routing::any;
+use axum::{Extension, Router, middleware};
+use bytes::Bytes;
+use http::StatusCode;
+use turnpike_shop::Shop;
+
+use crate::config::WebConfig;
+use crate::error::{ApiError, response};
+use crate::limit::{Exceeded, Limits, Source, Standing};
+use crate::readiness::Readiness;
+use crate::token::Tokens;
+use crate::visit::Visit;
+use crate::{api, auth, health, ip, link, observe, openapi};
+
+/// What every handler shares.
+pub(crate) struct App {
+    pub(crate) shop: Shop,
+    pub(crate) config: WebConfig,
+    pub(crate) ready: Readiness,
+    pub(crate) limits: Limits,
+    pub(crate) tokens: Tokens,
+    /// `/openapi.json`, made once.
+    pub(crate) openapi: Bytes,
+}
+
+impl App {
+    pub(crate) fn new(shop: Shop, config: WebConfig, ready: Readiness) -> Arc<Self> {
+        let tokens = Tokens::new(&shop);
+        let limits = Limits::new(&config);
+        let openapi = Bytes::from(openapi::document(&config.public_url).to_string());
+        Arc::new(Self {
+            shop,
+            config,
+            ready,
+            limits,
+            tokens,
+            openapi,
+        })
+    }
+
+    /// Takes one request from the caller's address's share of the API.
+    pub(crate) fn limit_address(&self, visit: &Visit) -> Result<(), ApiError> {
+        note(
+            visit,
+            self.limits.address.check(&Source::from(visit.source)),
+        )
+    }
+
+    /// Bounds what a handler may take in all, the client's sending of the body included.
+    pub(crate) async fn in_time(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<Response, ApiError>>,
+    ) -> Result<Response, ApiError> {
+        tokio::time::timeout(deadline, work)
+            .await
+            .unwrap_or(Err(ApiError::Overdue))
+    }
+}
+
+/// Remembers what a limit said, for the RateLimit header fields.
+pub(crate) fn note(visit: &Visit, checked: Result<Standing, Exceeded>) -> Result<(), ApiError> {
+    match checked {
+        Ok(standing) => {
+            visit.notes().standing = Some(standing);
+            Ok(())
+        }
+        Err(exceeded) => {
+            visit.notes().standing = Some(exceeded.standing);
+            Err(ApiError::Limited(exceeded))
+        }
+    }
+}
+
+/// The map of paths. Each handler checks its methods itself, so that 405 has our body and our `Allow`.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/", any(health::hint))
+        .route("/api/proxy", any(api::proxy))
+        .route("/api/auth/token", any(auth::issue))
+        .route("/r/{token}", any(link::rotate))
+        .route("/ip", any(ip::address))
+        .route("/healthz", any(health::alive))
+        .route("/readyz", any(health::ready))
+        .route("/openapi.json", any(health::openapi))
+        .fallback(no_such_path)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            observe::observe,
+        ))
+        .with_state(Arc::clone(app))
+}
+
+async fn no_such_path(Extension(visit): Extension<Arc<Visit>>) -> Response {
+    response(&ApiError::NoSuchPath, &visit)
+}
+
+/// A body that was made before, as JSON.
+pub(crate) fn ready_json(body: Bytes) -> Response {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = StatusCode::OK;
+    answer.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/json"),
+    );
+    answer
+}

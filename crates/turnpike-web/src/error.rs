@@ -1,0 +1,380 @@
+//! What went wrong, as the client is told: one table from refusals and mistakes to status, code and sentence.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use turnpike_shop::{Error as ShopError, Refusal};
+use utoipa::ToSchema;
+
+use crate::limit::{Exceeded, whole_seconds};
+use crate::response::False;
+use crate::visit::{Money, Visit};
+
+/// Why a request got no answer of its own.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The shop said no, or could not say.
+    #[error(transparent)]
+    Shop(#[from] ShopError),
+    /// The body is no JSON, or JSON that nobody should send.
+    #[error("Invalid JSON body: {0}")]
+    InvalidJson(String),
+    /// The body is JSON but no object.
+    #[error("Body must be an object")]
+    BodyNotAnObject,
+    /// The body is larger than [`crate::json::MAX_BODY`].
+    #[error("the body is larger than 64 KiB")]
+    BodyTooLarge,
+    /// `op` is absent, not known, or belongs to the other method.
+    #[error("Missing or unknown op: {0}")]
+    Operation(String),
+    /// A field is absent or does not hold what it should.
+    #[error("{} {field}: {rule}", if is_optional(field) { "Invalid" } else { "Missing or invalid" })]
+    Field {
+        /// The field's name.
+        field: String,
+        /// What it should hold.
+        rule: String,
+    },
+    /// The `Idempotency-Key` header is no key.
+    #[error("an Idempotency-Key is 1 to 255 printable ASCII characters, given once")]
+    IdempotencyKey,
+    /// No credentials came with the request.
+    #[error(
+        "Unauthorized: send an API key in the x-api-key header, or a token as Authorization: Bearer"
+    )]
+    NoCredentials,
+    /// A rate limit.
+    #[error("Rate limited: too many requests; try again in {} s", .0.standing.reset)]
+    Limited(Exceeded),
+    /// Too many wrong credentials from this address.
+    #[error("Rate limited: too many wrong keys or tokens from this address; try again in {} s", .0.standing.reset)]
+    TooManyBadCredentials(Exceeded),
+    /// There is nothing at this path.
+    #[error("there is nothing at this path")]
+    NoSuchPath,
+    /// There is something at this path, but not for this method.
+    #[error("this path answers {allow} only")]
+    Method {
+        /// What it does answer to.
+        allow: &'static str,
+    },
+    /// No subscription has this rotate link.
+    #[error("no subscription has this rotate link")]
+    UnknownRotateLink,
+    /// A browser looked ahead; rotating on that would rotate for nobody.
+    #[error("a prefetch does not rotate; open the link itself")]
+    Prefetch,
+    /// The request took longer than it may.
+    #[error("the request took too long; try again, with the same Idempotency-Key where it has one")]
+    Overdue,
+    /// A defect.
+    #[error("a handler panicked")]
+    Panicked,
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Shop(ShopError::Refused(refusal))
+    }
+}
+
+/// What may be left out of a request; the contract's sentences differ for these.
+fn is_optional(field: &str) -> bool {
+    matches!(
+        field,
+        "couponCode" | "repeatCount" | "quantity" | "limit" | "cursor" | "format"
+    )
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    /// Whether the same request may succeed later.
+    pub(crate) retryable: bool,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) field: Option<String>,
+}
+
+impl Row {
+    const fn new(status: StatusCode, code: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            retryable: false,
+            retry_after: None,
+            field: None,
+        }
+    }
+
+    fn about(self, field: &str) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            ..self
+        }
+    }
+
+    fn later(self) -> Self {
+        Self {
+            retryable: true,
+            ..self
+        }
+    }
+
+    fn after(self, seconds: u64) -> Self {
+        Self {
+            retryable: true,
+            retry_after: Some(seconds),
+            ..self
+        }
+    }
+}
+
+/// The table. A new refusal without a row does not compile.
+pub(crate) fn row(error: &ApiError) -> Row {
+    use StatusCode as S;
+    match error {
+        ApiError::Shop(ShopError::Refused(refusal)) => refusal_row(refusal),
+        ApiError::Shop(ShopError::Unavailable(_)) => {
+            Row::new(S::SERVICE_UNAVAILABLE, "unavailable").after(2)
+        }
+        ApiError::Shop(ShopError::StorageFull(_)) => {
+            Row::new(S::SERVICE_UNAVAILABLE, "storage_full").after(60)
+        }
+        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => {
+            Row::new(S::INTERNAL_SERVER_ERROR, "internal")
+        }
+        ApiError::InvalidJson(_) => Row::new(S::BAD_REQUEST, "invalid_json"),
+        ApiError::BodyNotAnObject => Row::new(S::BAD_REQUEST, "body_not_object"),
+        ApiError::BodyTooLarge => Row::new(S::PAYLOAD_TOO_LARGE, "body_too_large"),
+        ApiError::Operation(_) => Row::new(S::BAD_REQUEST, "unknown_op").about("op"),
+        ApiError::Field { field, .. } => Row::new(S::BAD_REQUEST, "invalid_field").about(field),
+        ApiError::IdempotencyKey => {
+            Row::new(S::BAD_REQUEST, "invalid_idempotency_key").about("Idempotency-Key")
+        }
+        ApiError::NoCredentials => Row::new(S::UNAUTHORIZED, "unauthorized"),
+        ApiError::Limited(exceeded) => {
+            Row::new(S::TOO_MANY_REQUESTS, "rate_limited").after(exceeded.standing.reset)
+        }
+        ApiError::TooManyBadCredentials(exceeded) => {
+            Row::new(S::TOO_MANY_REQUESTS, "too_many_bad_credentials")
+                .after(exceeded.standing.reset)
+        }
+        ApiError::NoSuchPath => Row::new(S::NOT_FOUND, "not_found"),
+        ApiError::Method { .. } => Row::new(S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        ApiError::UnknownRotateLink => Row::new(S::NOT_FOUND, "unknown_rotate_link"),
+        ApiError::Prefetch => Row::new(S::FORBIDDEN, "prefetch"),
+        ApiError::Overdue => Row::new(S::SERVICE_UNAVAILABLE, "timeout").after(1),
+    }
+}
+
+fn refusal_row(refusal: &Refusal) -> Row {
+    use StatusCode as S;
+    match refusal {
+        Refusal::Unauthorized => Row::new(S::UNAUTHORIZED, "unauthorized"),
+        Refusal::WrongLogin => Row::new(S::UNAUTHORIZED, "wrong_login"),
+        Refusal::AccountSuspended => Row::new(S::FORBIDDEN, "account_suspended"),
+        Refusal::ReadOnlyKey => Row::new(S::FORBIDDEN, "read_only_key"),
+        Refusal::TrialNotPermitted => Row::new(S::FORBIDDEN, "trial_not_permitted"),
+        Refusal::SourceNotAllowed => Row::new(S::FORBIDDEN, "source_not_allowed"),
+        Refusal::TrialUsed { retry_after } => {
+            Row::new(S::FORBIDDEN, "trial_used").after(whole_seconds(retry_after.to_duration()))
+        }
+        Refusal::UnknownPlan => Row::new(S::BAD_REQUEST, "unknown_plan").about("planId"),
+        Refusal::UnknownNetwork => {
+            Row::new(S::BAD_REQUEST, "unknown_network").about("targetNetwork")
+        }
+        Refusal::InvalidCoupon(_) => Row::new(S::BAD_REQUEST, "invalid_coupon").about("couponCode"),
+        Refusal::InsufficientBalance { .. } => {
+            Row::new(S::PAYMENT_REQUIRED, "insufficient_balance")
+        }
+        Refusal::SubscriptionNotFound => {
+            Row::new(S::NOT_FOUND, "subscription_not_found").about("subscriptionId")
+        }
+        Refusal::PlanInactive => Row::new(S::CONFLICT, "plan_inactive").about("planId"),
+        Refusal::NotARenewalPlan => Row::new(S::CONFLICT, "not_a_renewal_plan").about("planId"),
+        Refusal::NoTrialOfPlan => Row::new(S::CONFLICT, "no_trial_of_plan").about("planId"),
+        Refusal::SoldOut { .. } | Refusal::NoFreePort => Row::new(S::CONFLICT, "sold_out").later(),
+        Refusal::RenewalTooLate => Row::new(S::CONFLICT, "renewal_too_late"),
+        Refusal::SubscriptionEnded => Row::new(S::CONFLICT, "subscription_ended"),
+        Refusal::SameNetwork => Row::new(S::CONFLICT, "same_network").about("targetNetwork"),
+        Refusal::NetworkInactive => {
+            Row::new(S::CONFLICT, "network_inactive").about("targetNetwork")
+        }
+        Refusal::RotationUnavailable => Row::new(S::CONFLICT, "rotation_unavailable"),
+        Refusal::RotationCooldown { retry_after } => {
+            Row::new(S::TOO_MANY_REQUESTS, "rotation_cooldown")
+                .after(whole_seconds(retry_after.to_duration()).max(1))
+        }
+        Refusal::RotationFailed(_) => Row::new(S::BAD_GATEWAY, "rotation_failed").later(),
+        Refusal::IdempotencyMismatch => {
+            Row::new(S::CONFLICT, "idempotency_mismatch").about("Idempotency-Key")
+        }
+        Refusal::IdempotencyInFlight => Row::new(S::CONFLICT, "idempotency_in_flight").after(1),
+        Refusal::LoginThrottled { retry_after } => {
+            Row::new(S::TOO_MANY_REQUESTS, "login_throttled")
+                .after(whole_seconds(retry_after.to_duration()).max(1))
+        }
+        // What follows is for the command line and the operator's pages; customers' requests cannot reach it.
+        Refusal::UnknownAccount(_) => Row::new(S::NOT_FOUND, "unknown_account"),
+        Refusal::AccountExists(_) => Row::new(S::CONFLICT, "account_exists"),
+        Refusal::MalformedEmail(_) => Row::new(S::BAD_REQUEST, "malformed_email").about("email"),
+        Refusal::UnfitPassword => Row::new(S::BAD_REQUEST, "unfit_password").about("password"),
+        Refusal::UnknownApiKey(_) => Row::new(S::NOT_FOUND, "unknown_api_key"),
+        Refusal::OverDebit { .. } => Row::new(S::CONFLICT, "over_debit"),
+        Refusal::Catalogue(_) => Row::new(S::BAD_REQUEST, "invalid_catalogue"),
+    }
+}
+
+/// Every error's body.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorAnswer {
+    ok: False,
+    /// A sentence for a person.
+    error: String,
+    /// A word for a program; it does not change.
+    #[schema(pattern = "^[a-z_]+$")]
+    code: &'static str,
+    /// To be named when asking for support; also in the `X-Request-Id` header and the log.
+    request_id: String,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+    /// How long to wait before that, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retry_after_seconds: Option<u64>,
+    /// Which field of the request it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+    /// On purchase, renew and trial: whether money moved. Null where it is not known, because the database went away at the
+    /// very moment; sending the request again with the same Idempotency-Key then tells, and charges at most once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<bool>)]
+    charged: Option<Option<bool>>,
+}
+
+/// Whether the verb may have committed although it did not answer.
+fn outcome_unknown(error: &ApiError) -> bool {
+    match error {
+        // A full disk rolls the transaction back.
+        ApiError::Shop(ShopError::Refused(_) | ShopError::StorageFull(_)) => false,
+        ApiError::Shop(ShopError::Unavailable(_) | ShopError::Failed(_))
+        | ApiError::Overdue
+        | ApiError::Panicked => true,
+        _ => false,
+    }
+}
+
+fn charged(money: Money, error: &ApiError) -> Option<Option<bool>> {
+    match money {
+        Money::Never => None,
+        Money::NotYet => Some(Some(false)),
+        Money::Moves if outcome_unknown(error) => Some(None),
+        Money::Moves => Some(Some(false)),
+    }
+}
+
+/// The sentence for the client. What only operators can use stays in the log.
+fn sentence(error: &ApiError) -> String {
+    match error {
+        ApiError::Shop(ShopError::Unavailable(_)) => {
+            "the shop's database cannot be reached; try again in a moment".to_owned()
+        }
+        ApiError::Shop(ShopError::StorageFull(_)) => {
+            "the shop's disk is full; nothing was recorded; try again later".to_owned()
+        }
+        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => {
+            "Internal error: something went wrong on our side; name the requestId to support"
+                .to_owned()
+        }
+        ApiError::Shop(ShopError::Refused(_))
+        | ApiError::InvalidJson(_)
+        | ApiError::BodyNotAnObject
+        | ApiError::BodyTooLarge
+        | ApiError::Operation(_)
+        | ApiError::Field { .. }
+        | ApiError::IdempotencyKey
+        | ApiError::NoCredentials
+        | ApiError::Limited(_)
+        | ApiError::TooManyBadCredentials(_)
+        | ApiError::NoSuchPath
+        | ApiError::Method { .. }
+        | ApiError::UnknownRotateLink
+        | ApiError::Prefetch
+        | ApiError::Overdue => error.to_string(),
+    }
+}
+
+/// Logs a failure, once and with the request's id. Refusals are the customer's and are not logged as errors.
+fn log(error: &ApiError, request_id: &str) {
+    match error {
+        ApiError::Shop(failure @ ShopError::Failed(_)) => {
+            tracing::error!(request_id, error = %failure, "a request failed");
+        }
+        ApiError::Shop(failure @ (ShopError::Unavailable(_) | ShopError::StorageFull(_))) => {
+            tracing::warn!(request_id, error = %failure, "the database could not be used");
+        }
+        ApiError::Panicked => tracing::error!(request_id, "a handler panicked"),
+        ApiError::Overdue => tracing::warn!(request_id, "a request took too long"),
+        _ => {}
+    }
+}
+
+/// The error as an answer.
+pub(crate) fn response(error: &ApiError, visit: &Visit) -> Response {
+    log(error, &visit.request_id);
+    let row = row(error);
+    let money = {
+        let mut notes = visit.notes();
+        notes.code = Some(row.code);
+        notes.money
+    };
+    let answer = ErrorAnswer {
+        ok: False,
+        error: capitalised(sentence(error)),
+        code: row.code,
+        request_id: visit.request_id.clone(),
+        retryable: row.retryable,
+        retry_after_seconds: row.retry_after,
+        field: row.field,
+        charged: charged(money, error),
+    };
+    let mut response = crate::response::json(row.status, &answer);
+    let headers = response.headers_mut();
+    if let Some(seconds) = row.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if row.status == StatusCode::UNAUTHORIZED {
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"turnpike\""),
+        );
+    }
+    if let ApiError::Method { allow } = error {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    if matches!(error, ApiError::BodyTooLarge) {
+        // The rest of the body is not read, so nothing else can follow on this connection.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The shop's sentences are lower-case, so that the command line can put `error: ` before them.
+fn capitalised(sentence: String) -> String {
+    let mut letters = sentence.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => sentence,
+    }
+}
+
+/// What a handler came to, as an answer.
+pub(crate) fn settle(outcome: Result<Response<Body>, ApiError>, visit: &Visit) -> Response {
+    outcome.unwrap_or_else(|error| response(&error, visit))
+}

@@ -1,0 +1,95 @@
+//! `/healthz`, `/readyz`, `/openapi.json`, and a hint at `/`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{Method, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::{App, ready_json};
+use crate::error::{ApiError, settle};
+use crate::ip::accepts_json;
+use crate::readiness::Finding;
+use crate::response;
+use crate::visit::Visit;
+
+/// Whether this process should be sent work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReadyAnswer {
+    /// Whether all checks are passed.
+    ok: bool,
+    checks: Vec<Finding>,
+}
+
+fn read_only(request: &Request) -> Result<(), ApiError> {
+    if request.method() == Method::GET || request.method() == Method::HEAD {
+        Ok(())
+    } else {
+        Err(ApiError::Method { allow: "GET, HEAD" })
+    }
+}
+
+/// `/healthz`: the process runs and answers.
+pub(crate) async fn alive(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+    settle(
+        read_only(&request).map(|()| response::text(StatusCode::OK, "ok\n")),
+        &visit,
+    )
+}
+
+/// `/readyz`: a line per check.
+pub(crate) async fn ready(
+    State(app): State<Arc<App>>,
+    Extension(visit): Extension<Arc<Visit>>,
+    request: Request,
+) -> Response {
+    let permitted = read_only(&request);
+    let as_json = accepts_json(request.headers());
+    let outcome = match permitted {
+        Ok(()) => Ok(report(&app, as_json).await),
+        Err(error) => Err(error),
+    };
+    settle(outcome, &visit)
+}
+
+async fn report(app: &App, as_json: bool) -> Response {
+    let checks = app.ready.run(&app.shop).await;
+    let ok = checks.iter().all(Finding::is_passed);
+    let status = if ok {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    if as_json {
+        response::json(status, &ReadyAnswer { ok, checks })
+    } else {
+        let lines: String = checks.iter().map(Finding::to_string).collect();
+        response::text(status, lines)
+    }
+}
+
+/// `/openapi.json`
+pub(crate) async fn openapi(
+    State(app): State<Arc<App>>,
+    Extension(visit): Extension<Arc<Visit>>,
+    request: Request,
+) -> Response {
+    settle(
+        read_only(&request).map(|()| ready_json(app.openapi.clone())),
+        &visit,
+    )
+}
+
+/// `/`: what is here, for whoever opens it in a browser.
+pub(crate) async fn hint(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+    const HINT: &str = "This is Turnpike, a proxy shop.\n\n\
+        The API is at /api/proxy; /openapi.json describes it.\n\
+        /ip tells the address that you come from.\n";
+    settle(
+        read_only(&request).map(|()| response::text(StatusCode::OK, HINT)),
+        &visit,
+    )
+}

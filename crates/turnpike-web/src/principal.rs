@@ -1,0 +1,114 @@
+//! Who asks, and as what they may ask.
+//!
+//! Every operation names one of the [`Caller`] types in its signature. They can only be made from a [`Principal`] by
+//! [`Caller::admit`], so an operation that forgets to say who may call it does not compile, and one that says it cannot be
+//! called by anybody else.
+
+use turnpike_shop::Refusal;
+use turnpike_shop::account::SignedIn;
+use turnpike_shop::api_key;
+use turnpike_shop::types::AccountId;
+
+/// Somebody who has proved who they are.
+#[derive(Debug, Clone)]
+pub(crate) enum Principal {
+    /// By an API key, which may be restricted.
+    Key(api_key::Caller),
+    /// By e-mail address and password, as the short-lived token says.
+    Account(SignedIn),
+}
+
+impl Principal {
+    pub(crate) fn account(&self) -> &AccountId {
+        match self {
+            Self::Key(caller) => &caller.account,
+            Self::Account(signed_in) => &signed_in.account,
+        }
+    }
+
+    /// What its rate limit is kept under: each key has its own, an account's tokens share one.
+    pub(crate) fn limit_key(&self) -> String {
+        match self {
+            Self::Key(caller) => format!("key {}", caller.key),
+            Self::Account(signed_in) => format!("account {}", signed_in.account),
+        }
+    }
+
+    fn is_read_only(&self) -> bool {
+        match self {
+            Self::Key(caller) => caller.read_only,
+            Self::Account(_) => false,
+        }
+    }
+
+    /// Trials are given by keys with that permission; a signed-in customer has no such key.
+    fn may_give_trials(&self) -> bool {
+        match self {
+            Self::Key(caller) => caller.allow_trial,
+            Self::Account(_) => false,
+        }
+    }
+}
+
+/// A role in which somebody may call an operation.
+pub(crate) trait Caller: Sized + Send {
+    /// The principal in this role, or why not.
+    fn admit(principal: &Principal) -> Result<Self, Refusal>;
+}
+
+macro_rules! roles {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            account: AccountId,
+        }
+
+        impl $name {
+            /// Whose account is acted on.
+            pub(crate) fn account(&self) -> &AccountId {
+                &self.account
+            }
+        }
+    )+};
+}
+
+roles! {
+    /// May look at what is his and what is sold.
+    Reader;
+    /// May spend the account's balance and change its subscriptions.
+    Buyer;
+    /// May give trials.
+    Trialist;
+}
+
+impl Caller for Reader {
+    fn admit(principal: &Principal) -> Result<Self, Refusal> {
+        Ok(Self {
+            account: principal.account().clone(),
+        })
+    }
+}
+
+impl Caller for Buyer {
+    fn admit(principal: &Principal) -> Result<Self, Refusal> {
+        if principal.is_read_only() {
+            return Err(Refusal::ReadOnlyKey);
+        }
+        Ok(Self {
+            account: principal.account().clone(),
+        })
+    }
+}
+
+impl Caller for Trialist {
+    fn admit(principal: &Principal) -> Result<Self, Refusal> {
+        let buyer = Buyer::admit(principal)?;
+        if !principal.may_give_trials() {
+            return Err(Refusal::TrialNotPermitted);
+        }
+        Ok(Self {
+            account: buyer.account,
+        })
+    }
+}
