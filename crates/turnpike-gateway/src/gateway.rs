@@ -287,6 +287,18 @@ impl Gateway {
         self.inner.counts.open_ports()
     }
 
+    /// What its connections share, for tests that count buffers and pipes.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// Pooled buffers that somebody holds now.
+    #[cfg(test)]
+    pub(crate) fn buffers_in_use(&self) -> usize {
+        self.inner.shared.buffers.in_use()
+    }
+
     /// Stops accepting, gives open tunnels `drain` to end by themselves, then cuts them.
     pub async fn shut_down(&self, drain: Duration) {
         let shared = &self.inner.shared;

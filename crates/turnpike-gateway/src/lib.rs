@@ -20,6 +20,8 @@ mod session;
 #[allow(unsafe_code, reason = "one setsockopt that neither socket2 nor rustix has")]
 mod sockopt;
 mod table;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 pub use egress::{DestinationPolicy, Verdict};

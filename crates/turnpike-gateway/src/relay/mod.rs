@@ -8,8 +8,6 @@
 mod buffers;
 mod direction;
 mod splice;
-#[cfg(test)]
-mod tests;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

@@ -124,17 +124,17 @@ async fn serve(context: Context, mut client: Client) {
     match recognise(&mut client).await {
         Some(Sniffed::Http) => {
             count("http");
-            http::serve(&context, client).await;
+            http::serve(context, client).await;
         }
         Some(Sniffed::Socks5) => {
             count("socks5");
-            socks::serve_socks5(&context, client).await;
+            socks::serve_socks5(context, client).await;
         }
         Some(Sniffed::Socks4) => {
             count("socks4");
-            socks::serve_socks4(&context, client).await;
+            socks::serve_socks4(context, client).await;
         }
-        None => {
+        Some(Sniffed::Wait | Sniffed::Unknown) | None => {
             context.refused("unknown_protocol");
             context.fall_silent(client.stream).await;
         }

@@ -1,0 +1,329 @@
+//! What happens inside a tunnel, and what ends it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::world::{
+    FIRST_EXIT, Origin, Pattern, SECOND_EXIT, World, connect_request, eventually, now, read_head, route, within,
+};
+use crate::{Change, ExitId, RouteId};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn data_sent_with_the_request_arrives_first_and_is_counted_once() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let echo = Origin::echo().await;
+    let mut client = world.connect(12_001).await.unwrap();
+    let mut request = connect_request(echo, "secret");
+    request.extend_from_slice(b"early");
+    client.write_all(&request).await.unwrap();
+    assert_eq!(read_head(&mut client).await, "HTTP/1.1 200 Connection established");
+    client.write_all(b" and late").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut echoed = String::new();
+    client.read_to_string(&mut echoed).await.unwrap();
+    assert_eq!(echoed, "early and late");
+    eventually(SECOND, "the tunnel ends", || world.gateway.tunnels_open() == 0).await;
+    assert_eq!(world.traffic("a"), (14, 14));
+}
+
+#[tokio::test]
+async fn either_side_may_finish_first_and_the_other_goes_on() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let origin = Origin::listen().await;
+
+    let mut client = world.tunnel(12_001, origin.address()).await;
+    let (mut server, _) = origin.accept().await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut question = String::new();
+    server.read_to_string(&mut question).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.write_all(b"answer").await.unwrap();
+    drop(server);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert_eq!((question.as_str(), answer.as_str()), ("question", "answer"));
+
+    let mut client = world.tunnel(12_001, origin.address()).await;
+    let (mut server, _) = origin.accept().await;
+    server.write_all(b"greeting").await.unwrap();
+    server.shutdown().await.unwrap();
+    let mut greeting = String::new();
+    client.read_to_string(&mut greeting).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.write_all(b"thanks").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut thanks = String::new();
+    server.read_to_string(&mut thanks).await.unwrap();
+    assert_eq!((greeting.as_str(), thanks.as_str()), ("greeting", "thanks"));
+    eventually(SECOND, "both tunnels end", || world.gateway.tunnels_open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bulk_is_spliced_both_ways_intact_and_counted_while_it_moves() {
+    const SIZE: usize = 64 * 1024 * 1024;
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let origin = Origin::listen().await;
+    let client = world.tunnel(12_001, origin.address()).await;
+    let (server, _) = origin.accept().await;
+
+    static SENT: AtomicI64 = AtomicI64::new(0);
+    let (client_read, client_write) = client.into_split();
+    let (server_read, server_write) = server.into_split();
+    let up = tokio::spawn(Pattern::new(1).send(client_write, SIZE, &SENT));
+    let down = tokio::spawn(Pattern::new(2).send(server_write, SIZE, &SENT));
+    let up_checked = tokio::spawn(Pattern::new(1).check(server_read));
+    let down_checked = tokio::spawn(Pattern::new(2).check(client_read));
+
+    let (mut counted, mut counted_midway, mut was_spliced) = ((0, 0), false, false);
+    while !(up_checked.is_finished() && down_checked.is_finished()) {
+        let (up, down) = world.traffic("a");
+        counted = (counted.0 + up, counted.1 + down);
+        let sent = SENT.load(Ordering::Relaxed);
+        counted_midway |= counted.0 > 0 && sent < SIZE as i64;
+        was_spliced |= world.gateway.shared().pipes.made() > world.gateway.shared().pipes.free();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    up.await.unwrap().unwrap();
+    down.await.unwrap().unwrap();
+    assert_eq!((up_checked.await.unwrap(), down_checked.await.unwrap()), (SIZE, SIZE));
+    assert!(counted_midway, "bytes are counted while they move");
+    assert!(was_spliced, "bulk goes through a pipe");
+
+    let shared = world.gateway.shared();
+    eventually(SECOND, "the tunnel ends", || world.gateway.tunnels_open() == 0).await;
+    let (up, down) = world.traffic("a");
+    assert_eq!((counted.0 + up, counted.1 + down), (SIZE as u64, SIZE as u64));
+    assert_eq!(shared.buffers.in_use(), 0);
+    assert_eq!(shared.pipes.made(), shared.pipes.free());
+}
+
+/// A tunnel in which as much as possible is moving down.
+async fn busy_tunnel(world: &World, port: u16) -> TcpStream {
+    let origin = Origin::listen().await;
+    let client = world.tunnel(port, origin.address()).await;
+    tokio::spawn(async move {
+        let (mut server, _) = origin.accept().await;
+        while server.write_all(&[0; 65_536]).await.is_ok() {}
+    });
+    client
+}
+
+/// Reads until the tunnel ends; fails if it does so as if it had finished.
+async fn read_until_cut(client: &mut TcpStream) {
+    let mut sink = vec![0; 65_536];
+    loop {
+        match client.read(&mut sink).await {
+            Ok(0) => panic!("a cut transfer must not look finished"),
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_credentials_cut_a_busy_tunnel_at_once_and_no_other() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001)), Change::Route(route("b", 12_002))]).await;
+    let mut client = busy_tunnel(&world, 12_001).await;
+    let mut neighbour = world.tunnel(12_002, Origin::echo().await).await;
+    let mut some = vec![0; 4 << 20];
+    client.read_exact(&mut some).await.unwrap();
+
+    let cut = Instant::now();
+    let mut changed = route("a", 12_001);
+    changed.password = "another".into();
+    world.apply([Change::Route(changed)]).await;
+    within(SECOND, read_until_cut(&mut client)).await;
+    assert!(cut.elapsed() < SECOND);
+
+    neighbour.write_all(b"still here").await.unwrap();
+    neighbour.read_exact(&mut some[..10]).await.unwrap();
+    assert_eq!(&some[..10], b"still here");
+    let mut refused = world.connect(12_001).await.unwrap();
+    refused.write_all(&connect_request(Origin::echo().await, "secret")).await.unwrap();
+    assert!(read_head(&mut refused).await.contains(" 407 "));
+}
+
+#[tokio::test]
+async fn a_stalled_tunnel_is_cut_too_and_gives_its_buffers_back() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let client = busy_tunnel(&world, 12_001).await;
+    let shared = world.gateway.shared();
+    let holds = || shared.buffers.in_use() + shared.pipes.made() - shared.pipes.free() > 0;
+    eventually(SECOND, "the client's window is full", holds).await;
+    world.apply([Change::RemoveRoute(RouteId("a".into()))]).await;
+    eventually(SECOND, "the tunnel is gone", || world.gateway.tunnels_open() == 0).await;
+    eventually(SECOND, "nothing is held", || !holds()).await;
+    drop(client);
+    assert!(world.connect(12_001).await.is_err(), "the port is closed");
+    assert!(world.traffic("a").1 > 0, "what a removed route has moved is not forgotten");
+}
+
+#[tokio::test]
+async fn another_end_time_cuts_nothing() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let mut client = world.tunnel(12_001, Origin::echo().await).await;
+    let mut shorter = route("a", 12_001);
+    shorter.ends_at = now() + 3_600_000;
+    world.apply([Change::Route(shorter)]).await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    world.gateway.replace_all(vec![super::world::exit("first", FIRST_EXIT)], vec![route("a", 12_001)]).await;
+    client.write_all(b"ping").await.unwrap();
+    let mut pong = [0; 4];
+    client.read_exact(&mut pong).await.unwrap();
+    assert_eq!(&pong, b"ping");
+}
+
+#[tokio::test]
+async fn another_exit_cuts_old_tunnels_and_serves_new_ones() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let origin = Origin::listen().await;
+    let mut client = world.tunnel(12_001, origin.address()).await;
+    let (_server, source) = origin.accept().await;
+    assert_eq!(source.ip().to_string(), FIRST_EXIT);
+
+    let mut moved = route("a", 12_001);
+    moved.exit = ExitId("second".into());
+    world.apply([Change::Route(moved)]).await;
+    within(SECOND, read_until_cut(&mut client)).await;
+    let _client = world.tunnel(12_001, origin.address()).await;
+    let (_server, source) = origin.accept().await;
+    assert_eq!(source.ip().to_string(), SECOND_EXIT);
+}
+
+#[tokio::test]
+async fn a_silent_tunnel_ends_after_the_idle_timeout_and_a_talking_one_does_not() {
+    let world = World::start_with(|config| config.idle_timeout = Duration::from_millis(400)).await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let echo = Origin::echo().await;
+    let (mut silent, mut talking) = (world.tunnel(12_001, echo).await, world.tunnel(12_001, echo).await);
+    let start = Instant::now();
+    let talk = async {
+        let mut byte = [7];
+        while start.elapsed() < Duration::from_millis(1200) {
+            talking.write_all(&byte).await.unwrap();
+            talking.read_exact(&mut byte).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let wait = async {
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
+        start.elapsed()
+    };
+    let ((), ended_after) = tokio::join!(talk, wait);
+    assert!(ended_after >= Duration::from_millis(390) && ended_after < Duration::from_millis(1000), "{ended_after:?}");
+}
+
+#[tokio::test]
+async fn a_reset_is_passed_on_as_a_reset_both_ways() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let origin = Origin::listen().await;
+
+    let mut client = world.tunnel(12_001, origin.address()).await;
+    let (server, _) = origin.accept().await;
+    server.set_zero_linger().unwrap();
+    drop(server);
+    let error = within(SECOND, client.read(&mut [0; 1])).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+
+    let client = world.tunnel(12_001, origin.address()).await;
+    let (mut server, _) = origin.accept().await;
+    client.set_zero_linger().unwrap();
+    drop(client);
+    let error = within(SECOND, server.read(&mut [0; 1])).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    eventually(SECOND, "both tunnels end", || world.gateway.tunnels_open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_arrives_whole_although_its_origin_takes_no_more() {
+    const ANSWER: usize = 8 * 1024 * 1024;
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let origin = Origin::listen().await;
+    let mut client = world.tunnel(12_001, origin.address()).await;
+    let (server, _) = origin.accept().await;
+    let upload = vec![1; 65_536];
+    client.write_all(&upload).await.unwrap();
+
+    // It answers, finishes, and closes without reading: what the client still sends is reset.
+    static SENT: AtomicI64 = AtomicI64::new(0);
+    let (server_read, server_write) = server.into_split();
+    let answering = tokio::spawn(async move {
+        Pattern::new(3).send(server_write, ANSWER, &SENT).await.unwrap();
+        drop(server_read);
+    });
+    let (client_read, mut client_write) = client.into_split();
+    let uploading = tokio::spawn(async move {
+        for _ in 0..400 {
+            if client_write.write_all(&upload).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert_eq!(Pattern::new(3).check(client_read).await, ANSWER);
+    answering.await.unwrap();
+    uploading.await.unwrap();
+    eventually(10 * SECOND, "the tunnel ends", || world.gateway.tunnels_open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_tunnels_at_rest_hold_no_buffer() {
+    const TUNNELS: usize = 2_000;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    if limit.maximum.is_some_and(|most| most < 10_000) {
+        eprintln!("skipped: this test needs 10,000 open files");
+        return;
+    }
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let echo = Origin::echo().await;
+    let before = resident();
+    let mut clients = Vec::new();
+    for _ in 0..TUNNELS {
+        let mut client = world.tunnel(12_001, echo).await;
+        client.write_all(b"x").await.unwrap();
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.read_exact(&mut [0; 1]).await.unwrap();
+    }
+    assert_eq!(world.gateway.tunnels_open(), TUNNELS as u64);
+    let shared = world.gateway.shared();
+    eventually(SECOND, "all is at rest", || shared.buffers.in_use() == 0).await;
+    assert_eq!(shared.pipes.made(), 0);
+    // Both ends of every tunnel and the echo's buffers are in this process too.
+    eprintln!("{} bytes resident per tunnel, its client and its origin", (resident() - before) / TUNNELS);
+    drop(clients);
+    eventually(5 * SECOND, "all have ended", || world.gateway.tunnels_open() == 0).await;
+}
+
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_connection_only() {
+    let world = World::start().await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    world.gateway.shared().spawn(async { panic!("on purpose") });
+    tokio::task::yield_now().await;
+    let _client = world.tunnel(12_001, Origin::echo().await).await;
+}
