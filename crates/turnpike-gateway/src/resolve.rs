@@ -7,6 +7,12 @@
 //! hickory sends the questions, follows CNAMEs and joins identical questions in flight. Caching is done here, because
 //! hickory would keep whole messages, whose size the answering server decides.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+pub(crate) mod name_server;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -157,7 +163,8 @@ impl NameServers {
         }
     }
 
-    fn system(path: PathBuf) -> Self {
+    /// Those that the file at `path` names.
+    pub(crate) fn system(path: PathBuf) -> Self {
         Self::System {
             path,
             read: Mutex::new(None),

@@ -157,6 +157,11 @@ impl Exit {
             AttemptError::HostUnreachable => DialError::HostUnreachable,
             AttemptError::TimedOut => DialError::TimedOut,
         };
+        // A device may have lost its address since it was bound to.
+        if let Err(AttemptError::Source(reason)) = present.choice.source.check() {
+            self.health_bad(present.generation, Cause::Source, reason);
+            return self.unavailable(Cause::Source);
+        }
         self.health_suspect(present.generation, candidates);
         self.health
             .down_cause()

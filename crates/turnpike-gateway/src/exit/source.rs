@@ -35,7 +35,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Both families where `address` says nothing else.
+    /// This address alone.
     pub(crate) fn of_address(address: IpAddr, freebind: bool) -> Self {
         let (v4, v6) = match address {
             IpAddr::V4(v4) => (Some(v4), None),
@@ -44,23 +44,14 @@ impl Source {
         Self::Addresses { v4, v6, freebind }
     }
 
-    /// The families that it can reach. A device is asked each time, since its addresses come and go.
+    /// The families that it can reach.
     pub(crate) fn families(&self) -> Families {
         match self {
             Self::Addresses { v4, v6, .. } => Families {
                 v4: v4.is_some(),
                 v6: v6.is_some(),
             },
-            Self::Device(name) => {
-                // A device that has no address, or is gone, must fail when it is bound to, with that reason.
-                match device::addresses(name) {
-                    addresses if addresses.is_empty() => Families { v4: true, v6: true },
-                    addresses => Families {
-                        v4: addresses.iter().any(|a| a.address.is_ipv4()),
-                        v6: addresses.iter().any(|a| a.address.is_ipv6()),
-                    },
-                }
-            }
+            Self::Device(name) => device::families(name),
             Self::Unbound => Families { v4: true, v6: true },
         }
     }
@@ -114,28 +105,30 @@ impl Source {
 
     /// Whether sockets can be bound to it just now. Sends nothing.
     pub(crate) fn check(&self) -> Result<(), AttemptError> {
-        let families = self.families();
-        if families.v4 {
-            self.udp_bound(Ipv4Addr::UNSPECIFIED.into())?;
-        }
-        if families.v6 && !matches!(self, Self::Device(_) | Self::Unbound) {
-            self.udp_bound(Ipv6Addr::UNSPECIFIED.into())?;
-        }
-        if let Self::Device(name) = self
-            && device::addresses(name).is_empty()
-        {
-            return Err(AttemptError::Source(format!(
-                "the device {name} is down or has no address"
-            )));
-        }
-        Ok(())
-    }
-
-    fn udp_bound(&self, towards: IpAddr) -> Result<(), AttemptError> {
-        let socket = self.socket(towards, Type::DGRAM)?;
-        match self.address(towards)? {
-            Some(address) => self.bind(&socket, SocketAddr::new(address, 0)),
-            None => Ok(()),
+        match self {
+            Self::Addresses {
+                v4: None, v6: None, ..
+            } => Err(AttemptError::Source("it has no address at all".to_owned())),
+            Self::Addresses { v4, v6, .. } => {
+                for address in [v4.map(IpAddr::V4), v6.map(IpAddr::V6)]
+                    .into_iter()
+                    .flatten()
+                {
+                    let socket = self.socket(address, Type::DGRAM)?;
+                    self.bind(&socket, SocketAddr::new(address, 0))?;
+                }
+                Ok(())
+            }
+            Self::Device(name) => {
+                self.socket(Ipv4Addr::UNSPECIFIED.into(), Type::DGRAM)?;
+                if device::addresses(name).is_empty() {
+                    return Err(AttemptError::Source(format!(
+                        "the device {name} is down or has no address"
+                    )));
+                }
+                Ok(())
+            }
+            Self::Unbound => Ok(()),
         }
     }
 
