@@ -144,3 +144,66 @@ impl Families {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::cell::RefCell;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn families_take_turns_and_four_are_enough() {
+        let v4 = ["192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"].map(address);
+        let v6 = ["[2001:db8::1]:1", "[2001:db8::2]:1"].map(address);
+        let all: Vec<_> = v4.iter().chain(&v6).copied().collect();
+        assert_eq!(in_order(all), [v6[0], v4[0], v6[1], v4[1]]);
+        assert_eq!(in_order(v4.to_vec()), v4);
+        assert_eq!(in_order(Vec::new()), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_is_tried_beside_one_that_hesitates() {
+        let candidates = ["192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"].map(address);
+        let started = Instant::now();
+        let tried = RefCell::new(Vec::new());
+        let connect = async |to: SocketAddr| {
+            tried.borrow_mut().push((to, started.elapsed().as_millis()));
+            let delay = if to == candidates[1] { 100 } else { 10_000 };
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            Ok(to)
+        };
+        assert_eq!(race(&candidates, connect).await, Ok(candidates[1]));
+        assert_eq!(tried.take(), [(candidates[0], 0), (candidates[1], 250)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_is_tried_at_once_after_one_that_fails_and_the_telling_failure_is_given() {
+        let candidates = ["192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"].map(address);
+        let started = Instant::now();
+        let connect = async |to: SocketAddr| -> Result<(), AttemptError> {
+            Err(match to {
+                to if to == candidates[1] => AttemptError::Refused,
+                _ => AttemptError::HostUnreachable,
+            })
+        };
+        assert_eq!(race(&candidates, connect).await, Err(AttemptError::Refused));
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn nothing_to_dial_is_unreachable() {
+        let connect = async |_| Ok(());
+        assert_eq!(
+            race(&[], connect).await,
+            Err(AttemptError::NetworkUnreachable)
+        );
+    }
+}
