@@ -240,8 +240,11 @@ fn complete(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), HeadError
 /// `HTTP/2.0` and its like, as against a third word that is no version at all.
 fn names_another_version(raw: &[u8]) -> bool {
     let line = raw.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let word = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut words = line.split(|&byte| byte == b' ').skip(2);
+    let version = words.next().unwrap_or_default();
+    let is_version = matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit());
+    is_version && words.next().is_none()
 }
 
 fn version_of(minor: u8) -> Version {
@@ -333,6 +336,8 @@ mod tests {
             ("GET / HTTP/1.1\r\nA\0: b\r\n\r\n", HeadError::Malformed),
             ("GET / HTTP/1.1\r\nA(b): c\r\n\r\n", HeadError::Malformed),
             ("GET  / HTTP/1.1\r\n\r\n", HeadError::Malformed),
+            ("GET /  HTTP/1.1\r\n\r\n", HeadError::Malformed),
+            ("GET /  HTTP/2.0\r\n\r\n", HeadError::Malformed),
             ("GET / HTTP/1.1 \r\n\r\n", HeadError::Malformed),
             ("GET /\r\n\r\n", HeadError::Malformed),
             ("GET / FTP/1.1\r\n\r\n", HeadError::Malformed),

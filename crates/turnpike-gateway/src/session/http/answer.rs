@@ -25,7 +25,9 @@ impl Answer {
         status: 407,
         reason: "Proxy Authentication Required",
         error: "http_request_denied",
-        sentence: Cow::Borrowed("This proxy wants the user name and the password of its subscription."),
+        sentence: Cow::Borrowed(
+            "This proxy wants the user name and the password of its subscription.",
+        ),
         field: Cow::Borrowed("Proxy-Authenticate: Basic realm=\"proxy\", charset=\"UTF-8\"\r\n"),
     };
 

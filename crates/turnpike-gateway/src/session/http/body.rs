@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use turnpike_wire::http::{Body, ChunkError, Chunked, Form};
+use turnpike_wire::http::{Body, Chunked, Form};
 
 use super::peer::{self, Peer};
 use crate::meter::Meter;
@@ -41,7 +41,7 @@ pub(super) enum Broken {
     /// The sender closed or broke before the end.
     Source,
     /// The sender's chunks are none.
-    Malformed(ChunkError),
+    Malformed,
     /// The receiver takes no more.
     Sink,
 }
@@ -151,7 +151,7 @@ impl Rest {
     fn take(&mut self, input: &[u8], form: Form, output: &mut Vec<u8>) -> Result<usize, Broken> {
         if let Self::Chunks { reader, finished } = self {
             let recoded = reader.recode(input, form, |piece| output.extend_from_slice(piece));
-            let recoded = recoded.map_err(Broken::Malformed)?;
+            let recoded = recoded.map_err(|_| Broken::Malformed)?;
             *finished = recoded.finished;
             return Ok(recoded.used);
         }

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use turnpike_wire::Parse;
 use turnpike_wire::http::{
-    Body, ChunkError, Form, HeadEnd, HeadError, Persistence, ResponseFraming, ResponseHead,
-    Version, response_for_client, response_framing, switching_for_client,
+    Body, Form, HeadEnd, HeadError, Persistence, ResponseFraming, ResponseHead, Version,
+    response_for_client, response_framing, switching_for_client,
 };
 
 use super::body::{self, Broken, Direction, Pulse, Sink, Source};
@@ -57,7 +57,7 @@ pub(super) enum Cause {
     /// Nothing moved for the idle timeout.
     TimedOut,
     /// The client's own body is malformed.
-    RequestBody(ChunkError),
+    RequestBody,
 }
 
 /// How far both directions have come, for each other to see.
@@ -151,10 +151,10 @@ pub(super) async fn run(
                     // The origin does not want the rest; it may have said why.
                     Err(Broken::Sink) => watches_client = false,
                     Err(Broken::Source) => return Outcome::BrokenOff,
-                    Err(Broken::Malformed(_)) if progress.is_answering.load(Ordering::Relaxed) => {
+                    Err(Broken::Malformed) if progress.is_answering.load(Ordering::Relaxed) => {
                         return Outcome::BrokenOff;
                     }
-                    Err(Broken::Malformed(error)) => return Outcome::Unanswered(Cause::RequestBody(error)),
+                    Err(Broken::Malformed) => return Outcome::Unanswered(Cause::RequestBody),
                 }
             }
             outcome = &mut download => break outcome,
@@ -337,7 +337,7 @@ impl Download<'_> {
                     origin_stays,
                 }
             }
-            Err(Broken::Source | Broken::Malformed(_)) => {
+            Err(Broken::Source | Broken::Malformed) => {
                 self.progress.cut_short(self.sink.stream);
                 Outcome::BrokenOff
             }

@@ -97,6 +97,7 @@ impl Session {
                         && request.body == Body::Empty
                         && exchange.is_idempotent() => {}
                 Outcome::Unanswered(cause) => {
+                    drop(origin);
                     return self.give_up(&Answer::from(cause), request).await;
                 }
                 Outcome::BrokenOff => return None,
@@ -151,7 +152,7 @@ impl From<Cause> for Answer {
             Cause::TooLong => Self::LONG_ANSWER,
             Cause::Unframed => Self::UNFRAMED_ANSWER,
             Cause::TimedOut => Self::LATE_ANSWER,
-            Cause::RequestBody(_) => Self::BROKEN_BODY,
+            Cause::RequestBody => Self::BROKEN_BODY,
         }
     }
 }
