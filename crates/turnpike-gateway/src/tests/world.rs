@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -71,7 +71,19 @@ impl World {
 
     /// A tunnel through `port` to `origin`, opened with the route's password.
     pub(super) async fn tunnel(&self, port: u16, origin: SocketAddr) -> TcpStream {
-        let mut client = self.connect(port).await.unwrap();
+        let client = self.connect(port).await.unwrap();
+        self.open_tunnel(client, origin).await
+    }
+
+    /// A tunnel whose client has little room: what it does not read stays with the gateway.
+    pub(super) async fn narrow_tunnel(&self, port: u16, origin: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let client = socket.connect((self.address, port).into()).await.unwrap();
+        self.open_tunnel(client, origin).await
+    }
+
+    async fn open_tunnel(&self, mut client: TcpStream, origin: SocketAddr) -> TcpStream {
         client.write_all(&connect_request(origin, "secret")).await.unwrap();
         assert_eq!(read_head(&mut client).await, "HTTP/1.1 200 Connection established");
         client
