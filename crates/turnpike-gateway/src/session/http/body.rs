@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use turnpike_wire::http::{Body, Chunked, Form};
+use turnpike_wire::http::{Body, ChunkError, Chunked, Form};
 
 use super::peer::{self, Peer};
 use crate::meter::Meter;
@@ -46,45 +46,64 @@ pub(super) enum Broken {
     Sink,
 }
 
-/// Writes `prefix` and then the body, in one write what is there already.
-pub(super) async fn relay(
-    prefix: &[u8],
-    source: Source<'_>,
-    sink: &Sink<'_>,
-    body: Body,
+/// A message on its way: what can be written at once, and what is still to come.
+pub(super) struct Message {
+    start: Vec<u8>,
+    rest: Rest,
     form: Form,
-) -> Result<(), Broken> {
-    let mut rest = Rest::of(body);
-    let mut start = prefix.to_vec();
-    let used = rest.take(source.pending, form, &mut start)?;
-    source.pending.advance(used);
-    sink.write(&start).await?;
-    drop(start);
-    while !rest.is_finished() {
-        let Some(read) = source.read().await.map_err(|_| Broken::Source)? else {
-            return if matches!(rest, Rest::UntilClose) {
-                Ok(())
-            } else {
-                Err(Broken::Source)
-            };
-        };
-        let used = match rest.take_plain(read.filled()) {
-            Some(plain) => {
-                sink.write(plain).await?;
-                plain.len()
-            }
-            None => {
-                let mut recoded = Vec::with_capacity(read.filled().len());
-                let used = rest.take(read.filled(), form, &mut recoded)?;
-                sink.write(&recoded).await?;
-                used
-            }
-        };
-        source
-            .pending
-            .extend_from_slice(read.filled().get(used..).unwrap_or_default());
+}
+
+impl Message {
+    /// Begins with `head`, and with what `pending` has of the body already: both share a write.
+    pub(super) fn begin(
+        head: Vec<u8>,
+        pending: &mut BytesMut,
+        body: Body,
+        form: Form,
+    ) -> Result<Self, ChunkError> {
+        let (mut start, mut rest) = (head, Rest::of(body));
+        let used = rest.take(pending, form, &mut start)?;
+        pending.advance(used);
+        peer::release_if_empty(pending);
+        Ok(Self { start, rest, form })
     }
-    Ok(())
+
+    /// Passes all of it on.
+    pub(super) async fn relay(self, source: Source<'_>, sink: &Sink<'_>) -> Result<(), Broken> {
+        let Self {
+            start,
+            mut rest,
+            form,
+        } = self;
+        sink.write(&start).await?;
+        drop(start);
+        while !rest.is_finished() {
+            let Some(read) = source.read().await.map_err(|_| Broken::Source)? else {
+                return if matches!(rest, Rest::UntilClose) {
+                    Ok(())
+                } else {
+                    Err(Broken::Source)
+                };
+            };
+            let used = match rest.take_plain(read.filled()) {
+                Some(plain) => {
+                    sink.write(plain).await?;
+                    plain.len()
+                }
+                None => {
+                    let mut recoded = Vec::with_capacity(read.filled().len());
+                    let used = rest
+                        .take(read.filled(), form, &mut recoded)
+                        .map_err(|_| Broken::Malformed)?;
+                    sink.write(&recoded).await?;
+                    used
+                }
+            };
+            let beyond = read.filled().get(used..).unwrap_or_default();
+            source.pending.extend_from_slice(beyond);
+        }
+        Ok(())
+    }
 }
 
 /// Reads a body of at most `limit` bytes, framing included, and forgets it. Says whether it ended within that.
@@ -148,10 +167,14 @@ impl Rest {
     }
 
     /// Adds to `output` what goes on; says how much of `input` is body.
-    fn take(&mut self, input: &[u8], form: Form, output: &mut Vec<u8>) -> Result<usize, Broken> {
+    fn take(
+        &mut self,
+        input: &[u8],
+        form: Form,
+        output: &mut Vec<u8>,
+    ) -> Result<usize, ChunkError> {
         if let Self::Chunks { reader, finished } = self {
-            let recoded = reader.recode(input, form, |piece| output.extend_from_slice(piece));
-            let recoded = recoded.map_err(|_| Broken::Malformed)?;
+            let recoded = reader.recode(input, form, |piece| output.extend_from_slice(piece))?;
             *finished = recoded.finished;
             return Ok(recoded.used);
         }

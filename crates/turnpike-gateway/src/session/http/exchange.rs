@@ -11,7 +11,7 @@ use turnpike_wire::http::{
     response_for_client, response_framing, switching_for_client,
 };
 
-use super::body::{self, Broken, Direction, Pulse, Sink, Source};
+use super::body::{Broken, Direction, Message, Pulse, Sink, Source};
 use super::forward::Origin;
 use super::peer::{self, Peer};
 use super::request::{Exchange, Request};
@@ -117,7 +117,11 @@ pub(super) async fn run(
             pending: from_client,
             buffers,
         };
-        let sent = body::relay(&exchange.head, source, &up, request.body, Form::Chunks).await;
+        let head = exchange.head.clone();
+        let sent = match Message::begin(head, source.pending, request.body, Form::Chunks) {
+            Ok(message) => message.relay(source, &up).await,
+            Err(_) => Err(Broken::Malformed),
+        };
         progress.is_sent.store(sent.is_ok(), Ordering::Relaxed);
         sent
     };
@@ -226,32 +230,20 @@ struct Download<'d> {
 impl Download<'_> {
     async fn run(mut self) -> Outcome {
         for answers_before in 0..MAX_INTERIM_ANSWERS {
-            let raw = match self.head().await {
-                Ok(raw) => raw,
-                Err(Cause::Closed) if answers_before > 0 => {
-                    return Outcome::Unanswered(Cause::ClosedMidway);
-                }
-                Err(cause) => return Outcome::Unanswered(cause),
+            let said = match self.head().await {
+                Ok(raw) => self.read(&raw),
+                Err(Cause::Closed) if answers_before > 0 => Err(Cause::ClosedMidway),
+                Err(cause) => Err(cause),
             };
-            let Ok(head) = ResponseHead::parse(&raw) else {
-                return Outcome::Unanswered(Cause::Malformed);
-            };
-            match head.status {
-                101 if self.exchange.upgrade && head.fields.has_member("upgrade", "websocket") => {
-                    return Outcome::Switched(switching_for_client(&head));
-                }
-                101 => return Outcome::Unanswered(Cause::Malformed),
-                100..=199 => {
-                    if self.interim(&head).await.is_err() {
+            match said {
+                Ok(Said::Interim(head)) => {
+                    if self.sink.write(&head).await.is_err() {
                         return Outcome::BrokenOff;
                     }
                 }
-                _ => {
-                    return match response_framing(&head, &self.exchange.method) {
-                        Ok(framing) => self.answer(&head, framing).await,
-                        Err(_) => Outcome::Unanswered(Cause::Unframed),
-                    };
-                }
+                Ok(Said::Switching(head)) => return Outcome::Switched(head),
+                Ok(Said::Answer(answer)) => return self.answer(answer).await,
+                Err(cause) => return Outcome::Unanswered(cause),
             }
         }
         Outcome::Unanswered(Cause::Malformed)
@@ -278,23 +270,32 @@ impl Download<'_> {
         }
     }
 
-    /// Passes a 1xx on. HTTP/1.0 has none (RFC 9110 §15.2).
-    async fn interim(&self, head: &ResponseHead<'_>) -> Result<(), Broken> {
-        if self.request.version == Version::Http10 {
-            return Ok(());
+    /// What a head means for the client. Nothing of it has been passed on yet.
+    fn read(&mut self, raw: &[u8]) -> Result<Said, Cause> {
+        let head = ResponseHead::parse(raw).map_err(|_| Cause::Malformed)?;
+        let framing =
+            response_framing(&head, &self.exchange.method).map_err(|_| Cause::Unframed)?;
+        let is_old = self.request.version == Version::Http10;
+        match head.status {
+            101 if self.exchange.upgrade && head.fields.has_member("upgrade", "websocket") => {
+                Ok(Said::Switching(switching_for_client(&head)))
+            }
+            101 => Err(Cause::Malformed),
+            // HTTP/1.0 has none (RFC 9110 §15.2).
+            100..=199 if is_old => Ok(Said::Interim(Vec::new())),
+            100..=199 => {
+                let onward = response_for_client(&head, &framing, Persistence::Default);
+                Ok(Said::Interim(onward))
+            }
+            _ => self.begin_answer(&head, framing).map(Said::Answer),
         }
-        let framing = ResponseFraming {
-            body: Body::Empty,
-            drop_content_length: true,
-            drop_transfer_encoding: true,
-            reusable: true,
-        };
-        self.sink
-            .write(&response_for_client(head, &framing, Persistence::Default))
-            .await
     }
 
-    async fn answer(self, head: &ResponseHead<'_>, mut framing: ResponseFraming) -> Outcome {
+    fn begin_answer(
+        &mut self,
+        head: &ResponseHead<'_>,
+        mut framing: ResponseFraming,
+    ) -> Result<Answer, Cause> {
         let is_old = self.request.version == Version::Http10;
         let form = if is_old && framing.body == Body::Chunked {
             Form::Data
@@ -302,41 +303,50 @@ impl Download<'_> {
             Form::Chunks
         };
         framing.drop_transfer_encoding |= is_old;
-        let client_can_tell_the_end = framing.body != Body::UntilClose && form != Form::Data;
+        let ends_by_close = framing.body == Body::UntilClose || form == Form::Data;
         // Behind a request that was not taken whole, and behind an upgrade that was refused, what the client sends next
         // cannot be told from what it sent before.
-        let is_sent = self.progress.is_sent.load(Ordering::Relaxed);
-        let client_stays = self.request.keeps_alive
-            && client_can_tell_the_end
-            && is_sent
-            && !self.exchange.upgrade
-            && !self.closing.is_cancelled();
+        let goes_on = self.progress.is_sent.load(Ordering::Relaxed) && !self.exchange.upgrade;
+        let client_stays =
+            goes_on && self.request.keeps_alive && !ends_by_close && !self.closing.is_cancelled();
         let persistence = match (client_stays, is_old) {
             (false, _) => Persistence::Close,
             (true, true) => Persistence::KeepAlive,
             (true, false) => Persistence::Default,
         };
         let onward = response_for_client(head, &framing, persistence);
+        let message = Message::begin(onward, self.from_origin, framing.body, form)
+            .map_err(|_| Cause::Malformed)?;
+        Ok(Answer {
+            message,
+            ends_by_close,
+            client_stays,
+            origin_stays: goes_on && framing.reusable,
+        })
+    }
+
+    async fn answer(self, answer: Answer) -> Outcome {
+        let Answer {
+            message,
+            ends_by_close,
+            client_stays,
+            origin_stays,
+        } = answer;
         self.progress
             .ends_by_close
-            .store(!client_can_tell_the_end, Ordering::Relaxed);
+            .store(ends_by_close, Ordering::Relaxed);
         self.progress.is_answering.store(true, Ordering::Relaxed);
         let source = Source {
             stream: self.origin,
             pending: &mut *self.from_origin,
             buffers: self.buffers,
         };
-        match body::relay(&onward, source, &self.sink, framing.body, form).await {
-            Ok(()) => {
-                let origin_stays = framing.reusable
-                    && is_sent
-                    && !self.exchange.upgrade
-                    && self.from_origin.is_empty();
-                Outcome::Answered {
-                    client_stays,
-                    origin_stays,
-                }
-            }
+        match message.relay(source, &self.sink).await {
+            Ok(()) => Outcome::Answered {
+                client_stays,
+                // Bytes behind an answer are an answer to nothing.
+                origin_stays: origin_stays && self.from_origin.is_empty(),
+            },
             Err(Broken::Source | Broken::Malformed) => {
                 self.progress.cut_short(self.sink.stream);
                 Outcome::BrokenOff
@@ -344,4 +354,21 @@ impl Download<'_> {
             Err(Broken::Sink) => Outcome::BrokenOff,
         }
     }
+}
+
+/// What an origin said.
+enum Said {
+    /// A 1xx, as the client sees it.
+    Interim(Vec<u8>),
+    /// A 101 to an upgrade that was asked for, as the client sees it.
+    Switching(Vec<u8>),
+    Answer(Answer),
+}
+
+/// A final answer whose head has been read.
+struct Answer {
+    message: Message,
+    ends_by_close: bool,
+    client_stays: bool,
+    origin_stays: bool,
 }

@@ -53,7 +53,7 @@ pub(crate) async fn serve(context: Context, client: Client) {
     };
     while let Some(head) = session.next_head().await {
         let next = match head {
-            Ok(head) => session.handle(&head).await,
+            Ok(head) => session.handle(head).await,
             Err(refusal) => session.refuse(refusal).await,
         };
         match next {
@@ -86,6 +86,7 @@ impl Session {
                 Parse::Done(start, end) => {
                     self.deadline = None;
                     let head = self.client.pending.split_to(end).freeze();
+                    peer::release_if_empty(&mut self.client.pending);
                     return Some(Ok(head.slice(start..)));
                 }
                 Parse::Refuse(error) => return Some(Err(Answer::from(error))),
@@ -125,11 +126,13 @@ impl Session {
         }
     }
 
-    async fn handle(self, head: &[u8]) -> Option<Self> {
-        let request = match Request::read(head) {
+    async fn handle(self, head: Bytes) -> Option<Self> {
+        let request = match Request::read(&head) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(refusal).await,
         };
+        // An exchange may last for hours; the room that its head was read into need not.
+        drop(head);
         match request
             .credentials
             .as_ref()

@@ -51,15 +51,20 @@ impl Peer {
 /// Waits for more and adds it to `pending`; no room is kept while nothing is there. 0 is the end.
 pub(super) async fn read_more(stream: &TcpStream, pending: &mut BytesMut) -> io::Result<usize> {
     loop {
-        if pending.is_empty() {
-            *pending = BytesMut::new();
-        }
+        release_if_empty(pending);
         stream.readable().await?;
         pending.reserve(HEAD_ROOM);
         match stream.try_read_buf(pending) {
             Err(error) if is_transient(&error) => {}
             read => return read,
         }
+    }
+}
+
+/// An empty buffer may still own the room that it was read into.
+pub(super) fn release_if_empty(pending: &mut BytesMut) {
+    if pending.is_empty() {
+        *pending = BytesMut::new();
     }
 }
 

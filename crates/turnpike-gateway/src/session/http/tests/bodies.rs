@@ -183,6 +183,10 @@ async fn an_answer_that_is_none_is_said_to_be_so() {
         ("HTTP/1.1 200", "connection_terminated"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "http_protocol_error"),
         ("HTTP/1.1 200 OK\nA: b\n\n", "http_protocol_error"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+            "http_protocol_error",
+        ),
         ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "http_protocol_error"),
         ("HTTP/2.0 200 OK\r\n\r\n", "http_protocol_error"),
         (
@@ -250,8 +254,12 @@ async fn an_answer_that_breaks_off_is_seen_to_break_off() {
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
     server
-        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\nbroken")
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n")
         .await;
+    client
+        .expect("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nshort")
+        .await;
+    server.send("broken").await;
     let read = patiently(client.stream.read_to_end(&mut Vec::new())).await;
     assert_eq!(
         read.map_err(|error| error.kind()),
