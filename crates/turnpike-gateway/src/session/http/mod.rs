@@ -53,8 +53,9 @@ pub(crate) async fn serve(context: Context, client: Client) {
     };
     while let Some(head) = session.next_head().await {
         let next = match head {
-            Ok(head) => session.handle(head).await,
-            Err(refusal) => session.refuse(refusal).await,
+            // On the heap: what an exchange needs is large, and a connection that rests should not be.
+            Ok(head) => Box::pin(session.handle(head)).await,
+            Err(refusal) => Box::pin(session.refuse(refusal)).await,
         };
         match next {
             Some(going_on) => session = going_on,
