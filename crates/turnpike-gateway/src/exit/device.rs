@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use if_addrs::{IfAddr, IfOperStatus, Interface};
+use if_addrs::{IfAddr, Interface};
 use ipnet::IpNet;
 
 use crate::dial::Families;
@@ -60,9 +60,7 @@ pub(super) fn families(device: &str) -> Families {
 }
 
 fn is_of(interface: &Interface, device: &str) -> bool {
-    interface.name == device
-        && !interface.is_link_local()
-        && interface.oper_status != IfOperStatus::Down
+    interface.name == device && !interface.is_link_local() && interface.is_oper_up()
 }
 
 fn interfaces() -> Vec<Interface> {
