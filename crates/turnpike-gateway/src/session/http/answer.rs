@@ -267,3 +267,89 @@ fn as_sentence(error: &str) -> String {
     let first = characters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(characters).chain(['.']).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use super::*;
+
+    /// The table of outcomes that all protocols share, in HTTP's words.
+    #[test]
+    fn every_way_in_which_a_dial_fails_has_its_answer() {
+        let name = || "h.example".to_owned();
+        let unavailable = |retry_after| DialError::ExitUnavailable {
+            reason: "it is rotating".to_owned(),
+            retry_after,
+        };
+        for (error, expected) in [
+            (
+                DialError::Prohibited("this address is private".to_owned()),
+                "403 Forbidden|destination_ip_prohibited|This address is private.",
+            ),
+            (
+                DialError::NoSuchName(name()),
+                "502 Bad Gateway|dns_error|The name h.example does not exist.",
+            ),
+            (
+                DialError::NameTimeout(name()),
+                "504 Gateway Timeout|dns_timeout|The name servers gave no answer for h.example.",
+            ),
+            (
+                DialError::Refused,
+                "502 Bad Gateway|connection_refused|The destination refused the connection.",
+            ),
+            (
+                DialError::NetworkUnreachable,
+                "502 Bad Gateway|destination_ip_unroutable|The destination's network cannot be reached.",
+            ),
+            (
+                DialError::HostUnreachable,
+                "502 Bad Gateway|destination_ip_unroutable|The destination cannot be reached.",
+            ),
+            (
+                DialError::TimedOut,
+                "504 Gateway Timeout|connection_timeout|The destination did not answer in time.",
+            ),
+            (
+                unavailable(Duration::from_millis(1_001)),
+                "503 Service Unavailable|destination_unavailable|\
+                 This proxy's exit is unavailable just now: it is rotating.|Retry-After: 2",
+            ),
+            (
+                unavailable(Duration::ZERO),
+                "503 Service Unavailable|destination_unavailable|\
+                 This proxy's exit is unavailable just now: it is rotating.|Retry-After: 1",
+            ),
+        ] {
+            let text = String::from_utf8(Answer::from(error).bytes(true, true)).unwrap();
+            let mut parts = expected.split('|');
+            let mut part = || parts.next().unwrap_or_default();
+            let status = part();
+            assert!(
+                text.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+                "{text}"
+            );
+            let kind = part();
+            assert!(
+                text.contains(&format!("\r\nProxy-Status: turnpike; error={kind}\r\n")),
+                "{text}"
+            );
+            let sentence = part();
+            assert!(text.ends_with(&format!("\r\n\r\n{sentence}\n")), "{text}");
+            assert!(
+                text.contains(&format!("\r\nContent-Length: {}\r\n", sentence.len() + 1)),
+                "{text}"
+            );
+            let retry = part();
+            assert_eq!(text.contains("Retry-After"), !retry.is_empty(), "{text}");
+            assert!(text.contains(retry), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_head_is_its_head_alone() {
+        let whole = Answer::LOGIN_REQUIRED.bytes(true, true);
+        let head = Answer::LOGIN_REQUIRED.bytes(true, false);
+        assert!(whole.starts_with(&head) && head.ends_with(b"\r\n\r\n"));
+    }
+}
