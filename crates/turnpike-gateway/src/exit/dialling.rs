@@ -20,6 +20,9 @@ use crate::resolve::ResolveError;
 /// After what time a customer should try an exit again that is unavailable.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(3);
 
+/// Why an exit does not get out while a rotation takes its modem away.
+const ROTATING: &str = "it is getting another address";
+
 /// A connection through an exit.
 #[derive(Debug)]
 pub(crate) struct Dialed {
@@ -161,6 +164,9 @@ impl Exit {
         if let Err(AttemptError::Source(reason)) = present.choice.source.check() {
             self.health_bad(present.generation, Cause::Source, reason);
             return self.unavailable(Cause::Source);
+        }
+        if self.is_rotating() {
+            return unavailable(ROTATING);
         }
         self.health_suspect(present.generation, candidates);
         self.health
@@ -338,7 +344,7 @@ impl Exit {
 
     fn unavailable(&self, cause: Cause) -> DialError {
         unavailable(if self.is_rotating() {
-            "it is getting another address"
+            ROTATING
         } else {
             cause.for_customers()
         })

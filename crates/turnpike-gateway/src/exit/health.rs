@@ -112,9 +112,13 @@ impl Health {
             || state.status == Status::Down(Cause::Silence)
     }
 
-    /// The exit goes another way now: what was known of the old one says nothing.
+    /// The exit goes another way now: what was known against the old one says nothing.
     pub(crate) fn forget(&self) {
-        self.state().trust();
+        let mut state = self.state();
+        state.trust();
+        if matches!(state.status, Status::Down(_)) {
+            state.status = Status::Unknown;
+        }
     }
 
     pub(crate) fn close(&self, name: &str) {

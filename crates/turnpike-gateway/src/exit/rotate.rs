@@ -95,6 +95,7 @@ impl Turn {
         let took = started.elapsed();
         note(&present.spec.name, &outcome, took);
         let (before, address) = outcome?;
+        exit.health.forget();
         exit.end_later(before.lease.clone(), before.spec.drain);
         Ok(Rotated {
             address,
@@ -107,8 +108,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.is_rotating.store(false, Ordering::Release);
-        // Its health under the new address, or what a failed method has left of it.
-        self.0.health.forget();
+        // Whether it works under the new address, or what a failed method has left of it.
         self.0.request_probe();
     }
 }

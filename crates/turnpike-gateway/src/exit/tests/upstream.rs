@@ -237,6 +237,19 @@ async fn a_wrong_password_takes_the_exit_down() {
 }
 
 #[tokio::test]
+async fn a_new_password_is_given_a_chance() {
+    let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+    let proxy = proxy(vec![Say(refusal)]).await;
+    let mut world = World::new();
+    let exit = world.exit(http(proxy, Some(("user", "old"))));
+    assert_eq!(world.event().await.0, "up");
+    assert!(exit.dial(&destination()).await.is_err());
+    assert_eq!(world.event().await.0, "down");
+    exit.update(http(proxy, Some(("user", "new"))));
+    assert_eq!(world.event().await.0, "up");
+}
+
+#[tokio::test]
 async fn a_proxy_that_is_not_there_takes_the_exit_down_and_is_found_when_it_is_back() {
     let address = closed_port().await;
     let mut world = World::new();
