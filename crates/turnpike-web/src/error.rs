@@ -378,3 +378,7 @@ fn capitalised(sentence: String) -> String {
 pub(crate) fn settle(outcome: Result<Response<Body>, ApiError>, visit: &Visit) -> Response {
     outcome.unwrap_or_else(|error| response(&error, visit))
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

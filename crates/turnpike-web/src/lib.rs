@@ -114,3 +114,6 @@ fn describe_metrics() {
         "From a request's head to its answer, by operation."
     );
 }
+
+#[cfg(test)]
+mod tests;

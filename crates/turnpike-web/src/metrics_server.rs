@@ -33,6 +33,7 @@ pub async fn serve_metrics(
     let caps = Caps {
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
+        last_bytes: server::LAST_BYTES,
         max_connections: 64,
         max_per_address: 64,
         exempt: Vec::new(),

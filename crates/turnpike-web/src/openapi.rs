@@ -392,3 +392,7 @@ fn meaning(status: u16) -> &'static str {
         _ => "Internal error.",
     }
 }
+
+#[cfg(test)]
+#[path = "openapi_tests.rs"]
+mod tests;

@@ -32,8 +32,7 @@ const MAX_STREAMS: u32 = 100;
 /// How often an HTTP/2 peer must show that it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take to read the rest of its answers once its connection is being closed.
-const LAST_BYTES: Duration = Duration::from_secs(30);
+pub(crate) const LAST_BYTES: Duration = Duration::from_secs(30);
 /// How long accepting rests when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,6 +41,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Caps {
     pub(crate) head_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    /// How long a peer may take to read the rest of its answers, or to say goodbye, once its connection is being closed.
+    pub(crate) last_bytes: Duration,
     pub(crate) max_connections: usize,
     pub(crate) max_per_address: usize,
     /// Proxies carry many customers' connections.
@@ -53,6 +54,7 @@ impl From<&WebConfig> for Caps {
         Self {
             head_timeout: config.head_timeout,
             idle_timeout: config.idle_timeout,
+            last_bytes: LAST_BYTES,
             max_connections: config.max_connections,
             max_per_address: config.max_connections_per_address,
             exempt: config.trusted_proxies.clone(),
@@ -241,29 +243,51 @@ impl Connections {
             }
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        let mut closing: Option<Instant> = None;
+        let mut stage = Stage::Open;
         loop {
-            let deadline = closing.unwrap_or_else(|| activity.deadline(&self.caps));
+            let deadline = match stage {
+                Stage::Open => Some(activity.deadline(&self.caps)),
+                Stage::Draining => None,
+                Stage::Closing { until } => Some(until),
+            };
             tokio::select! {
                 // How it ended is the peer's business: a reset, a malformed head, a timeout.
                 _ = connection.as_mut() => return,
                 () = self.hurry.cancelled() => return,
-                () = self.stop.cancelled(), if closing.is_none() => {
+                () = self.stop.cancelled(), if !matches!(stage, Stage::Draining) => {
                     connection.as_mut().graceful_shutdown();
-                    // From here on only `hurry` ends it; the one who drains knows how long that may take.
-                    closing = Some(Instant::now() + Duration::from_secs(86_400));
+                    stage = Stage::Draining;
                 }
-                () = sleep_until(deadline) => {
-                    if closing.is_some() {
-                        return;
-                    }
-                    if activity.deadline(&self.caps) <= Instant::now() {
+                () = at(deadline) => match stage {
+                    Stage::Closing { .. } => return,
+                    Stage::Open if activity.deadline(&self.caps) <= Instant::now() => {
                         connection.as_mut().graceful_shutdown();
-                        closing = Some(Instant::now() + LAST_BYTES);
+                        stage = Stage::Closing { until: Instant::now() + self.caps.last_bytes };
                     }
-                }
+                    // Something was asked meanwhile.
+                    Stage::Open | Stage::Draining => {}
+                },
             }
         }
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// Taking requests.
+    Open,
+    /// The server is stopping: what is under way finishes, and whoever drains knows how long that may take.
+    Draining,
+    /// It has been quiet for too long. The peer may still read what it has not read.
+    Closing { until: Instant },
+}
+
+/// Sleeps until then; for ever where there is no such time.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -312,3 +336,7 @@ impl Drop for Busy {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -1,0 +1,222 @@
+//! Every documented answer, as the contract shows it. Ids, secrets and ports are redacted; times are the clock's.
+
+use serde_json::{Value, json};
+
+use super::world::World;
+
+/// The redactions that every answer with subscriptions needs.
+macro_rules! assert_answer {
+    ($value:expr) => {
+        insta::assert_json_snapshot!($value, {
+            ".**.id" => "[id]",
+            ".**.subscriptionId" => "[id]",
+            ".subscriptionIds[]" => "[id]",
+            ".**.username" => "[username]",
+            ".**.password" => "[password]",
+            ".**.vpn" => "[uuid]",
+            ".**.http" => insta::dynamic_redaction(shape_of_url),
+            ".**.socks5" => insta::dynamic_redaction(shape_of_url),
+            ".**.rotatePath" => insta::dynamic_redaction(shape_of_rotate_path),
+            ".requestId" => "[request id]",
+        })
+    };
+}
+
+/// Checks what is redacted, so that a redaction does not hide nonsense.
+fn shape_of_url(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> String {
+    let text = value.as_str().unwrap();
+    let (scheme, rest) = text.split_once("://").unwrap();
+    let (user, host) = rest.split_once('@').unwrap();
+    let (name, password) = user.split_once(':').unwrap();
+    assert!(!name.is_empty() && !password.is_empty(), "{text}");
+    format!("{scheme}://[username]:[password]@{host}")
+}
+
+fn shape_of_rotate_path(
+    value: insta::internals::Content,
+    _: insta::internals::ContentPath<'_>,
+) -> &'static str {
+    let token = value.as_str().unwrap().strip_prefix("/r/").unwrap();
+    assert!(token.len() >= 22, "128 bits do not fit into {token}");
+    "/r/[token]"
+}
+
+async fn ok(reply: super::world::Reply) -> Value {
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    reply.json()
+}
+
+#[tokio::test]
+async fn plans() {
+    let world = World::new().await;
+    assert_answer!(ok(world.get("op=plans").send().await).await);
+}
+
+#[tokio::test]
+async fn purchase_of_one() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let answer = ok(world
+        .post(json!({"op": "purchase", "planId": plan}))
+        .send()
+        .await)
+    .await;
+    assert_eq!(answer["subscription"], answer["subscriptions"][0]);
+    assert_eq!(
+        answer["subscriptionId"],
+        answer["subscriptions"][0]["subscriptionId"]
+    );
+    assert_eq!(world.balance(super::world::ALICE).await, 50_000 - 1_200);
+    assert_answer!(answer);
+}
+
+#[tokio::test]
+async fn purchase_of_two_with_a_coupon() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let order = json!({"op": "purchase", "planId": plan, "couponCode": "MYCODE", "repeatCount": 3, "quantity": 2});
+    let answer = ok(world.post(order).send().await).await;
+    assert_eq!(answer["subscriptionIds"].as_array().unwrap().len(), 2);
+    assert_eq!(world.balance(super::world::ALICE).await, 50_000 - 6_480);
+    assert_answer!(answer);
+}
+
+#[tokio::test]
+async fn subscriptions_and_their_pages() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let empty = ok(world.get("op=subscriptions").send().await).await;
+    assert_eq!(empty, json!({"ok": true, "subscriptions": []}));
+    ok(world
+        .post(json!({"op": "purchase", "planId": plan, "quantity": 3}))
+        .send()
+        .await)
+    .await;
+    let all = ok(world.get("op=subscriptions").send().await).await;
+    assert_eq!(all["subscriptions"].as_array().unwrap().len(), 3);
+    assert_eq!(all.get("nextCursor"), None);
+
+    let first = ok(world.get("op=subscriptions&limit=2").send().await).await;
+    let cursor = first["nextCursor"].as_str().unwrap();
+    let second = ok(world
+        .get(&format!("op=subscriptions&limit=2&cursor={cursor}"))
+        .send()
+        .await)
+    .await;
+    let mut paged = first["subscriptions"].as_array().unwrap().clone();
+    paged.extend(second["subscriptions"].as_array().unwrap().clone());
+    assert_eq!(Value::from(paged), all["subscriptions"]);
+    assert_eq!(second.get("nextCursor"), None);
+    assert_answer!(all["subscriptions"][0]);
+}
+
+#[tokio::test]
+async fn renewal_plans() {
+    let world = World::new().await;
+    let id = world.subscription().await["subscriptionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_answer!(
+        ok(world
+            .get(&format!("op=renewal-plans&subscriptionId={id}"))
+            .send()
+            .await)
+        .await
+    );
+}
+
+#[tokio::test]
+async fn available_networks() {
+    let world = World::new().await;
+    let id = world.subscription().await["subscriptionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_answer!(
+        ok(world
+            .get(&format!("op=available-networks&subscriptionId={id}"))
+            .send()
+            .await)
+        .await
+    );
+}
+
+#[tokio::test]
+async fn renew() {
+    let world = World::new().await;
+    let bought = world.subscription().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let order = json!({"op": "renew", "subscriptionId": bought["subscriptionId"], "planId": plan, "repeatCount": 3});
+    assert_answer!(ok(world.post(order).send().await).await);
+}
+
+#[tokio::test]
+async fn change_credentials() {
+    let world = World::new().await;
+    let bought = world.subscription().await;
+    let order = json!({"op": "change-credentials", "subscriptionId": bought["subscriptionId"]});
+    let changed = ok(world.post(order).send().await).await;
+    assert_ne!(changed["password"], bought["credentials"]["password"]);
+    let listed = ok(world.get("op=subscriptions").send().await).await;
+    assert_eq!(
+        listed["subscriptions"][0]["credentials"]["password"],
+        changed["password"]
+    );
+    assert_answer!(changed);
+}
+
+#[tokio::test]
+async fn set_rotation_policy() {
+    let world = World::new().await;
+    let bought = world.subscription().await;
+    let order = json!({"op": "set-rotation-policy", "subscriptionId": bought["subscriptionId"], "rotationPolicy": 10});
+    assert_eq!(
+        ok(world.post(order).send().await).await,
+        json!({"ok": true})
+    );
+    let listed = ok(world.get("op=subscriptions").send().await).await;
+    assert_eq!(listed["subscriptions"][0]["rotationPolicy"], 10);
+}
+
+#[tokio::test]
+async fn switch_network() {
+    let world = World::new().await;
+    let bought = world.subscription().await;
+    let id = bought["subscriptionId"].as_str().unwrap();
+    let target = world.other_network(id).await;
+    let order = json!({"op": "switch-network", "subscriptionId": id, "targetNetwork": target});
+    let switched = ok(world.post(order).send().await).await;
+    assert_eq!(
+        switched["subscription"]["credentials"],
+        bought["credentials"]
+    );
+    assert_eq!(
+        switched["subscription"]["activeUntil"],
+        bought["activeUntil"]
+    );
+    assert_answer!(switched);
+}
+
+#[tokio::test]
+async fn trial() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let answer = ok(world
+        .post(json!({"op": "trial", "planId": plan}))
+        .send()
+        .await)
+    .await;
+    assert_eq!(world.balance(super::world::ALICE).await, 50_000);
+    assert_answer!(answer);
+}
+
+#[tokio::test]
+async fn an_error() {
+    let world = World::new().await;
+    let reply = world.post(json!({"op": "purchase"})).send().await;
+    reply.error();
+    assert_answer!(reply.json());
+}

@@ -1,0 +1,587 @@
+//! What bad requests get, and what every answer carries.
+
+use http::Method;
+use serde_json::{Value, json};
+use turnpike_shop::types::Span;
+
+use super::world::{ALICE, World, config};
+use crate::WebConfig;
+
+const UNKNOWN_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
+
+async fn refused(world: &World, body: Value) -> (u16, String, Value) {
+    let reply = world.post(body).send().await;
+    let (status, code) = reply.error();
+    (
+        status,
+        code,
+        reply.json().get("field").cloned().unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn fields_that_are_missing_or_wrong_are_named() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let before = world.balance(ALICE).await;
+    for wrong in [
+        json!(0),
+        json!(101),
+        json!(-1),
+        json!(2.0),
+        json!(1.5),
+        json!("2"),
+        json!(true),
+        json!([1]),
+        json!({}),
+        json!(1e3),
+    ] {
+        for field in ["quantity", "repeatCount"] {
+            let mut order = json!({"op": "purchase", "planId": plan});
+            order[field] = wrong.clone();
+            let got = refused(&world, order).await;
+            assert_eq!(
+                got,
+                (400, "invalid_field".to_owned(), json!(field)),
+                "{wrong}"
+            );
+        }
+    }
+    for wrong in [
+        json!(1),
+        json!(7),
+        json!(-5),
+        json!("10"),
+        json!(10.0),
+        json!(61),
+        json!(256),
+    ] {
+        let order = json!({"op": "set-rotation-policy", "subscriptionId": UNKNOWN_ID, "rotationPolicy": wrong});
+        let got = refused(&world, order).await;
+        assert_eq!(
+            got,
+            (400, "invalid_field".to_owned(), json!("rotationPolicy")),
+            "{wrong}"
+        );
+    }
+    for wrong in [
+        json!(null),
+        json!(7),
+        json!(""),
+        json!("short"),
+        json!("AAAAAAAAAAAAAAAAAAAAAAAA"),
+        json!(["x"]),
+        json!("aaaaaaaaaaaaaaaaaaaaaaaé"),
+    ] {
+        let cases = [
+            ("planId", json!({"op": "purchase", "planId": wrong})),
+            ("planId", json!({"op": "trial", "planId": wrong})),
+            (
+                "planId",
+                json!({"op": "renew", "planId": wrong, "subscriptionId": UNKNOWN_ID}),
+            ),
+            (
+                "subscriptionId",
+                json!({"op": "renew", "subscriptionId": wrong, "planId": plan}),
+            ),
+            (
+                "subscriptionId",
+                json!({"op": "change-credentials", "subscriptionId": wrong}),
+            ),
+            (
+                "subscriptionId",
+                json!({"op": "set-rotation-policy", "subscriptionId": wrong, "rotationPolicy": 5}),
+            ),
+            (
+                "subscriptionId",
+                json!({"op": "switch-network", "subscriptionId": wrong, "targetNetwork": UNKNOWN_ID}),
+            ),
+            (
+                "targetNetwork",
+                json!({"op": "switch-network", "subscriptionId": UNKNOWN_ID, "targetNetwork": wrong}),
+            ),
+        ];
+        for (field, order) in cases {
+            assert_eq!(
+                refused(&world, order.clone()).await,
+                (400, "invalid_field".to_owned(), json!(field)),
+                "{order}"
+            );
+        }
+    }
+    assert_eq!(world.balance(ALICE).await, before);
+}
+
+#[tokio::test]
+async fn ids_that_nobody_has_are_told_apart_as_the_contract_does() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let mine = world.subscription().await["subscriptionId"].clone();
+    let cases = [
+        (
+            json!({"op": "purchase", "planId": UNKNOWN_ID}),
+            400,
+            "unknown_plan",
+        ),
+        (
+            json!({"op": "trial", "planId": UNKNOWN_ID}),
+            400,
+            "unknown_plan",
+        ),
+        (
+            json!({"op": "renew", "subscriptionId": mine, "planId": UNKNOWN_ID}),
+            400,
+            "unknown_plan",
+        ),
+        (
+            json!({"op": "renew", "subscriptionId": UNKNOWN_ID, "planId": plan}),
+            404,
+            "subscription_not_found",
+        ),
+        (
+            json!({"op": "change-credentials", "subscriptionId": UNKNOWN_ID}),
+            404,
+            "subscription_not_found",
+        ),
+        (
+            json!({"op": "switch-network", "subscriptionId": mine, "targetNetwork": UNKNOWN_ID}),
+            400,
+            "unknown_network",
+        ),
+        (
+            json!({"op": "purchase", "planId": plan, "couponCode": "NOSUCH"}),
+            400,
+            "invalid_coupon",
+        ),
+    ];
+    for (order, status, code) in cases {
+        let got = refused(&world, order.clone()).await;
+        assert_eq!((got.0, got.1.as_str()), (status, code), "{order}");
+    }
+    for op in ["renewal-plans", "available-networks"] {
+        let reply = world
+            .get(&format!("op={op}&subscriptionId={UNKNOWN_ID}"))
+            .send()
+            .await;
+        assert_eq!(reply.error(), (404, "subscription_not_found".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn states_that_do_not_allow_it_get_409_and_money_402() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "private").await;
+    let shared = world.plan("NL-AMS", "shared").await;
+    let german = world.plan("DE-BER", "private").await;
+    let mine = world.subscription().await["subscriptionId"].clone();
+    let sharing = world
+        .post(json!({"op": "purchase", "planId": shared}))
+        .send()
+        .await
+        .json()["subscriptionId"]
+        .clone();
+    let cases = [
+        (
+            json!({"op": "purchase", "planId": plan, "quantity": 20}),
+            409,
+            "sold_out",
+        ),
+        (
+            json!({"op": "purchase", "planId": plan, "repeatCount": 100}),
+            402,
+            "insufficient_balance",
+        ),
+        (
+            json!({"op": "renew", "subscriptionId": mine, "planId": german}),
+            409,
+            "not_a_renewal_plan",
+        ),
+        (
+            json!({"op": "trial", "planId": german}),
+            409,
+            "no_trial_of_plan",
+        ),
+        (
+            json!({"op": "set-rotation-policy", "subscriptionId": sharing, "rotationPolicy": 5}),
+            409,
+            "rotation_unavailable",
+        ),
+    ];
+    for (order, status, code) in cases {
+        let reply = world.post(order.clone()).send().await;
+        assert_eq!(reply.error(), (status, code.to_owned()), "{order}");
+        let moves_money = !order["op"].as_str().unwrap().starts_with("set");
+        assert_eq!(
+            reply.json().get("charged"),
+            moves_money.then_some(&json!(false)),
+            "{order}"
+        );
+    }
+    assert_eq!(world.balance(ALICE).await, 50_000 - 1_500);
+    world
+        .post(json!({"op": "trial", "planId": plan}))
+        .send()
+        .await;
+    let again = world
+        .post(json!({"op": "trial", "planId": plan}))
+        .send()
+        .await;
+    assert_eq!(again.error(), (403, "trial_used".to_owned()));
+    assert!(again.json()["retryAfterSeconds"].as_i64().unwrap() > 29 * 86_400);
+}
+
+#[tokio::test]
+async fn an_operation_is_known_by_its_name_and_its_method() {
+    let world = World::new().await;
+    for query in [
+        "",
+        "op=",
+        "op=Plans",
+        "op=purchase&planId=x",
+        "op=trial",
+        "plans",
+        "op=plans%00",
+        "OP=plans",
+    ] {
+        assert_eq!(
+            world.get(query).send().await.error(),
+            (400, "unknown_op".to_owned()),
+            "{query}"
+        );
+    }
+    for body in [
+        json!({}),
+        json!({"op": "plans"}),
+        json!({"op": "subscriptions"}),
+        json!({"op": 7}),
+        json!({"op": null}),
+        json!({"op": ["purchase"]}),
+        json!({"op": "PURCHASE"}),
+    ] {
+        assert_eq!(
+            world.post(body.clone()).send().await.error(),
+            (400, "unknown_op".to_owned()),
+            "{body}"
+        );
+    }
+    let twice = world.get("op=plans&op=subscriptions").send().await;
+    assert_eq!(twice.error(), (400, "invalid_field".to_owned()));
+    assert_eq!(
+        world
+            .get("op=plans&colour=red&subscriptionId=x")
+            .send()
+            .await
+            .status,
+        200,
+        "unknown fields are ignored"
+    );
+}
+
+#[tokio::test]
+async fn other_methods_get_405_and_are_told_which() {
+    let world = World::new().await;
+    for method in [
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::from_bytes(b"BREW").unwrap(),
+    ] {
+        let reply = world
+            .ask(method.clone(), "/api/proxy")
+            .header("x-api-key", &world.key)
+            .send()
+            .await;
+        assert_eq!(reply.status, 405, "{method}");
+        assert_eq!(reply.header("allow"), Some("GET, POST"));
+        for (path, allow) in [("/api/auth/token", "POST"), ("/r/abc", "GET, POST")] {
+            let reply = world.ask(method.clone(), path).send().await;
+            assert_eq!(
+                (reply.status.as_u16(), reply.header("allow")),
+                (405, Some(allow)),
+                "{method} {path}"
+            );
+        }
+    }
+    for path in ["/ip", "/healthz", "/readyz", "/openapi.json", "/"] {
+        let reply = world.ask(Method::POST, path).send().await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("allow")),
+            (405, Some("GET, HEAD")),
+            "{path}"
+        );
+        assert_eq!(
+            world.ask(Method::HEAD, path).send().await.status,
+            200,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_and_of_any_content_type() {
+    let world = World::new().await;
+    let mut padded =
+        json!({"op": "change-credentials", "subscriptionId": UNKNOWN_ID, "padding": ""})
+            .to_string();
+    let room = crate::json::MAX_BODY - padded.len();
+    padded = padded.replace(
+        "\"padding\":\"\"",
+        &format!("\"padding\":\"{}\"", "a".repeat(room)),
+    );
+    assert_eq!(padded.len(), crate::json::MAX_BODY);
+    assert_eq!(
+        world.post_text(&padded).send().await.error().0,
+        404,
+        "64 KiB are taken"
+    );
+    let larger = padded.replacen('a', "aa", 1);
+    assert_eq!(
+        world.post_text(&larger).send().await.error(),
+        (413, "body_too_large".to_owned())
+    );
+    let lying = world
+        .post_text("{}")
+        .header("content-length", "99999999")
+        .send()
+        .await;
+    assert_eq!(lying.error(), (413, "body_too_large".to_owned()));
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-8",
+        "nonsense",
+    ] {
+        let body = json!({"op": "change-credentials", "subscriptionId": UNKNOWN_ID}).to_string();
+        let reply = world
+            .post_text(&body)
+            .header("content-type", kind)
+            .send()
+            .await;
+        assert_eq!(reply.error().0, 404, "{kind}");
+    }
+    for (body, code) in [
+        ("", "invalid_json"),
+        ("{", "invalid_json"),
+        ("[]", "body_not_object"),
+        ("7", "body_not_object"),
+        (r#"{"op":"renew","op":"renew"}"#, "invalid_json"),
+    ] {
+        assert_eq!(
+            world.post_text(body).send().await.error(),
+            (400, code.to_owned()),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn null_is_absent_and_unknown_fields_are_ignored() {
+    let world = World::new().await;
+    let plan = world.plan("NL-AMS", "shared").await;
+    let order = json!({"op": "purchase", "planId": plan, "couponCode": null, "quantity": null, "repeatCount": null, "price": 0, "accountId": "x"});
+    assert_eq!(world.post(order).send().await.status, 200);
+    assert_eq!(world.balance(ALICE).await, 50_000 - 300);
+}
+
+#[tokio::test]
+async fn pages_have_bounds() {
+    let world = World::new().await;
+    for query in [
+        "limit=0",
+        "limit=101",
+        "limit=-1",
+        "limit=1.0",
+        "limit=+1",
+        "limit=x",
+        "limit=",
+        "limit=99999999999999999999",
+    ] {
+        let reply = world.get(&format!("op=subscriptions&{query}")).send().await;
+        assert_eq!(
+            (reply.error().0, &reply.json()["field"]),
+            (400, &json!("limit")),
+            "{query}"
+        );
+    }
+    let reply = world.get("op=subscriptions&cursor=x").send().await;
+    assert_eq!(
+        (reply.error().0, &reply.json()["field"]),
+        (400, &json!("cursor"))
+    );
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_requests_id_and_the_security_fields() {
+    let world = World::new().await;
+    let paths = [
+        "/api/proxy?op=plans",
+        "/api/proxy",
+        "/r/abc",
+        "/ip",
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/",
+        "/nowhere",
+        "/api",
+        "/r/",
+        "/r/%ff",
+    ];
+    for path in paths {
+        let reply = world.ask(Method::GET, path).send().await;
+        assert_eq!(
+            reply.header("x-request-id").map(str::len),
+            Some(24),
+            "{path}"
+        );
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+            ("x-frame-options", "DENY"),
+            ("strict-transport-security", "max-age=31536000"),
+        ] {
+            assert_eq!(reply.header(name), Some(value), "{path}");
+        }
+        assert!(
+            reply
+                .header("content-security-policy")
+                .unwrap()
+                .starts_with("default-src 'none'")
+        );
+        if !reply.status.is_success() {
+            reply.error();
+        }
+    }
+    let named = world
+        .ask(Method::GET, "/ip")
+        .header("x-request-id", "my-id_1.2")
+        .send()
+        .await;
+    assert_eq!(named.header("x-request-id"), Some("my-id_1.2"));
+    for odd in ["a b", "a\"b", "<script>", &"a".repeat(65), ""] {
+        let reply = world
+            .ask(Method::GET, "/ip")
+            .header("x-request-id", odd)
+            .send()
+            .await;
+        assert_ne!(reply.header("x-request-id"), Some(odd));
+    }
+}
+
+#[tokio::test]
+async fn paths_that_are_nothing_get_404_as_json() {
+    let world = World::new().await;
+    for path in [
+        "/nowhere",
+        "/api/proxy/",
+        "/API/PROXY",
+        "/r",
+        "/.env",
+        "/api/proxy/../../etc/passwd",
+    ] {
+        assert_eq!(
+            world.ask(Method::GET, path).send().await.error(),
+            (404, "not_found".to_owned()),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ip_tells_the_callers_address() {
+    let world = World::with(WebConfig {
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        ..config()
+    })
+    .await;
+    let reply = world
+        .ask(Method::GET, "/ip")
+        .from("198.51.100.7")
+        .send()
+        .await;
+    assert_eq!(
+        (reply.text().as_str(), reply.header("content-type")),
+        ("198.51.100.7", Some("text/plain; charset=utf-8"))
+    );
+    let reply = world
+        .ask(Method::GET, "/ip")
+        .from("2001:db8::7")
+        .header("accept", "text/html, application/json;q=0.9")
+        .send()
+        .await;
+    assert_eq!(reply.json(), json!({"ip": "2001:db8::7"}));
+    for accept in [
+        "*/*",
+        "text/plain",
+        "application/json;q=0",
+        "application/jsonx",
+    ] {
+        let reply = world
+            .ask(Method::GET, "/ip")
+            .header("accept", accept)
+            .send()
+            .await;
+        assert_eq!(reply.text(), "192.0.2.1", "{accept}");
+    }
+    let spoofed = world
+        .ask(Method::GET, "/ip")
+        .header("x-forwarded-for", "203.0.113.9")
+        .send()
+        .await;
+    assert_eq!(spoofed.text(), "192.0.2.1");
+    let forwarded = world
+        .ask(Method::GET, "/ip")
+        .from("10.1.1.1")
+        .header("x-forwarded-for", "203.0.113.9")
+        .send()
+        .await;
+    assert_eq!(forwarded.text(), "203.0.113.9");
+}
+
+#[tokio::test]
+async fn readiness_has_a_line_per_check_and_fails_where_one_does() {
+    let world = World::new().await;
+    let reply = world.ask(Method::GET, "/readyz").send().await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.text().as_str()),
+        (200, "database: ok\n")
+    );
+    world.shop.close().await;
+    let reply = world
+        .ask(Method::GET, "/readyz")
+        .header("accept", "application/json")
+        .send()
+        .await;
+    assert_eq!(reply.status, 503);
+    assert_eq!(
+        reply.json(),
+        json!({"ok": false, "checks": [{"name": "database", "ok": false, "detail": "it does not answer"}]})
+    );
+    assert_eq!(
+        world.ask(Method::GET, "/healthz").send().await.text(),
+        "ok\n"
+    );
+    let api = world.get("op=plans").send().await;
+    assert_eq!(api.error(), (503, "unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn an_ended_subscription_refuses_what_needs_a_running_one() {
+    let world = World::new().await;
+    let mine = world.subscription().await["subscriptionId"].clone();
+    world.advance(Span::days(31));
+    for order in [
+        json!({"op": "change-credentials", "subscriptionId": mine}),
+        json!({"op": "set-rotation-policy", "subscriptionId": mine, "rotationPolicy": 5}),
+    ] {
+        assert_eq!(
+            world.post(order.clone()).send().await.error(),
+            (409, "subscription_ended".to_owned()),
+            "{order}"
+        );
+    }
+}
