@@ -193,17 +193,22 @@ impl OpenPort {
         })
     }
 
-    /// Closes all sockets; when it returns, the port is free. Dropping the future closes them all the same.
-    pub(crate) fn close(self) -> impl Future<Output = ()> + Send {
+    /// Closes all sockets; when it returns, the port is free.
+    pub(crate) async fn close(mut self) {
         self.port.closing.cancel();
-        async move {
-            for mut sockets in self.sockets {
-                for task in &mut sockets.tasks {
-                    // A task that panicked has let go of its socket too.
-                    let _ = task.await;
-                }
+        for mut sockets in std::mem::take(&mut self.sockets) {
+            for task in &mut sockets.tasks {
+                // A task that panicked has let go of its socket too.
+                let _ = task.await;
             }
         }
+    }
+}
+
+impl Drop for OpenPort {
+    /// Closes the sockets too, but tells nobody when that is done.
+    fn drop(&mut self) {
+        self.port.closing.cancel();
     }
 }
 
@@ -262,4 +267,28 @@ pub(crate) fn bindable(addresses: &[IpAddr]) -> Vec<IpAddr> {
         return able;
     }
     addresses.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn accepted_connections_inherit_what_the_listener_was_tuned_to() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(
+            accepted.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(60)
+        );
+        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT_LOW_WATER);
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), None);
+    }
 }

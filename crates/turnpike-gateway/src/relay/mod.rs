@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use buffers::{Buffer, Buffers};
 pub(crate) use splice::Pipes;
@@ -75,7 +76,7 @@ pub(crate) fn tunnel(
     to_client.put_slice(&early);
     tune(&origin);
     context.visitor().prove();
-    let tunnel = Tunnel {
+    let mut tunnel = Tunnel {
         up: Direction::up(from_client),
         down: Direction::down(to_client.freeze(), answer.len()),
         last_moved: Instant::now(),
@@ -84,11 +85,10 @@ pub(crate) fn tunnel(
         shared: Arc::clone(&context.shared),
         route: Arc::clone(&context.route),
         _visitor: Arc::clone(context.visitor()),
+        _open: OpenTunnel::new(&context.shared),
     };
-    let open = OpenTunnel::new(&context.shared);
     context.shared.spawn(async move {
-        let _open = open;
-        let end = tunnel.run(lease).await;
+        let end = tunnel.run(&lease).await;
         tracing::trace!(?end, "a tunnel has ended");
     });
 }
@@ -126,10 +126,11 @@ struct Tunnel {
     shared: Arc<Shared>,
     /// Holds the descriptors' permit.
     _visitor: Arc<Visitor>,
+    _open: OpenTunnel,
 }
 
 impl Tunnel {
-    async fn run(mut self, lease: tokio_util::sync::CancellationToken) -> End {
+    async fn run(&mut self, lease: &CancellationToken) -> End {
         let route = Arc::clone(&self.route);
         let mut silence = pin!(tokio::time::sleep(self.allowed_silence()));
         let end = tokio::select! {

@@ -36,16 +36,23 @@ async fn unknown_bytes_get_none_back_and_the_same_end_as_silence() {
 
 #[tokio::test]
 async fn guessing_is_answered_ten_times_and_the_right_password_always() {
-    let world = World::start_with(|config| config.first_byte_timeout = Duration::from_millis(300)).await;
+    let world =
+        World::start_with(|config| config.first_byte_timeout = Duration::from_millis(300)).await;
     world.apply([Change::Route(route("a", 12_001))]).await;
     let echo = Origin::echo().await;
     for _ in 0..10 {
         let mut client = world.connect(12_001).await.unwrap();
-        client.write_all(&connect_request(echo, "guess")).await.unwrap();
+        client
+            .write_all(&connect_request(echo, "guess"))
+            .await
+            .unwrap();
         assert!(read_head(&mut client).await.contains(" 407 "));
     }
     let mut client = world.connect(12_001).await.unwrap();
-    client.write_all(&connect_request(echo, "guess")).await.unwrap();
+    client
+        .write_all(&connect_request(echo, "guess"))
+        .await
+        .unwrap();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.unwrap();
     assert!(answer.is_empty(), "the eleventh gets silence");
@@ -62,10 +69,17 @@ async fn silent_probes_are_few_per_source() {
         client.write_all(&[0xff; 20]).await.unwrap();
         clients.push(client);
     }
-    let reset = |client: &mut tokio::net::TcpStream| client.try_read(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+    let reset = |client: &mut tokio::net::TcpStream| {
+        client
+            .try_read(&mut [0; 1])
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    };
     let mut resets = 0;
     eventually(Duration::from_secs(2), "eight are reset", || {
-        resets += clients.iter_mut().filter_map(|client| reset(client).then_some(())).count();
+        resets += clients
+            .iter_mut()
+            .filter_map(|client| reset(client).then_some(()))
+            .count();
         resets == 8
     })
     .await;

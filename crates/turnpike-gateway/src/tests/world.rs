@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::{
-    Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId, TrafficRow,
+    Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId,
+    TrafficRow,
 };
 
 /// A far end of time.
@@ -50,8 +51,17 @@ impl World {
         };
         adjust(&mut config);
         let (gateway, events) = Gateway::start(config, Arc::new(now));
-        let world = Self { gateway, address, _events: events };
-        world.apply([Change::Exit(exit("first", FIRST_EXIT)), Change::Exit(exit("second", SECOND_EXIT))]).await;
+        let world = Self {
+            gateway,
+            address,
+            _events: events,
+        };
+        world
+            .apply([
+                Change::Exit(exit("first", FIRST_EXIT)),
+                Change::Exit(exit("second", SECOND_EXIT)),
+            ])
+            .await;
         world
     }
 
@@ -84,8 +94,14 @@ impl World {
     }
 
     async fn open_tunnel(&self, mut client: TcpStream, origin: SocketAddr) -> TcpStream {
-        client.write_all(&connect_request(origin, "secret")).await.unwrap();
-        assert_eq!(read_head(&mut client).await, "HTTP/1.1 200 Connection established");
+        client
+            .write_all(&connect_request(origin, "secret"))
+            .await
+            .unwrap();
+        assert_eq!(
+            read_head(&mut client).await,
+            "HTTP/1.1 200 Connection established"
+        );
         client
     }
 
@@ -103,7 +119,12 @@ impl World {
 }
 
 pub(super) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis()
+        .try_into()
+        .unwrap()
 }
 
 fn own_address() -> IpAddr {
@@ -149,7 +170,12 @@ pub(super) async fn read_head(stream: &mut TcpStream) -> String {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
-    String::from_utf8(head).unwrap().lines().next().unwrap().to_owned()
+    String::from_utf8(head)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned()
 }
 
 /// An origin that hands its connections to the test.
@@ -159,7 +185,9 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) async fn listen() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self {
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        }
     }
 
     /// An origin that sends back what it gets, and its end after it.
@@ -199,7 +227,9 @@ pub(super) async fn eventually(limit: Duration, what: &str, mut holds: impl FnMu
 
 /// Fails unless `work` ends in time.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(limit, work).await.expect("it did not end in time")
+    tokio::time::timeout(limit, work)
+        .await
+        .expect("it did not end in time")
 }
 
 /// A stream of bytes that can be checked where it arrives: every byte depends on all before it.
