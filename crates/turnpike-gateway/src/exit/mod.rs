@@ -29,7 +29,6 @@ mod upstream;
 mod tests;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -161,16 +160,6 @@ impl Exit {
     pub(crate) fn close(&self) {
         self.open.cancel();
         self.health.close(&self.present.load().spec.name);
-    }
-
-    /// Its id.
-    pub(crate) fn id(&self) -> &ExitId {
-        &self.id
-    }
-
-    /// The public address it leaves from just now, where that is known.
-    pub(crate) fn present_address(&self) -> Option<IpAddr> {
-        self.present.load().choice.address
     }
 
     /// A number that each change of address advances; idle origin connections of an older one must not be used again.

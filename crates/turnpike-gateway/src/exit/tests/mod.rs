@@ -99,6 +99,12 @@ impl WorldPlan {
     }
 }
 
+impl Exit {
+    fn present_address(&self) -> Option<IpAddr> {
+        self.present.load().choice.address
+    }
+}
+
 fn spec(way: ExitWay) -> ExitSpec {
     ExitSpec {
         id: ExitId("exit1".into()),
