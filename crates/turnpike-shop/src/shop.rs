@@ -1,14 +1,18 @@
 //! The shop itself: the store, the clock, the secrets and the settings that every verb needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
+use crate::error::{Error, Result};
 use crate::secrets::MasterKey;
-use crate::store::Store;
+use crate::store::{Store, Value};
 use crate::types::{Span, UnixMillis};
+
+const PING_BOUND: Duration = Duration::from_secs(2);
 
 /// The time of day, injected so that tests need not wait.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -43,6 +47,8 @@ pub struct Shop {
     pub(crate) settings: Arc<Settings>,
     /// Counts up after each commit of this process that changed a route, an exit or the rotation queue.
     pub(crate) changes: watch::Sender<u64>,
+    /// Counts up when a gateway of this process has applied a revision.
+    pub(crate) applied: watch::Sender<u64>,
 }
 
 /// Why a shop could not be opened, in a sentence that says how to mend it.
@@ -50,7 +56,6 @@ pub struct Shop {
 #[error("{0}")]
 pub struct OpenError(pub String);
 
-#[allow(unused_variables)]
 impl Shop {
     /// Opens the database at `url` (`sqlite://path` or `postgres://…`), migrates it under a lock, and reads the master key.
     ///
@@ -64,7 +69,16 @@ impl Shop {
         settings: Settings,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        unimplemented!("S1")
+        let store = Store::open(url.expose_secret()).await?;
+        let master_key = fitting_key(&store, &master_key_file).await?;
+        Ok(Self {
+            store,
+            clock,
+            master_key: Arc::new(master_key),
+            settings: Arc::new(settings),
+            changes: watch::Sender::new(0),
+            applied: watch::Sender::new(0),
+        })
     }
 
     /// Now, by the shop's clock.
@@ -80,22 +94,90 @@ impl Shop {
         self.changes.subscribe()
     }
 
+    /// Wakes whoever waits for [`Shop::changes`]. Called after the commit, never inside the transaction.
+    pub(crate) fn wake(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
     /// A key of 32 bytes for one purpose, derived from the master key.
     #[must_use]
     pub fn derived_key(&self, purpose: &str) -> [u8; 32] {
-        unimplemented!("S1")
+        self.master_key.derive(purpose)
     }
 
     /// Whether the database answers: one small read, bounded to 2 s.
     ///
     /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn ping(&self) -> crate::Result<()> {
-        unimplemented!("S1")
+    /// [`Error::Unavailable`].
+    pub async fn ping(&self) -> Result<()> {
+        let read = self.store.read(|tx| {
+            Box::pin(async move {
+                tx.one("SELECT COUNT(*) AS gateways FROM gateway", &[]).await?;
+                Ok(())
+            })
+        });
+        tokio::time::timeout(PING_BOUND, read)
+            .await
+            .unwrap_or_else(|_| Err(Error::Unavailable("it did not answer within 2 s".to_owned())))
     }
 
     /// Closes the database, waiting for what is under way.
     pub async fn close(&self) {
-        unimplemented!("S1")
+        self.store.close().await;
+    }
+}
+
+/// The master key, proven to be the one that this database was used with before.
+///
+/// The database holds a hash that only the right key gives, so that a lost or exchanged file is noticed at start and not at the
+/// first customer.
+async fn fitting_key(store: &Store, file: &Path) -> Result<MasterKey, OpenError> {
+    let shown = file.display();
+    let known = store
+        .read(|tx| {
+            Box::pin(async move {
+                let row = tx.optional("SELECT value FROM meta WHERE name = 'master_key_check'", &[]).await?;
+                row.map(|row| row.bytes("value")).transpose()
+            })
+        })
+        .await
+        .map_err(|error| OpenError(error.to_string()))?;
+    let key = match (MasterKey::read(file)?, &known) {
+        (Some(key), _) => key,
+        (None, None) => MasterKey::create(file)?,
+        (None, Some(_)) => {
+            return Err(OpenError(format!(
+                "the master key {shown} is missing, and this database was sealed with one; restore the file from your backup"
+            )));
+        }
+    };
+    let check = key.derive("master key check").to_vec();
+    // Two processes may start on an empty database at once with different key files: the first one's check stands.
+    let stands = match known {
+        Some(known) => known,
+        None => {
+            let ours = check.clone();
+            store
+                .transaction(move |tx| {
+                    let ours = ours.clone();
+                    Box::pin(async move {
+                        tx.execute(
+                            "INSERT INTO meta (name, value) VALUES ('master_key_check', $1) ON CONFLICT (name) DO NOTHING",
+                            &[Value::Bytes(ours)],
+                        )
+                        .await?;
+                        tx.one("SELECT value FROM meta WHERE name = 'master_key_check'", &[]).await?.bytes("value")
+                    })
+                })
+                .await
+                .map_err(|error| OpenError(error.to_string()))?
+        }
+    };
+    if stands == check {
+        Ok(key)
+    } else {
+        Err(OpenError(format!(
+            "the master key {shown} is not the one that this database was sealed with; restore the right file"
+        )))
     }
 }

@@ -1,6 +1,12 @@
 -- Columns are BIGINT, TEXT and BYTEA only, so that one SQL text serves both engines.
 -- Times are Unix milliseconds, money whole cents, booleans 0 and 1.
 
+-- Facts about this database itself, such as a hash that only its master key gives.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value BYTEA NOT NULL
+);
+
 CREATE TABLE account (
     id            TEXT PRIMARY KEY,
     email         TEXT NOT NULL UNIQUE,
@@ -114,6 +120,8 @@ CREATE TABLE subscription (
     rotate_version     BIGINT NOT NULL,
     rotate_token_hash  BYTEA NOT NULL UNIQUE,
     rotation_policy    BIGINT NOT NULL CHECK (rotation_policy IN (0, 5, 10, 15, 30, 60)),
+    -- The policy falls due at the anchor and whole intervals after it; next_rotation_at is when it is tried next.
+    rotation_anchor    BIGINT,
     next_rotation_at   BIGINT,
     user_note          TEXT NOT NULL,
     -- active: holds a port and a slot. expired: holds its port until the grace period ends. released: holds nothing.
@@ -127,7 +135,7 @@ CREATE TABLE subscription (
 CREATE INDEX subscription_by_account ON subscription (account_id, started_at, id);
 CREATE INDEX subscription_by_revision ON subscription (gateway, revision);
 CREATE INDEX subscription_by_end ON subscription (state, ends_at) WHERE state <> 'released';
-CREATE INDEX subscription_by_rotation ON subscription (next_rotation_at) WHERE next_rotation_at IS NOT NULL;
+CREATE INDEX subscription_by_rotation ON subscription (gateway, next_rotation_at) WHERE next_rotation_at IS NOT NULL;
 CREATE INDEX subscription_by_exit ON subscription (exit_id) WHERE state = 'active';
 CREATE UNIQUE INDEX subscription_user ON subscription (gateway, username) WHERE state <> 'released';
 CREATE UNIQUE INDEX subscription_port ON subscription (gateway, port) WHERE state <> 'released';
@@ -144,7 +152,7 @@ CREATE TABLE slot (
     freed_at        BIGINT NOT NULL,
     PRIMARY KEY (exit_id, slot_no)
 );
-CREATE INDEX slot_free ON slot (network_id, connection_type, freed_at) WHERE subscription_id IS NULL AND sellable = 1;
+CREATE INDEX slot_free ON slot (network_id, connection_type, freed_at, exit_id, slot_no) WHERE subscription_id IS NULL AND sellable = 1;
 
 -- Every port of every gateway's range; the longest unused is given out first.
 CREATE TABLE port (
@@ -259,7 +267,8 @@ CREATE TABLE rotation (
 );
 CREATE UNIQUE INDEX rotation_open ON rotation (exit_id) WHERE state IN ('queued', 'running');
 CREATE INDEX rotation_queue ON rotation (gateway, state, requested_at) WHERE state IN ('queued', 'running');
-CREATE INDEX rotation_by_exit ON rotation (exit_id, requested_at);
+CREATE INDEX rotation_by_exit ON rotation (exit_id, finished_at);
+CREATE INDEX rotation_by_end ON rotation (finished_at) WHERE finished_at IS NOT NULL;
 
 -- The addresses that an exit has had.
 CREATE TABLE exit_address (

@@ -2,120 +2,230 @@
 //!
 //! SQL is PostgreSQL's dialect with `$1` placeholders, columns BIGINT, TEXT and BYTEA only. [`dialect`] removes what SQLite
 //! has no word for (row locks: its writer is alone anyway).
+//!
+//! Every transaction runs in a task of its own. A caller that goes away (a web client that hangs up) can therefore not leave
+//! one half begun on a pooled connection, where the next caller's writes would be lost with it.
 
 mod dialect;
+mod engine;
+mod failure;
+mod migrate;
+mod row;
+
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use rand::RngExt as _;
+use sqlx::Transaction;
+use sqlx::postgres::{PgPool, Postgres};
+use sqlx::sqlite::{Sqlite, SqlitePool};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// A value bound to a placeholder.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// BIGINT.
-    Int(i64),
-    /// TEXT.
-    Text(String),
-    /// BYTEA or BLOB.
-    Bytes(Vec<u8>),
-    /// A NULL of BIGINT type.
-    NullInt,
-    /// A NULL of TEXT type.
-    NullText,
-    /// A NULL of BYTEA type.
-    NullBytes,
-}
+pub use dialect::Engine;
+pub use engine::sqlite_path;
+pub use row::{Row, Value};
+
+/// How often a transaction is run in all when the engine asks for it to be run again.
+const ATTEMPTS: u32 = 5;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {
-    // S1: enum { Sqlite { writer, readers }, Postgres(pool) }
+pub struct Store(Pools);
+
+#[derive(Clone)]
+enum Pools {
+    /// One writer, since SQLite has one; a pool of one is a fair queue, which SQLite's lock is not.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
 }
 
 /// A transaction under way.
 pub struct Tx {
-    // S1
+    open: Open,
+    /// The engine has given it up and asks for it to be run again: a deadlock, a serialization failure.
+    is_to_be_run_again: bool,
 }
 
-/// One row of an answer.
-#[derive(Debug)]
-pub struct Row {
-    // S1
+enum Open {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
 }
 
-#[allow(unused_variables)]
+#[derive(Clone, Copy)]
+enum Access {
+    Write,
+    Read,
+}
+
 impl Store {
+    /// Which engine it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.0 {
+            Pools::Sqlite { .. } => Engine::Sqlite,
+            Pools::Postgres(_) => Engine::Postgres,
+        }
+    }
+
     /// Runs `work` in one read-write transaction, in a task of its own, so that a caller that goes away leaves nothing half
     /// done. Committed when `work` is Ok, rolled back otherwise. Run again (at most 5 times) when the engine reports a
     /// serialization failure or a deadlock, which is why `work` can be called more than once.
+    ///
+    /// # Errors
+    /// What `work` says, or the database's.
     pub async fn transaction<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
-        unimplemented!("S1")
+        self.run(Access::Write, work).await
     }
 
     /// Runs `work` in one read-only transaction with a consistent view. Reads only; never waits for a writer.
+    ///
+    /// # Errors
+    /// What `work` says, or the database's.
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
-        unimplemented!("S1")
+        self.run(Access::Read, work).await
+    }
+
+    async fn run<T, F>(&self, access: Access, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+    {
+        let store = self.clone();
+        tokio::spawn(async move {
+            let mut attempt = 1;
+            loop {
+                let mut tx = store.begin(access).await?;
+                let outcome = work(&mut tx).await;
+                let is_to_be_run_again = tx.is_to_be_run_again;
+                let outcome = tx.end(outcome).await;
+                if outcome.is_ok() || !is_to_be_run_again || attempt == ATTEMPTS {
+                    return outcome;
+                }
+                let pause = rand::rng().random_range(1..=10 * u64::from(attempt));
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                attempt += 1;
+            }
+        })
+        .await
+        .unwrap_or_else(|join| Err(Error::Failed(format!("a transaction's task ended: {join}"))))
+    }
+
+    async fn begin(&self, access: Access) -> Result<Tx> {
+        let open = match (&self.0, access) {
+            (Pools::Sqlite { writer, .. }, Access::Write) => writer.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite),
+            (Pools::Sqlite { readers, .. }, Access::Read) => readers.begin().await.map(Open::Sqlite),
+            (Pools::Postgres(pool), Access::Write) => pool.begin().await.map(Open::Postgres),
+            (Pools::Postgres(pool), Access::Read) => pool
+                .begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                .await
+                .map(Open::Postgres),
+        };
+        Ok(Tx {
+            open: open.map_err(failure::of)?,
+            is_to_be_run_again: false,
+        })
+    }
+
+    /// Closes the database, waiting for what is under way.
+    pub async fn close(&self) {
+        match &self.0 {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
     }
 }
 
-#[allow(unused_variables)]
+/// The same call on either engine: each binds with its own argument type.
+macro_rules! on_either {
+    ($tx:expr, $sql:expr, $values:expr, $call:ident) => {{
+        let outcome = match &mut $tx.open {
+            Open::Sqlite(open) => {
+                let query = sqlx::query_with(dialect::for_sqlite($sql), row::for_sqlite($values)?);
+                query.$call(&mut **open).await.map(row::Answer::from_sqlite)
+            }
+            Open::Postgres(open) => {
+                let query = sqlx::query_with($sql, row::for_postgres($values)?);
+                query.$call(&mut **open).await.map(row::Answer::from_postgres)
+            }
+        };
+        outcome.map_err(|error| {
+            $tx.is_to_be_run_again |= failure::asks_to_run_again(&error);
+            failure::of(error)
+        })
+    }};
+}
+
 impl Tx {
+    /// Which engine it runs on.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.open {
+            Open::Sqlite(_) => Engine::Sqlite,
+            Open::Postgres(_) => Engine::Postgres,
+        }
+    }
+
     /// Runs a statement; how many rows it changed.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64> {
-        unimplemented!("S1")
+        on_either!(self, sql, values, execute)
     }
 
     /// The only row, or none.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn optional(&mut self, sql: &'static str, values: &[Value]) -> Result<Option<Row>> {
-        unimplemented!("S1")
+        on_either!(self, sql, values, fetch_optional)
     }
 
     /// The only row; its absence is a failure.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn one(&mut self, sql: &'static str, values: &[Value]) -> Result<Row> {
-        unimplemented!("S1")
+        on_either!(self, sql, values, fetch_one)
     }
 
     /// All rows.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn all(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>> {
-        unimplemented!("S1")
+        on_either!(self, sql, values, fetch_all)
     }
-}
 
-#[allow(unused_variables)]
-impl Row {
-    /// A BIGINT that is not NULL.
-    pub fn int(&self, column: &'static str) -> Result<i64> {
-        unimplemented!("S1")
-    }
-    /// A BIGINT or NULL.
-    pub fn optional_int(&self, column: &'static str) -> Result<Option<i64>> {
-        unimplemented!("S1")
-    }
-    /// A TEXT that is not NULL.
-    pub fn text(&self, column: &'static str) -> Result<String> {
-        unimplemented!("S1")
-    }
-    /// A TEXT or NULL.
-    pub fn optional_text(&self, column: &'static str) -> Result<Option<String>> {
-        unimplemented!("S1")
-    }
-    /// A BYTEA that is not NULL.
-    pub fn bytes(&self, column: &'static str) -> Result<Vec<u8>> {
-        unimplemented!("S1")
-    }
-    /// A TEXT parsed as one of the shop's own types (ids, words); what does not parse is a failure.
-    pub fn parsed<T: std::str::FromStr>(&self, column: &'static str) -> Result<T>
-    where
-        T::Err: std::fmt::Display,
-    {
-        unimplemented!("S1")
+    /// Commits what is Ok and rolls back what is not.
+    async fn end<T>(self, outcome: Result<T>) -> Result<T> {
+        match (self.open, outcome) {
+            (Open::Sqlite(open), Ok(value)) => open.commit().await.map(|()| value).map_err(failure::of),
+            (Open::Postgres(open), Ok(value)) => open.commit().await.map(|()| value).map_err(failure::of),
+            // The work's error is the one worth telling; a connection that cannot roll back is dropped by its pool.
+            (Open::Sqlite(open), Err(error)) => {
+                let _ = open.rollback().await;
+                Err(error)
+            }
+            (Open::Postgres(open), Err(error)) => {
+                let _ = open.rollback().await;
+                Err(error)
+            }
+        }
     }
 }

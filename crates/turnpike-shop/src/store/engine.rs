@@ -1,0 +1,168 @@
+//! Opening either engine with the settings that the shop relies on.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Pools, Store, migrate};
+use crate::shop::OpenError;
+
+/// Below this SQLite has a race between two connections that can damage a database in WAL mode.
+const LEAST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+const LEAST_POSTGRES: i64 = 150_000;
+
+const READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// A caller is told that the database is away rather than kept waiting.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long SQLite waits for the write lock of another process, such as the command line's.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Opens `sqlite://path` or `postgres://…` and migrates it.
+    ///
+    /// # Errors
+    /// [`OpenError`], in a sentence that says how to mend it.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        if let Some(path) = sqlite_path(url) {
+            open_sqlite(&path).await
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            open_postgres(url).await
+        } else {
+            Err(OpenError(
+                "database.url must start with sqlite:// or postgres://".to_owned(),
+            ))
+        }
+    }
+}
+
+/// The file of a `sqlite://` URL; absent for other URLs.
+#[must_use]
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("sqlite:")?;
+    Some(PathBuf::from(rest.strip_prefix("//").unwrap_or(rest)))
+}
+
+async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
+    let shown = path.display();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder
+        && !folder.is_dir()
+    {
+        return Err(OpenError(format!("the folder of the database {shown} does not exist; make it first")));
+    }
+    // All options here and none by a hook after the connect: there, an error would show only as a pool that timed out.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", "67108864")
+        .pragma("mmap_size", "0")
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT + BUSY_TIMEOUT)
+        .connect_with(options.clone())
+        .await
+        .map_err(|error| sqlite_open_error(path, &error))?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(&writer)
+        .await
+        .map_err(|error| sqlite_open_error(path, &error))?;
+    if version_of(&version) < LEAST_SQLITE {
+        let (major, minor, patch) = LEAST_SQLITE;
+        return Err(OpenError(format!(
+            "this program was built with SQLite {version}; it needs {major}.{minor}.{patch} or newer"
+        )));
+    }
+    migrate::sqlite(&writer).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options.create_if_missing(false).read_only(true))
+        .await
+        .map_err(|error| sqlite_open_error(path, &error))?;
+    Ok(Store(Pools::Sqlite { writer, readers }))
+}
+
+fn sqlite_open_error(path: &Path, error: &sqlx::Error) -> OpenError {
+    let shown = path.display();
+    let code = match error {
+        sqlx::Error::Database(database) => database.code().and_then(|code| code.parse::<u32>().ok()),
+        _ => None,
+    };
+    OpenError(match code.map(|code| code & 0xff) {
+        // SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_PERM
+        Some(14 | 8 | 3) => format!("the database {shown} cannot be opened for writing; check the rights of the file and its folder"),
+        // SQLITE_NOTADB, SQLITE_CORRUPT
+        Some(26) => format!("{shown} is not a database of turnpike's"),
+        Some(11) => format!("the database {shown} is damaged; restore a backup"),
+        Some(13) => format!("the disk of the database {shown} is full"),
+        _ => format!("the database {shown} cannot be opened: {error}"),
+    })
+}
+
+fn version_of(text: &str) -> (u32, u32, u32) {
+    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+async fn open_postgres(url: &str) -> Result<Store, OpenError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| OpenError(format!("database.url is not an address of a PostgreSQL database: {error}")))?
+        .application_name("turnpike")
+        .options([
+            ("lock_timeout", "2s"),
+            ("statement_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "10s"),
+            ("synchronous_commit", "on"),
+            ("default_transaction_isolation", "read committed"),
+        ])
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A `BEGIN` whose caller went away can leave its transaction open on a pooled connection (sqlx 0.9.0), and the
+        // next caller's writes would vanish with it. The check must use the simple protocol: as a prepared statement its
+        // two times differ on a healthy connection too. It also serves as the test that the connection lives.
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| {
+            Box::pin(async move {
+                use sqlx::{Executor as _, Row as _};
+                let row = connection
+                    .fetch_one(sqlx::raw_sql("SELECT now() = statement_timestamp() AS is_clean"))
+                    .await?;
+                row.try_get::<bool, _>("is_clean")
+            })
+        })
+        .connect_with(options)
+        .await
+        .map_err(|error| OpenError(format!("the database cannot be reached: {error}")))?;
+    let version: i64 = sqlx::query_scalar("SELECT CAST(current_setting('server_version_num') AS BIGINT)")
+        .fetch_one(&pool)
+        .await
+        .map_err(|error| OpenError(format!("the database cannot be asked for its version: {error}")))?;
+    if version < LEAST_POSTGRES {
+        return Err(OpenError(format!(
+            "the database is PostgreSQL {}; turnpike needs 15 or newer",
+            version / 10_000
+        )));
+    }
+    migrate::postgres(&pool).await?;
+    Ok(Store(Pools::Postgres(pool)))
+}

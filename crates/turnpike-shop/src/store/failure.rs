@@ -1,0 +1,60 @@
+//! What the engines' errors mean to the shop.
+
+use std::io;
+
+use sqlx::error::DatabaseError;
+
+use crate::error::Error;
+
+/// The shop's error for an engine's.
+pub(super) fn of(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::Database(database) => of_database(&**database),
+        sqlx::Error::Io(io) if io.kind() == io::ErrorKind::StorageFull => Error::StorageFull(error.to_string()),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => Error::Unavailable(error.to_string()),
+        _ => Error::Failed(error.to_string()),
+    }
+}
+
+fn of_database(error: &dyn DatabaseError) -> Error {
+    let text = error.to_string();
+    match error.code().as_deref().unwrap_or_default() {
+        // SQLITE_FULL; disk_full
+        "13" | "53100" => Error::StorageFull(text),
+        code if is_passing(code) => Error::Unavailable(text),
+        _ => Error::Failed(text),
+    }
+}
+
+/// Whether the same call may succeed later.
+fn is_passing(code: &str) -> bool {
+    // SQLite gives extended codes, whose low byte is the primary one: SQLITE_BUSY (5), SQLITE_LOCKED (6), SQLITE_IOERR (10),
+    // SQLITE_CANTOPEN (14).
+    if let Ok(code) = code.parse::<u32>()
+        && code < 10_000
+    {
+        return matches!(code & 0xff, 5 | 6 | 10 | 14);
+    }
+    // PostgreSQL's classes: connection exceptions, transaction rollbacks, insufficient resources, operator intervention
+    // (shutdown, cancelled statements), lock_not_available, idle_in_transaction_session_timeout.
+    ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || matches!(code, "55P03" | "25P03")
+}
+
+/// Whether the engine has given the transaction up and asks for it to be run again: serialization failure, deadlock.
+pub(super) fn asks_to_run_again(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else {
+        return false;
+    };
+    matches!(database.code().as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether a uniqueness rule of the schema was hit, on either engine.
+pub(super) fn is_unique_violation(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
+}

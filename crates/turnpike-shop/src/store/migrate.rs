@@ -1,0 +1,44 @@
+//! Bringing the schema up to date: forward only, one process at a time.
+
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
+
+use crate::shop::OpenError;
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Migrates under the write lock, so that of two processes that start at once one waits for the other.
+pub(super) async fn sqlite(pool: &SqlitePool) -> Result<(), OpenError> {
+    let mut connection = pool.acquire().await.map_err(|error| OpenError(error.to_string()))?;
+    // The migrator's own transactions nest inside as savepoints.
+    let mut tx = sqlx::Connection::begin_with(&mut *connection, "BEGIN IMMEDIATE")
+        .await
+        .map_err(|error| OpenError(format!("the database cannot be locked for migration: {error}")))?;
+    run(&SQLITE, &mut *tx).await?;
+    tx.commit()
+        .await
+        .map_err(|error| OpenError(format!("the database's migration could not be committed: {error}")))
+}
+
+/// Migrates under the migrator's advisory lock.
+pub(super) async fn postgres(pool: &PgPool) -> Result<(), OpenError> {
+    let mut connection = pool.acquire().await.map_err(|error| OpenError(error.to_string()))?;
+    run(&POSTGRES, &mut *connection).await
+}
+
+async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), OpenError> {
+    migrator.run_direct(None, connection, false).await.map_err(|error| {
+        OpenError(match error {
+            MigrateError::VersionMissing(version) => format!(
+                "the database was made by a newer version of turnpike (it has migration {version}); \
+                 start that version or a later one"
+            ),
+            MigrateError::VersionMismatch(version) => format!(
+                "the database's migration {version} differs from this program's; it was made by another build of turnpike"
+            ),
+            other => format!("the database could not be migrated: {other}"),
+        })
+    })
+}
