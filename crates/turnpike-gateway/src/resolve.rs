@@ -13,13 +13,14 @@ pub(crate) mod name_server;
 #[cfg(test)]
 mod tests;
 
+mod servers;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use futures_util::future;
 use hickory_resolver::config::{
@@ -34,6 +35,8 @@ use tokio::net::{TcpStream, UdpSocket};
 
 use crate::dial::{self, AttemptError, Families};
 use crate::exit::Source;
+
+pub(crate) use servers::NameServers;
 
 /// All questions about one name together.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -59,9 +62,6 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(10);
 
 /// How long it is kept that the servers failed (RFC 9520 §3.2 wants at least 1 s).
 const FAILURE_TTL: Duration = Duration::from_secs(2);
-
-/// How often the system's list of name servers is looked at.
-const SYSTEM_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a name has no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,92 +131,6 @@ impl moka::Expiry<CacheKey, Cached> for ByTtl {
     ) -> Option<Duration> {
         Some(cached.ttl)
     }
-}
-
-/// Which name servers are asked.
-#[derive(Debug)]
-pub(crate) enum NameServers {
-    /// Those of the configuration.
-    Configured(Arc<[SocketAddr]>),
-    /// Those of the system, which may change while we run (DHCP).
-    System {
-        path: PathBuf,
-        read: Mutex<Option<SystemList>>,
-    },
-}
-
-/// What the system's file said, and when.
-#[derive(Debug)]
-pub(crate) struct SystemList {
-    looked_at: Instant,
-    modified: Option<SystemTime>,
-    servers: Result<Arc<[SocketAddr]>, Arc<str>>,
-}
-
-impl NameServers {
-    /// Those of the configuration, or the system's where it names none.
-    pub(crate) fn new(configured: &[SocketAddr]) -> Self {
-        if configured.is_empty() {
-            Self::system(PathBuf::from("/etc/resolv.conf"))
-        } else {
-            Self::Configured(configured.into())
-        }
-    }
-
-    /// Those that the file at `path` names.
-    pub(crate) fn system(path: PathBuf) -> Self {
-        Self::System {
-            path,
-            read: Mutex::new(None),
-        }
-    }
-
-    /// The list as it is now. The same `Arc` is given until it changes.
-    fn current(&self) -> Result<Arc<[SocketAddr]>, Arc<str>> {
-        let (path, read) = match self {
-            Self::Configured(servers) => return Ok(Arc::clone(servers)),
-            Self::System { path, read } => (path, read),
-        };
-        let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
-        let modified = match read.as_mut() {
-            Some(list) if list.looked_at.elapsed() < SYSTEM_CHECK_INTERVAL => {
-                return list.servers.clone();
-            }
-            Some(list) => {
-                let modified = modified_at(path);
-                if modified.is_some() && modified == list.modified {
-                    list.looked_at = Instant::now();
-                    return list.servers.clone();
-                }
-                modified
-            }
-            None => modified_at(path),
-        };
-        let servers = read_system_servers(path)
-            .map_err(|error| Arc::from(format!("{} cannot be used: {error}", path.display())));
-        *read = Some(SystemList {
-            looked_at: Instant::now(),
-            modified,
-            servers: servers.clone(),
-        });
-        servers
-    }
-}
-
-fn modified_at(path: &std::path::Path) -> Option<SystemTime> {
-    std::fs::metadata(path)
-        .and_then(|file| file.modified())
-        .ok()
-}
-
-fn read_system_servers(path: &std::path::Path) -> Result<Arc<[SocketAddr]>, NetError> {
-    let text = std::fs::read(path)?;
-    let (config, _) = hickory_resolver::system_conf::parse_resolv_conf(text)?;
-    Ok(config
-        .name_servers()
-        .iter()
-        .map(|server| SocketAddr::new(server.ip, 53))
-        .collect())
 }
 
 /// One exit's view of the names, from one source. A rotation or a new source makes a new one, so that answers and

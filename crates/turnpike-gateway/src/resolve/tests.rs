@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::name_server::{NameServer, Reply};
+use super::servers::SYSTEM_CHECK_INTERVAL;
 use super::*;
 
 const V4: Families = Families {
