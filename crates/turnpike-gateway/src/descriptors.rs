@@ -46,6 +46,12 @@ impl Descriptors {
         };
         (before.saturating_add(count) <= self.inner.limit).then_some(permit)
     }
+
+    /// How many are taken.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.inner.used.load(Ordering::Relaxed)
+    }
 }
 
 /// Room for some open files.

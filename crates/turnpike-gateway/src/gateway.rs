@@ -151,6 +151,12 @@ impl Shared {
             }));
     }
 
+    /// Connections that have a task now.
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> usize {
+        self.tasks.len()
+    }
+
     pub(crate) fn tunnel_opened(&self) {
         self.tunnels.fetch_add(1, Ordering::Relaxed);
         metrics::gauge!("turnpike_tunnels_open").increment(1.0);
