@@ -72,7 +72,7 @@ impl NameServers {
         let servers = read_system_servers(path)
             .map_err(|error| Arc::from(format!("{} cannot be used: {error}", path.display())));
         *read = Some(SystemList {
-            pub(super) looked_at: Instant::now(),
+            looked_at: Instant::now(),
             modified,
             servers: servers.clone(),
         });
