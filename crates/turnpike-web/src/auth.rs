@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -117,20 +118,25 @@ pub(crate) async fn issue(
     Extension(visit): Extension<Arc<Visit>>,
     request: Request,
 ) -> Response {
-    let outcome = app
-        .in_time(app.config.request_deadline, sign_in(&app, &visit, request))
-        .await;
+    let (head, body) = request.into_parts();
+    let mut body = json::Incoming::new(body);
+    let work = sign_in(&app, &visit, &head, &mut body);
+    let outcome = app.in_time(app.config.request_deadline, work).await;
+    body.discard().await;
     settle(outcome, &visit)
 }
 
-async fn sign_in(app: &App, visit: &Visit, request: Request) -> Result<Response, ApiError> {
-    if request.method() != Method::POST {
+async fn sign_in(
+    app: &App,
+    visit: &Visit,
+    head: &Parts,
+    body: &mut json::Incoming,
+) -> Result<Response, ApiError> {
+    if head.method != Method::POST {
         return Err(ApiError::Method { allow: "POST" });
     }
     app.limit_address(visit)?;
-    let (parts, body) = request.into_parts();
-    let TokenRequest { email, password } =
-        fields::request(json::read_object(&parts.headers, body).await?)?;
+    let TokenRequest { email, password } = fields::request(body.object(&head.headers).await?)?;
     let signed_in = account::sign_in(&app.shop, &email, password, visit.source).await?;
     visit.notes().account = Some(signed_in.account.clone());
     let (token, expires_at) = app.tokens.issue(&signed_in, app.shop.now())?;

@@ -358,10 +358,6 @@ pub(crate) fn response(error: &ApiError, visit: &Visit) -> Response {
     if let ApiError::Method { allow } = error {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
-    if matches!(error, ApiError::BodyTooLarge) {
-        // The rest of the body is not read, so nothing else can follow on this connection.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     response
 }
 

@@ -4,6 +4,7 @@
 //! nesting that no request of ours needs.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::HeaderMap;
@@ -20,25 +21,58 @@ pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// The deepest nesting that is parsed; requests of ours have one level.
 const MAX_DEPTH: usize = 16;
 
-/// Reads a body and parses it as one JSON object. `null` counts as absent, so such members are gone.
-pub(crate) async fn read_object(
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Map<String, Value>, ApiError> {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(ApiError::BodyTooLarge);
+/// How much of a body that nobody wants is read, and for how long.
+const MAX_DISCARDED: usize = 1024 * 1024;
+const DISCARD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A request's body, read at most once.
+pub(crate) struct Incoming(Option<Body>);
+
+impl Incoming {
+    pub(crate) fn new(body: Body) -> Self {
+        Self(Some(body))
     }
-    let bytes = match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+
+    /// Reads it and parses it as one JSON object. `null` counts as absent, so such members are gone.
+    pub(crate) async fn object(
+        &mut self,
+        headers: &HeaderMap,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > MAX_BODY as u64) {
             return Err(ApiError::BodyTooLarge);
         }
-        Err(_) => return Err(ApiError::InvalidJson("it ended before its end".to_owned())),
-    };
-    parse_object(&bytes)
+        let Some(body) = &mut self.0 else {
+            return Err(ApiError::InvalidJson("it has been read already".to_owned()));
+        };
+        let bytes = match Limited::new(body, MAX_BODY).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::BodyTooLarge),
+            Err(_) => return Err(ApiError::InvalidJson("it broke off".to_owned())),
+        };
+        self.0 = None;
+        parse_object(&bytes)
+    }
+
+    /// Reads what a refusal has left unread, within bounds. A connection that is closed with bytes unread is reset, and the
+    /// client may lose the very answer that says why.
+    pub(crate) async fn discard(self) {
+        let Some(mut body) = self.0 else { return };
+        let read = async {
+            let mut left = MAX_DISCARDED;
+            while let Some(Ok(frame)) = body.frame().await {
+                let length = frame.data_ref().map_or(0, bytes::Bytes::len);
+                match left.checked_sub(length) {
+                    Some(less) => left = less,
+                    None => return,
+                }
+            }
+        };
+        // Too slow or too much: then the connection is reset after all.
+        let _ = tokio::time::timeout(DISCARD_PATIENCE, read).await;
+    }
 }
 
 fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -237,15 +238,22 @@ pub(crate) async fn proxy(
     Extension(visit): Extension<Arc<Visit>>,
     request: Request,
 ) -> Response {
-    let outcome = app
-        .in_time(app.config.request_deadline, handle(&app, &visit, request))
-        .await;
+    let (head, body) = request.into_parts();
+    let mut body = json::Incoming::new(body);
+    let work = handle(&app, &visit, &head, &mut body);
+    let outcome = app.in_time(app.config.request_deadline, work).await;
+    body.discard().await;
     settle(outcome, &visit)
 }
 
 /// The story of a request: limited, known, limited again, understood, permitted, done.
-async fn handle(app: &App, visit: &Visit, request: Request) -> Result<Response, ApiError> {
-    let verb = match *request.method() {
+async fn handle(
+    app: &App,
+    visit: &Visit,
+    head: &Parts,
+    body: &mut json::Incoming,
+) -> Result<Response, ApiError> {
+    let verb = match head.method {
         Method::GET => Verb::Get,
         Method::POST => Verb::Post,
         _ => return Err(ApiError::Method { allow: "GET, POST" }),
@@ -254,12 +262,11 @@ async fn handle(app: &App, visit: &Visit, request: Request) -> Result<Response, 
         visit.notes().money = Money::NotYet;
     }
     app.limit_address(visit)?;
-    let principal = auth::authenticate(app, visit, request.headers()).await?;
+    let principal = auth::authenticate(app, visit, &head.headers).await?;
     note(visit, app.limits.caller.check(&principal.limit_key()))?;
-    let (parts, body) = request.into_parts();
     let members = match verb {
-        Verb::Get => query(&parts.uri)?,
-        Verb::Post => json::read_object(&parts.headers, body).await?,
+        Verb::Get => query(&head.uri)?,
+        Verb::Post => body.object(&head.headers).await?,
     };
     let op = Op::find(verb, members.get("op"))?;
     {
@@ -271,7 +278,7 @@ async fn handle(app: &App, visit: &Visit, request: Request) -> Result<Response, 
             Money::Never
         };
     }
-    with_operation!(op, O => run::<O>(op, app, visit, &parts.headers, &principal, members).await)
+    with_operation!(op, O => run::<O>(op, app, visit, &head.headers, &principal, members).await)
 }
 
 async fn run<O: Operation>(

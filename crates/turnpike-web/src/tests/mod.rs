@@ -8,5 +8,7 @@ mod limits;
 mod links;
 mod matrix;
 mod operations;
+mod paths;
+mod sockets;
 mod tokens;
 mod world;
