@@ -1,11 +1,11 @@
 //! What operators did, for good.
-#![allow(unused_variables)]
 
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::shop::Shop;
-use crate::types::UnixMillis;
+use crate::store::{Tx, Value};
+use crate::types::{ID_LENGTH, UnixMillis, random_lowercase};
 
 /// One action of an operator.
 #[derive(Debug, Clone, Serialize)]
@@ -23,10 +23,56 @@ pub struct Entry {
     pub detail: String,
 }
 
+/// Writes an entry in the transaction of what it tells of.
+pub(crate) async fn write(
+    tx: &mut Tx,
+    actor: &str,
+    action: &str,
+    subject: &str,
+    detail: &serde_json::Value,
+    now: UnixMillis,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO audit_log (id, at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)",
+        &[
+            Value::Text(random_lowercase(ID_LENGTH)),
+            Value::Int(now.0),
+            Value::Text(actor.to_owned()),
+            Value::Text(action.to_owned()),
+            Value::Text(subject.to_owned()),
+            Value::Text(detail.to_string()),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
 /// The newest entries, at most `limit`.
 ///
 /// # Errors
 /// Only the database's.
 pub async fn newest(shop: &Shop, limit: i64) -> Result<Vec<Entry>> {
-    unimplemented!("S1")
+    shop.store
+        .read(move |tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT at, actor, action, subject, detail FROM audit_log ORDER BY at DESC, id LIMIT $1",
+                        &[Value::Int(limit)],
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(Entry {
+                            at: UnixMillis(row.int("at")?),
+                            actor: row.text("actor")?,
+                            action: row.text("action")?,
+                            subject: row.text("subject")?,
+                            detail: row.text("detail")?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
 }

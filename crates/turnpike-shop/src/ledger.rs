@@ -1,11 +1,21 @@
 //! Double entry: immutable postings, each transaction sums to zero, a balance is the sum of an account's postings.
-#![allow(unused_variables)]
+//!
+//! A customer's ledger account has the account's own id and a cached balance. The conditional update of that cache is what
+//! orders a customer's spending: nobody reads a balance and writes it back.
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::account;
+use crate::audit_log;
+use crate::error::{Refusal, Result};
 use crate::shop::Shop;
-use crate::types::{Cents, UnixMillis};
+use crate::store::{Tx, Value};
+use crate::types::{AccountId, Cents, OrderId, OrderKind, TransactionId, UnixMillis};
+
+/// Money from outside: what operators credit comes from here.
+const FUNDING: &str = "funding";
+/// What orders pay goes here.
+const REVENUE: &str = "revenue";
 
 /// One line of an account's statement.
 #[derive(Debug, Clone, Serialize)]
@@ -26,15 +36,161 @@ pub struct Line {
 /// Gives an account money (or takes it, where `amount` is negative) from outside; returns the new balance.
 ///
 /// # Errors
-/// [`crate::Refusal::UnknownAccount`], [`crate::Refusal::OverDebit`].
+/// [`Refusal::UnknownAccount`], [`Refusal::OverDebit`].
 pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: &str) -> Result<Cents> {
-    unimplemented!("S1")
+    let (owned, actor, email, note) = (shop.clone(), actor.to_owned(), email.to_owned(), note.to_owned());
+    shop.store
+        .transaction(move |tx| {
+            let (now, actor, email, note) = (owned.now(), actor.clone(), email.clone(), note.clone());
+            Box::pin(async move {
+                let id = account::id_of(tx, &email).await?;
+                let kind = if amount.0 < 0 { "debit" } else { "credit" };
+                let Some(balance) = move_money(tx, &id, amount).await? else {
+                    return Err(Refusal::OverDebit {
+                        balance: balance_of(tx, &id).await?,
+                        account: id,
+                        amount: Cents(amount.0.saturating_neg()),
+                    }
+                    .into());
+                };
+                let posting = Posting { customer: &id, amount, balance, counterpart: FUNDING };
+                post(tx, kind, None, &note, posting, now).await?;
+                let detail = serde_json::json!({ "cents": amount.0, "note": note });
+                audit_log::write(tx, &actor, &format!("account.{kind}"), &email, &detail, now).await?;
+                Ok(balance)
+            })
+        })
+        .await
+}
+
+/// Takes an order's price from its buyer: one ledger transaction, even where the price is zero.
+///
+/// # Errors
+/// [`Refusal::InsufficientBalance`].
+pub(crate) async fn charge(
+    tx: &mut Tx,
+    buyer: &AccountId,
+    price: Cents,
+    kind: OrderKind,
+    order: &OrderId,
+    now: UnixMillis,
+) -> Result<()> {
+    let amount = Cents(-price.0);
+    let Some(balance) = move_money(tx, buyer, amount).await? else {
+        let balance = balance_of(tx, buyer).await?;
+        return Err(Refusal::InsufficientBalance { balance, price }.into());
+    };
+    let posting = Posting {
+        customer: buyer,
+        amount,
+        balance,
+        counterpart: REVENUE,
+    };
+    post(tx, kind.as_str(), Some(order), "", posting, now).await
+}
+
+/// Changes a customer's cached balance; the new one, or absent where it would fall below zero.
+async fn move_money(tx: &mut Tx, customer: &AccountId, amount: Cents) -> Result<Option<Cents>> {
+    let row = tx
+        .optional(
+            "UPDATE ledger_account SET balance = balance + $1
+             WHERE id = $2 AND balance + $1 >= 0 AND balance <= $3 RETURNING balance",
+            &[
+                Value::Int(amount.0),
+                Value::Text(customer.to_string()),
+                // No sum of two balances below this is too large for the column.
+                Value::Int(i64::MAX / 2),
+            ],
+        )
+        .await?;
+    row.map(|row| row.int("balance").map(Cents)).transpose()
+}
+
+async fn balance_of(tx: &mut Tx, customer: &AccountId) -> Result<Cents> {
+    let row = tx
+        .one("SELECT balance FROM ledger_account WHERE id = $1", &[Value::Text(customer.to_string())])
+        .await?;
+    row.int("balance").map(Cents)
+}
+
+/// The two sides of a transaction: the customer gets `amount`, the counterpart gives it.
+struct Posting<'a> {
+    customer: &'a AccountId,
+    amount: Cents,
+    /// The customer's balance after it.
+    balance: Cents,
+    counterpart: &'static str,
+}
+
+async fn post(
+    tx: &mut Tx,
+    kind: &str,
+    order: Option<&OrderId>,
+    note: &str,
+    posting: Posting<'_>,
+    now: UnixMillis,
+) -> Result<()> {
+    let id = Value::Text(TransactionId::random().to_string());
+    tx.execute(
+        "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)",
+        &[
+            id.clone(),
+            Value::Text(kind.to_owned()),
+            order.map_or(Value::NullText, |order| Value::Text(order.to_string())),
+            Value::Text(note.to_owned()),
+            Value::Int(now.0),
+        ],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO posting (transaction_id, line, ledger_account_id, amount_cents, balance_after, created_at)
+         VALUES ($1, 1, $2, $3, $4, $5), ($1, 2, $6, $7, $8, $5)",
+        &[
+            id,
+            Value::Text(posting.customer.to_string()),
+            Value::Int(posting.amount.0),
+            Value::Int(posting.balance.0),
+            Value::Int(now.0),
+            Value::Text(posting.counterpart.to_owned()),
+            Value::Int(-posting.amount.0),
+            Value::NullInt,
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// An account's statement, newest first, at most `limit` lines.
 ///
 /// # Errors
-/// [`crate::Refusal::UnknownAccount`].
+/// [`Refusal::UnknownAccount`].
 pub async fn statement(shop: &Shop, email: &str, limit: i64) -> Result<Vec<Line>> {
-    unimplemented!("S1")
+    let email = email.to_owned();
+    shop.store
+        .read(move |tx| {
+            let email = email.clone();
+            Box::pin(async move {
+                let id = account::id_of(tx, &email).await?;
+                let rows = tx
+                    .all(
+                        "SELECT p.created_at, t.kind, p.amount_cents, p.balance_after, t.note
+                         FROM posting p JOIN ledger_transaction t ON t.id = p.transaction_id
+                         WHERE p.ledger_account_id = $1 ORDER BY p.created_at DESC, p.transaction_id LIMIT $2",
+                        &[Value::Text(id.to_string()), Value::Int(limit)],
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(Line {
+                            at: UnixMillis(row.int("created_at")?),
+                            kind: row.text("kind")?,
+                            amount: Cents(row.int("amount_cents")?),
+                            balance: Cents(row.int("balance_after")?),
+                            note: row.text("note")?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
 }

@@ -45,8 +45,6 @@ pub struct Shop {
     pub(crate) clock: Clock,
     pub(crate) master_key: Arc<MasterKey>,
     pub(crate) settings: Arc<Settings>,
-    /// Counts up after each commit of this process that changed a route, an exit or the rotation queue.
-    pub(crate) changes: watch::Sender<u64>,
     /// Counts up when a gateway of this process has applied a revision.
     pub(crate) applied: watch::Sender<u64>,
 }
@@ -76,7 +74,6 @@ impl Shop {
             clock,
             master_key: Arc::new(master_key),
             settings: Arc::new(settings),
-            changes: watch::Sender::new(0),
             applied: watch::Sender::new(0),
         })
     }
@@ -91,12 +88,7 @@ impl Shop {
     /// Changes of other processes are found by polling [`crate::routes::revision`].
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    /// Wakes whoever waits for [`Shop::changes`]. Called after the commit, never inside the transaction.
-    pub(crate) fn wake(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        self.store.wakes()
     }
 
     /// A key of 32 bytes for one purpose, derived from the master key.

@@ -1,8 +1,10 @@
 //! Traffic per subscription and hour, recorded in batches, each exactly once.
-#![allow(unused_variables)]
 
-use crate::error::Result;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
 use crate::shop::Shop;
+use crate::store::Value;
 use crate::types::{SubscriptionId, UnixMillis};
 
 /// What one subscription moved in one hour.
@@ -23,7 +25,47 @@ pub struct Row {
 /// # Errors
 /// Only the database's; the batch must then be sent again.
 pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[Row]) -> Result<()> {
-    unimplemented!("S1")
+    let batch = i64::try_from(batch).map_err(|_| Error::Failed(format!("traffic batch {batch} is beyond counting")))?;
+    let (now, gateway, run, rows) = (shop.now(), gateway.to_owned(), run.to_owned(), Arc::<[Row]>::from(rows));
+    shop.store
+        .transaction(move |tx| {
+            let (gateway, run, rows) = (gateway.clone(), run.clone(), Arc::clone(&rows));
+            Box::pin(async move {
+                // The cursor and the rows commit together, so a batch whose acknowledgement got lost finds its number taken.
+                let is_new = tx
+                    .optional(
+                        "INSERT INTO traffic_cursor (gateway, run, batch, at) VALUES ($1, $2, $3, $4)
+                         ON CONFLICT (gateway, run) DO UPDATE SET batch = excluded.batch, at = excluded.at
+                         WHERE traffic_cursor.batch < excluded.batch
+                         RETURNING batch",
+                        &[Value::Text(gateway), Value::Text(run), Value::Int(batch), Value::Int(now.0)],
+                    )
+                    .await?
+                    .is_some();
+                if !is_new {
+                    return Ok(());
+                }
+                for row in rows.iter() {
+                    // A subscription that this database does not know (a restored backup) must not stop all others.
+                    tx.execute(
+                        "INSERT INTO traffic (subscription_id, hour, bytes_up, bytes_down)
+                         SELECT id, $2, $3, $4 FROM subscription WHERE id = $1
+                         ON CONFLICT (subscription_id, hour) DO UPDATE
+                         SET bytes_up = traffic.bytes_up + excluded.bytes_up,
+                             bytes_down = traffic.bytes_down + excluded.bytes_down",
+                        &[
+                            Value::Text(row.subscription.to_string()),
+                            Value::Int(row.hour.0),
+                            Value::Int(row.up),
+                            Value::Int(row.down),
+                        ],
+                    )
+                    .await?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }
 
 /// A subscription's hours, oldest first.
@@ -31,5 +73,28 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
 /// # Errors
 /// Only the database's.
 pub async fn hours(shop: &Shop, subscription: &SubscriptionId) -> Result<Vec<Row>> {
-    unimplemented!("S1")
+    let subscription = subscription.clone();
+    shop.store
+        .read(move |tx| {
+            let subscription = subscription.clone();
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT hour, bytes_up, bytes_down FROM traffic WHERE subscription_id = $1 ORDER BY hour",
+                        &[Value::Text(subscription.to_string())],
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(Row {
+                            subscription: subscription.clone(),
+                            hour: UnixMillis(row.int("hour")?),
+                            up: row.int("bytes_up")?,
+                            down: row.int("bytes_down")?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
 }

@@ -130,6 +130,8 @@ CREATE TABLE subscription (
     ends_at            BIGINT NOT NULL,
     -- Time between an end and a late renewal, which nobody paid for.
     lapsed_ms          BIGINT NOT NULL CHECK (lapsed_ms >= 0),
+    -- The gateway that was told of it last, and the revision that told it; NULL before the first.
+    told_gateway       TEXT REFERENCES gateway (name),
     revision           BIGINT NOT NULL
 );
 CREATE INDEX subscription_by_account ON subscription (account_id, started_at, id);
@@ -139,6 +141,15 @@ CREATE INDEX subscription_by_rotation ON subscription (gateway, next_rotation_at
 CREATE INDEX subscription_by_exit ON subscription (exit_id) WHERE state = 'active';
 CREATE UNIQUE INDEX subscription_user ON subscription (gateway, username) WHERE state <> 'released';
 CREATE UNIQUE INDEX subscription_port ON subscription (gateway, port) WHERE state <> 'released';
+
+-- Subscriptions that have moved to another gateway, for the one that they have left.
+CREATE TABLE moved_route (
+    gateway         TEXT NOT NULL REFERENCES gateway (name),
+    subscription_id TEXT NOT NULL REFERENCES subscription (id),
+    revision        BIGINT NOT NULL,
+    PRIMARY KEY (gateway, subscription_id)
+);
+CREATE INDEX moved_route_by_revision ON moved_route (gateway, revision);
 
 -- What can be sold: one row for a private exit, `shared_slots` rows for a shared one.
 CREATE TABLE slot (
@@ -293,6 +304,15 @@ CREATE TABLE traffic_cursor (
     batch   BIGINT NOT NULL,
     at      BIGINT NOT NULL,
     PRIMARY KEY (gateway, run)
+);
+
+-- Failed logins by account and by source address; a row is forgotten when its last failure is old.
+CREATE TABLE login_failure (
+    subject      TEXT PRIMARY KEY,
+    failures     BIGINT NOT NULL CHECK (failures > 0),
+    last_at      BIGINT NOT NULL,
+    -- Until then every attempt is refused.
+    locked_until BIGINT NOT NULL
 );
 
 CREATE TABLE audit_log (

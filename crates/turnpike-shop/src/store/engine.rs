@@ -96,7 +96,7 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
         .connect_with(options.create_if_missing(false).read_only(true))
         .await
         .map_err(|error| sqlite_open_error(path, &error))?;
-    Ok(Store(Pools::Sqlite { writer, readers }))
+    Ok(Store::new(Pools::Sqlite { writer, readers }))
 }
 
 fn sqlite_open_error(path: &Path, error: &sqlx::Error) -> OpenError {
@@ -164,5 +164,5 @@ async fn open_postgres(url: &str) -> Result<Store, OpenError> {
         )));
     }
     migrate::postgres(&pool).await?;
-    Ok(Store(Pools::Postgres(pool)))
+    Ok(Store::new(Pools::Postgres(pool)))
 }

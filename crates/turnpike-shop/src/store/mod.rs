@@ -19,6 +19,7 @@ use rand::RngExt as _;
 use sqlx::Transaction;
 use sqlx::postgres::{PgPool, Postgres};
 use sqlx::sqlite::{Sqlite, SqlitePool};
+use tokio::sync::watch;
 
 use crate::error::{Error, Result};
 
@@ -31,7 +32,11 @@ const ATTEMPTS: u32 = 5;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Pools);
+pub struct Store {
+    pools: Pools,
+    /// Counts up after each commit that gateways or the rotation queue should look at.
+    wakes: watch::Sender<u64>,
+}
 
 #[derive(Clone)]
 enum Pools {
@@ -48,6 +53,8 @@ pub struct Tx {
     open: Open,
     /// The engine has given it up and asks for it to be run again: a deadlock, a serialization failure.
     is_to_be_run_again: bool,
+    /// Whether [`Store::wakes`] counts up once it is committed.
+    wakes: bool,
 }
 
 enum Open {
@@ -62,10 +69,22 @@ enum Access {
 }
 
 impl Store {
+    fn new(pools: Pools) -> Self {
+        Self {
+            pools,
+            wakes: watch::Sender::new(0),
+        }
+    }
+
+    /// Wakes after each commit of this process that gateways or the rotation queue should look at.
+    pub(crate) fn wakes(&self) -> watch::Receiver<u64> {
+        self.wakes.subscribe()
+    }
+
     /// Which engine it is.
     #[must_use]
     pub fn engine(&self) -> Engine {
-        match self.0 {
+        match self.pools {
             Pools::Sqlite { .. } => Engine::Sqlite,
             Pools::Postgres(_) => Engine::Postgres,
         }
@@ -108,8 +127,11 @@ impl Store {
             loop {
                 let mut tx = store.begin(access).await?;
                 let outcome = work(&mut tx).await;
-                let is_to_be_run_again = tx.is_to_be_run_again;
+                let (is_to_be_run_again, wakes) = (tx.is_to_be_run_again, tx.wakes);
                 let outcome = tx.end(outcome).await;
+                if wakes && outcome.is_ok() {
+                    store.wakes.send_modify(|count| *count += 1);
+                }
                 if outcome.is_ok() || !is_to_be_run_again || attempt == ATTEMPTS {
                     return outcome;
                 }
@@ -123,7 +145,7 @@ impl Store {
     }
 
     async fn begin(&self, access: Access) -> Result<Tx> {
-        let open = match (&self.0, access) {
+        let open = match (&self.pools, access) {
             (Pools::Sqlite { writer, .. }, Access::Write) => writer.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite),
             (Pools::Sqlite { readers, .. }, Access::Read) => readers.begin().await.map(Open::Sqlite),
             (Pools::Postgres(pool), Access::Write) => pool.begin().await.map(Open::Postgres),
@@ -135,12 +157,13 @@ impl Store {
         Ok(Tx {
             open: open.map_err(failure::of)?,
             is_to_be_run_again: false,
+            wakes: false,
         })
     }
 
     /// Closes the database, waiting for what is under way.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.pools {
             Pools::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -178,6 +201,11 @@ impl Tx {
             Open::Sqlite(_) => Engine::Sqlite,
             Open::Postgres(_) => Engine::Postgres,
         }
+    }
+
+    /// Once this is committed, whoever follows [`Store::wakes`] wakes.
+    pub(crate) fn wake(&mut self) {
+        self.wakes = true;
     }
 
     /// Runs a statement; how many rows it changed.
