@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::shop::Shop;
 use crate::types::{
-    AccountId, Cents, ConnectionType, NetworkId, NetworkType, PlanId, Span, SubscriptionId, UnixMillis,
+    Cents, ConnectionType, NetworkId, NetworkType, PlanId, Span, UnixMillis,
 };
 
 /// A whole catalogue, already checked for form; [`apply`] checks it against itself and the database.
@@ -208,24 +208,4 @@ pub struct NetworkOnSale {
 /// Only the database's.
 pub async fn plans(shop: &Shop) -> Result<Vec<PlanOnSale>> {
     unimplemented!("S1")
-}
-
-/// The plans that can renew this subscription: active, its connection type, its present network.
-///
-/// # Errors
-/// [`crate::Refusal::SubscriptionNotFound`].
-pub async fn renewal_plans(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<Vec<PlanOnSale>> {
-    unimplemented!("S2")
-}
-
-/// The networks to which switching this subscription would work now.
-///
-/// # Errors
-/// [`crate::Refusal::SubscriptionNotFound`], [`crate::Refusal::SubscriptionEnded`].
-pub async fn available_networks(
-    shop: &Shop,
-    account: &AccountId,
-    subscription: &SubscriptionId,
-) -> Result<Vec<NetworkOnSale>> {
-    unimplemented!("S2")
 }

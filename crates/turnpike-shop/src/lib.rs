@@ -5,7 +5,7 @@
 //! | verbs | module |
 //! | --- | --- |
 //! | [`purchase`], [`trial`], [`renew`], [`switch_network`], [`change_credentials`] | one file each |
-//! | [`plans`], [`renewal_plans`], [`available_networks`], [`subscriptions`] | [`mod@catalogue`], [`mod@subscription`] |
+//! | [`plans`], [`renewal_plans`], [`available_networks`], [`subscriptions`] | [`mod@catalogue`], `offers`, [`mod@subscription`] |
 //! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it | [`rotation`] |
 //! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`] |
@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod api_key;
+mod attempt;
 pub mod audit;
 pub mod audit_log;
 pub mod catalogue;
@@ -21,6 +22,8 @@ pub mod credentials;
 mod error;
 pub mod idempotency;
 pub mod ledger;
+mod offers;
+mod order;
 pub mod price;
 mod purchase;
 mod renew;
@@ -28,6 +31,7 @@ pub mod rotation;
 pub mod routes;
 pub mod secrets;
 mod shop;
+mod slot;
 pub mod store;
 pub mod subscription;
 mod switch_network;
@@ -36,9 +40,10 @@ mod trial;
 pub mod types;
 pub mod upkeep;
 
-pub use catalogue::{available_networks, plans, renewal_plans};
+pub use catalogue::plans;
 pub use credentials::change_credentials;
 pub use error::{CouponProblem, Error, Refusal, Result};
+pub use offers::{available_networks, renewal_plans};
 pub use purchase::{PurchaseOrder, Purchased, purchase};
 pub use renew::{RenewOrder, Renewed, renew};
 pub use shop::{Clock, OpenError, Settings, Shop};

@@ -1,13 +1,26 @@
 //! Selling new subscriptions.
-#![allow(unused_variables)]
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attempt;
+use crate::coupon;
+use crate::credentials::Credentials;
 use crate::error::Result;
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::{self, IdempotencyKey};
+use crate::order::{self, NewOrder, Terms};
+use crate::price;
+use crate::rotation;
+use crate::routes;
 use crate::shop::Shop;
-use crate::subscription::Subscription;
-use crate::types::{AccountId, Cents, OrderId, PlanId, Quantity, RepeatCount};
+use crate::slot::{self, Search, Slot};
+use crate::store::{Tx, Value};
+use crate::subscription::{self, Subscription};
+use crate::types::{
+    AccountId, Cents, OrderId, OrderKind, PlanId, Quantity, RepeatCount, Span, SubscriptionId,
+    UnixMillis, random_lowercase,
+};
 
 /// What a customer wants to buy.
 #[derive(Debug, Clone)]
@@ -44,7 +57,146 @@ pub struct Purchased {
 /// # Errors
 /// [`crate::Refusal::UnknownPlan`], [`crate::Refusal::PlanInactive`], [`crate::Refusal::InvalidCoupon`],
 /// [`crate::Refusal::InsufficientBalance`], [`crate::Refusal::SoldOut`], [`crate::Refusal::NoFreePort`],
-/// [`crate::Refusal::IdempotencyMismatch`], [`crate::Refusal::IdempotencyInFlight`]; nothing is kept of a refused order.
+/// [`crate::Refusal::AccountSuspended`], [`crate::Refusal::IdempotencyMismatch`], [`crate::Refusal::IdempotencyInFlight`];
+/// nothing is kept of a refused order.
 pub async fn purchase(shop: &Shop, buyer: &AccountId, order: PurchaseOrder) -> Result<Purchased> {
-    unimplemented!("S2")
+    let (owned, buyer, order) = (shop.clone(), buyer.clone(), Arc::new(order));
+    attempt::settled(shop, move |tx| {
+        let (shop, buyer, order) = (owned.clone(), buyer.clone(), Arc::clone(&order));
+        Box::pin(async move { sell(&shop, tx, &buyer, &order).await })
+    })
+    .await
 }
+
+/// The whole rule. The order of its locks is told in [`crate::order`].
+async fn sell(
+    shop: &Shop,
+    tx: &mut Tx,
+    buyer: &AccountId,
+    order: &PurchaseOrder,
+) -> Result<Purchased> {
+    let now = shop.now();
+    let key = order.idempotency.as_ref();
+    if let Some(answer) = idempotency::claim(shop, tx, buyer, key, now).await? {
+        return Ok(Purchased {
+            replayed: true,
+            ..answer
+        });
+    }
+    let balance = order::lock_buyer(tx, buyer).await?;
+    let terms = Terms::on_sale(tx, &order.plan).await?;
+    let coupon = match &order.coupon {
+        Some(code) => Some(coupon::redeem(tx, buyer, code, now).await?),
+        None => None,
+    };
+    let discount = coupon.as_ref().map(|coupon| coupon.discount);
+    let price = price::of(terms.price, order.repeat, order.quantity, discount)
+        .ok_or_else(|| order::beyond_money(balance))?;
+    let id = NewOrder {
+        kind: OrderKind::Purchase,
+        buyer,
+        plan: &terms.plan,
+        repeat: order.repeat,
+        quantity: order.quantity,
+        unit: terms.price,
+        price,
+        coupon: coupon.as_ref(),
+        idempotency: key,
+    }
+    .write(tx, now)
+    .await?;
+    let subscriptions = Opening {
+        buyer,
+        terms: &terms,
+        order: &id,
+        duration: order::times(terms.duration, order.repeat)?,
+        quantity: order.quantity,
+        now,
+    }
+    .run(shop, tx)
+    .await?;
+    let purchased = Purchased {
+        order: id,
+        price: price.total,
+        subscriptions,
+        replayed: false,
+    };
+    idempotency::remember(shop, tx, buyer, key, &purchased).await?;
+    Ok(purchased)
+}
+
+/// The subscriptions of an order that is paid.
+pub(crate) struct Opening<'a> {
+    /// Whose.
+    pub(crate) buyer: &'a AccountId,
+    /// Of which plan.
+    pub(crate) terms: &'a Terms,
+    /// For which order.
+    pub(crate) order: &'a OrderId,
+    /// How long each lasts.
+    pub(crate) duration: Span,
+    /// How many.
+    pub(crate) quantity: Quantity,
+    /// From when.
+    pub(crate) now: UnixMillis,
+}
+
+impl Opening<'_> {
+    /// Opens all of them and tells their gateways, or refuses all.
+    pub(crate) async fn run(&self, shop: &Shop, tx: &mut Tx) -> Result<Vec<Subscription>> {
+        let search = Search {
+            network: &self.terms.network,
+            connection_type: self.terms.connection_type,
+            home: None,
+        };
+        let wanted = self.quantity.value();
+        let mut changed = Vec::new();
+        for taken in 0..wanted {
+            let found = slot::take(tx, search, taken, wanted, self.now).await?;
+            changed.extend(found.ended);
+            changed.push(self.open(shop, tx, &found.slot).await?);
+        }
+        routes::publish(tx, &changed).await?;
+        subscription::of_order(shop, tx, self.order).await
+    }
+
+    /// Opens one on a locked slot.
+    async fn open(&self, shop: &Shop, tx: &mut Tx, slot: &Slot) -> Result<SubscriptionId> {
+        let id = SubscriptionId::random();
+        let port = slot::free_port(tx, &slot.gateway, None).await?;
+        let link = rotation::token(shop, &id, FIRST_LINK);
+        tx.execute(
+            "INSERT INTO subscription (id, account_id, plan_id, network_id, connection_type, exit_id, gateway, port, username,
+                                       sealed_credentials, rotate_version, rotate_token_hash, rotation_policy, user_note,
+                                       state, started_at, ends_at, lapsed_ms, revision)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 'active', $13, $14, 0, 0)",
+            &[
+                Value::Text(id.to_string()),
+                Value::Text(self.buyer.to_string()),
+                Value::Text(self.terms.plan.to_string()),
+                Value::Text(self.terms.network.to_string()),
+                Value::Text(self.terms.connection_type.to_string()),
+                Value::Text(slot.exit.to_string()),
+                Value::Text(slot.gateway.clone()),
+                Value::Int(port),
+                Value::Text(format!("u_{}", random_lowercase(USER_NAME_LENGTH))),
+                Value::Bytes(Credentials::random().seal(&shop.master_key, &id)?),
+                Value::Int(FIRST_LINK),
+                Value::Bytes(rotation::token_hash(&link)),
+                Value::Int(self.now.0),
+                Value::Int(self.now.plus(self.duration).0),
+            ],
+        )
+        .await?;
+        slot::give(tx, slot, &id).await?;
+        slot::give_port(tx, &slot.gateway, port, &id).await?;
+        order::add_line(tx, self.order, &id, self.duration).await?;
+        Ok(id)
+    }
+}
+
+/// Characters of a user name behind its `u_`: 62 bits, so that two of a gateway are never alike.
+const USER_NAME_LENGTH: usize = 12;
+
+/// The version of a new subscription's rotate link.
+const FIRST_LINK: i64 = 1;

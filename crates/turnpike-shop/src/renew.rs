@@ -1,12 +1,25 @@
 //! More time for a subscription.
-#![allow(unused_variables)]
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::idempotency::IdempotencyKey;
+use crate::attempt;
+use crate::coupon;
+use crate::error::{Refusal, Result};
+use crate::idempotency::{self, IdempotencyKey};
+use crate::order::{self, NewOrder, Terms};
+use crate::price;
+use crate::rotation;
+use crate::routes;
 use crate::shop::Shop;
-use crate::types::{AccountId, Cents, OrderId, PlanId, RepeatCount, SubscriptionId, UnixMillis};
+use crate::slot;
+use crate::store::{Tx, Value};
+use crate::subscription::{self, Held};
+use crate::types::{
+    AccountId, Cents, OrderId, OrderKind, PlanId, Quantity, RepeatCount, Span, SubscriptionId,
+    SubscriptionState, UnixMillis,
+};
 
 /// What a customer wants to renew.
 #[derive(Debug, Clone)]
@@ -44,12 +57,132 @@ pub struct Renewed {
 }
 
 /// Adds the plan's duration x repeat to the later of now and the present end. An ended subscription can be renewed while
-/// its grace period holds its port and a slot of its exit is still free.
+/// its grace period holds its port and a slot of its exit is still free. Trials are renewed like any other.
 ///
 /// # Errors
 /// [`crate::Refusal::SubscriptionNotFound`], [`crate::Refusal::UnknownPlan`], [`crate::Refusal::NotARenewalPlan`],
 /// [`crate::Refusal::RenewalTooLate`], [`crate::Refusal::InvalidCoupon`], [`crate::Refusal::InsufficientBalance`],
-/// and those of the key.
+/// [`crate::Refusal::AccountSuspended`], and those of the key.
 pub async fn renew(shop: &Shop, account: &AccountId, order: RenewOrder) -> Result<Renewed> {
-    unimplemented!("S2")
+    let (owned, account, order) = (shop.clone(), account.clone(), Arc::new(order));
+    attempt::settled(shop, move |tx| {
+        let (shop, account, order) = (owned.clone(), account.clone(), Arc::clone(&order));
+        Box::pin(async move { extend(&shop, tx, &account, &order).await })
+    })
+    .await
+}
+
+/// The whole rule. The order of its locks is told in [`crate::order`].
+async fn extend(
+    shop: &Shop,
+    tx: &mut Tx,
+    account: &AccountId,
+    order: &RenewOrder,
+) -> Result<Renewed> {
+    let now = shop.now();
+    let key = order.idempotency.as_ref();
+    if let Some(answer) = idempotency::claim(shop, tx, account, key, now).await? {
+        return Ok(Renewed {
+            replayed: true,
+            ..answer
+        });
+    }
+    let balance = order::lock_buyer(tx, account).await?;
+    let held = subscription::lock(tx, account, &order.subscription).await?;
+    let terms = Terms::of(tx, &order.plan).await?;
+    if !renews(&terms, &held) {
+        return Err(Refusal::NotARenewalPlan.into());
+    }
+    let coupon = match &order.coupon {
+        Some(code) => Some(coupon::redeem(tx, account, code, now).await?),
+        None => None,
+    };
+    let mut changed = come_back(shop, tx, &held, now).await?;
+    let discount = coupon.as_ref().map(|coupon| coupon.discount);
+    let price = price::of(terms.price, order.repeat, Quantity::ONE, discount)
+        .ok_or_else(|| order::beyond_money(balance))?;
+    let id = NewOrder {
+        kind: OrderKind::Renewal,
+        buyer: account,
+        plan: &terms.plan,
+        repeat: order.repeat,
+        quantity: Quantity::ONE,
+        unit: terms.price,
+        price,
+        coupon: coupon.as_ref(),
+        idempotency: key,
+    }
+    .write(tx, now)
+    .await?;
+    let added = order::times(terms.duration, order.repeat)?;
+    order::add_line(tx, &id, &held.id, added).await?;
+    let ends_at = prolong(tx, &held, added, now).await?;
+    changed.push(held.id.clone());
+    routes::publish(tx, &changed).await?;
+    let renewed = Renewed {
+        order: id,
+        price: price.total,
+        ends_at,
+        revision: routes::revision_of(tx, &held.id).await?,
+        subscription: held.id,
+        gateway: held.gateway,
+        replayed: false,
+    };
+    idempotency::remember(shop, tx, account, key, &renewed).await?;
+    Ok(renewed)
+}
+
+/// Whether a plan can renew a subscription: active, its connection type, its present network.
+/// [`crate::offers::renewal_plans`] lists by the same rule.
+fn renews(terms: &Terms, held: &Held) -> bool {
+    terms.is_active
+        && terms.connection_type == held.connection_type
+        && terms.network == held.network
+}
+
+/// Sees to it that the subscription has a slot: one that has ended takes a free one of its exit. Answers who had to end for it.
+async fn come_back(
+    shop: &Shop,
+    tx: &mut Tx,
+    held: &Held,
+    now: UnixMillis,
+) -> Result<Vec<SubscriptionId>> {
+    match held.state {
+        // Perhaps due, but nobody has taken its slot.
+        SubscriptionState::Active => return Ok(Vec::new()),
+        SubscriptionState::Expired if held.ends_at.plus(shop.settings.grace) > now => {}
+        SubscriptionState::Expired | SubscriptionState::Released => {
+            return Err(Refusal::RenewalTooLate.into());
+        }
+    }
+    let (slot, ended) = match slot::free_of_exit(tx, &held.exit, held.connection_type).await? {
+        Some(slot) => (Some(slot), Vec::new()),
+        None => {
+            let ended = subscription::end_due_of(tx, &held.exit, now).await?;
+            (
+                slot::free_of_exit(tx, &held.exit, held.connection_type).await?,
+                ended,
+            )
+        }
+    };
+    let slot = slot.ok_or(Refusal::RenewalTooLate)?;
+    slot::give(tx, &slot, &held.id).await?;
+    rotation::resume(tx, held, slot.exit_can_rotate, now).await?;
+    Ok(ended)
+}
+
+/// Moves the end, and keeps account of the time that nobody paid for. Answers the new end.
+async fn prolong(tx: &mut Tx, held: &Held, added: Span, now: UnixMillis) -> Result<UnixMillis> {
+    let from = held.ends_at.max(now);
+    let ends_at = from.plus(added);
+    tx.execute(
+        "UPDATE subscription SET state = 'active', ends_at = $1, lapsed_ms = lapsed_ms + $2 WHERE id = $3",
+        &[
+            Value::Int(ends_at.0),
+            Value::Int(from.since(held.ends_at).0),
+            Value::Text(held.id.to_string()),
+        ],
+    )
+    .await?;
+    Ok(ends_at)
 }

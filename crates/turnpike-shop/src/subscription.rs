@@ -1,11 +1,17 @@
-//! Subscriptions as their owners see them.
-#![allow(unused_variables)]
+//! Subscriptions as their owners see them, and the steps of their life that several verbs share.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::credentials::Credentials;
+use crate::error::{Error, Refusal, Result};
+use crate::rotation;
 use crate::shop::Shop;
-use crate::types::{AccountId, ConnectionType, RotationPolicy, SubscriptionId, SubscriptionState, UnixMillis};
+use crate::slot;
+use crate::store::{Row, Tx, Value};
+use crate::types::{
+    AccountId, ConnectionType, ExitId, NetworkId, OrderId, RotationPolicy, SubscriptionId,
+    SubscriptionState, UnixMillis,
+};
 
 /// Everything that an owner is shown of a subscription. It holds secrets: never log it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -57,11 +63,282 @@ pub struct Page {
     pub after: Option<SubscriptionId>,
 }
 
+macro_rules! select_shown {
+    ($tail:literal) => {
+        concat!(
+            "SELECT s.id, s.state, s.ends_at, s.user_note, s.rotation_policy, s.connection_type, s.port, s.gateway,
+                    s.username, s.sealed_credentials, s.rotate_version, s.revision,
+                    n.code, n.city, n.country, g.public_host, e.can_rotate
+             FROM subscription s
+             JOIN network n ON n.id = s.network_id
+             JOIN network_exit e ON e.id = s.exit_id
+             JOIN gateway g ON g.name = s.gateway ",
+            $tail
+        )
+    };
+}
+
 /// An account's subscriptions that hold a port (active, and ended ones within their grace period), oldest first, and
 /// whether there are more.
 ///
 /// # Errors
-/// Only the database's.
-pub async fn subscriptions(shop: &Shop, account: &AccountId, page: Page) -> Result<(Vec<Subscription>, bool)> {
-    unimplemented!("S2")
+/// [`Refusal::SubscriptionNotFound`] where the page starts after somebody else's.
+pub async fn subscriptions(
+    shop: &Shop,
+    account: &AccountId,
+    page: Page,
+) -> Result<(Vec<Subscription>, bool)> {
+    let (owned, account) = (shop.clone(), account.clone());
+    shop.store
+        .read(move |tx| {
+            let (shop, account, page) = (owned.clone(), account.clone(), page.clone());
+            Box::pin(async move { list(&shop, tx, &account, &page).await })
+        })
+        .await
+}
+
+async fn list(
+    shop: &Shop,
+    tx: &mut Tx,
+    account: &AccountId,
+    page: &Page,
+) -> Result<(Vec<Subscription>, bool)> {
+    let (after_start, after_id) = match &page.after {
+        None => (i64::MIN, String::new()),
+        Some(last) => (start_of(tx, account, last).await?, last.to_string()),
+    };
+    let limit = page.limit.unwrap_or(i64::MAX - 1).clamp(0, i64::MAX - 1);
+    let rows = tx
+        .all(
+            select_shown!(
+                "WHERE s.account_id = $1 AND s.state <> 'released' AND (s.started_at, s.id) > ($2, $3)
+                 ORDER BY s.started_at, s.id LIMIT $4"
+            ),
+            &[
+                Value::Text(account.to_string()),
+                Value::Int(after_start),
+                Value::Text(after_id),
+                // One more than asked for tells whether there are more.
+                Value::Int(limit + 1),
+            ],
+        )
+        .await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    let shown = rows
+        .iter()
+        .take(limit)
+        .map(|row| shown(shop, row))
+        .collect::<Result<_>>()?;
+    Ok((shown, has_more))
+}
+
+async fn start_of(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Result<i64> {
+    tx.optional(
+        "SELECT started_at FROM subscription WHERE id = $1 AND account_id = $2",
+        &[
+            Value::Text(id.to_string()),
+            Value::Text(account.to_string()),
+        ],
+    )
+    .await?
+    .ok_or(Refusal::SubscriptionNotFound)?
+    .int("started_at")
+}
+
+/// One subscription as its owner sees it.
+pub(crate) async fn one(shop: &Shop, tx: &mut Tx, id: &SubscriptionId) -> Result<Subscription> {
+    let row = tx
+        .one(
+            select_shown!("WHERE s.id = $1"),
+            &[Value::Text(id.to_string())],
+        )
+        .await?;
+    shown(shop, &row)
+}
+
+/// What an order was for, by port.
+pub(crate) async fn of_order(
+    shop: &Shop,
+    tx: &mut Tx,
+    order: &OrderId,
+) -> Result<Vec<Subscription>> {
+    let rows = tx
+        .all(
+            select_shown!(
+                "JOIN order_line l ON l.subscription_id = s.id WHERE l.order_id = $1 ORDER BY s.gateway, s.port"
+            ),
+            &[Value::Text(order.to_string())],
+        )
+        .await?;
+    rows.iter().map(|row| shown(shop, row)).collect()
+}
+
+fn shown(shop: &Shop, row: &Row) -> Result<Subscription> {
+    let id: SubscriptionId = row.parsed("id")?;
+    let credentials = Credentials::open(&shop.master_key, &id, &row.bytes("sealed_credentials")?)?;
+    let connection_type = row.parsed("connection_type")?;
+    let ends_at = UnixMillis(row.int("ends_at")?);
+    let state = match row.parsed("state")? {
+        // Due, though nothing has swept it up yet.
+        SubscriptionState::Active if ends_at <= shop.now() => SubscriptionState::Expired,
+        state => state,
+    };
+    Ok(Subscription {
+        state,
+        ends_at,
+        user_note: row.text("user_note")?,
+        rotation_policy: policy(row)?,
+        connection_type,
+        network_code: row.text("code")?,
+        city: row.text("city")?,
+        country: row.text("country")?,
+        host: row.text("public_host")?,
+        port: port(row)?,
+        gateway: row.text("gateway")?,
+        username: row.text("username")?,
+        password: credentials.password,
+        vpn: credentials.vpn,
+        rotate_token: rotation::token(shop, &id, row.int("rotate_version")?),
+        can_rotate: row.int("can_rotate")? == 1 && connection_type == ConnectionType::Private,
+        revision: row.int("revision")?,
+        id,
+    })
+}
+
+fn policy(row: &Row) -> Result<RotationPolicy> {
+    let minutes = row.int("rotation_policy")?;
+    u64::try_from(minutes)
+        .ok()
+        .and_then(|minutes| RotationPolicy::try_from(minutes).ok())
+        .ok_or_else(|| Error::Failed(format!("a rotation policy of {minutes} minutes")))
+}
+
+fn port(row: &Row) -> Result<u16> {
+    let port = row.int("port")?;
+    u16::try_from(port).map_err(|_| Error::Failed(format!("a port numbered {port}")))
+}
+
+/// A subscription whose row this transaction has locked.
+pub(crate) struct Held {
+    /// Its id.
+    pub(crate) id: SubscriptionId,
+    /// Its network.
+    pub(crate) network: NetworkId,
+    /// Whole exit or slot.
+    pub(crate) connection_type: ConnectionType,
+    /// Its exit, and the last one while it is expired.
+    pub(crate) exit: ExitId,
+    /// Its gateway.
+    pub(crate) gateway: String,
+    /// Its port.
+    pub(crate) port: u16,
+    /// Where it stands, by its row.
+    pub(crate) state: SubscriptionState,
+    /// When it ends.
+    pub(crate) ends_at: UnixMillis,
+    /// How often it rotates by itself.
+    pub(crate) rotation_policy: RotationPolicy,
+}
+
+impl Held {
+    /// Whether it is paid for at this moment.
+    pub(crate) fn is_running(&self, now: UnixMillis) -> bool {
+        self.state == SubscriptionState::Active && self.ends_at > now
+    }
+}
+
+/// Locks one of an account's subscriptions until the transaction ends.
+pub(crate) async fn lock(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Result<Held> {
+    let row = tx
+        .optional(
+            "SELECT network_id, connection_type, exit_id, gateway, port, state, ends_at, rotation_policy
+             FROM subscription WHERE id = $1 AND account_id = $2 FOR UPDATE",
+            &[Value::Text(id.to_string()), Value::Text(account.to_string())],
+        )
+        .await?
+        .ok_or(Refusal::SubscriptionNotFound)?;
+    Ok(Held {
+        id: id.clone(),
+        network: row.parsed("network_id")?,
+        connection_type: row.parsed("connection_type")?,
+        exit: row.parsed("exit_id")?,
+        gateway: row.text("gateway")?,
+        port: port(&row)?,
+        state: row.parsed("state")?,
+        ends_at: UnixMillis(row.int("ends_at")?),
+        rotation_policy: policy(&row)?,
+    })
+}
+
+/// Ends up to `limit` subscriptions whose time is over: slot freed, port held, no more rotations by themselves. Their policy
+/// is kept for a renewal. Those that others have locked are left to them.
+pub(crate) async fn end_due(
+    tx: &mut Tx,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<SubscriptionId>> {
+    let due = tx
+        .all(
+            "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1
+             ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+            &[Value::Int(now.0), Value::Int(limit)],
+        )
+        .await?;
+    end_all(tx, &due, now).await
+}
+
+/// As [`end_due`], but only those that hold a slot of this kind in this network: what a sale does before it says "sold out".
+pub(crate) async fn end_due_in(
+    tx: &mut Tx,
+    network: &NetworkId,
+    connection_type: ConnectionType,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<SubscriptionId>> {
+    let due = tx
+        .all(
+            "SELECT id FROM subscription
+             WHERE state = 'active' AND ends_at <= $1 AND network_id = $2 AND connection_type = $3
+             ORDER BY ends_at LIMIT $4 FOR UPDATE SKIP LOCKED",
+            &[
+                Value::Int(now.0),
+                Value::Text(network.to_string()),
+                Value::Text(connection_type.to_string()),
+                Value::Int(limit),
+            ],
+        )
+        .await?;
+    end_all(tx, &due, now).await
+}
+
+/// As [`end_due`], but only those that leave by this exit.
+pub(crate) async fn end_due_of(
+    tx: &mut Tx,
+    exit: &ExitId,
+    now: UnixMillis,
+) -> Result<Vec<SubscriptionId>> {
+    let due = tx
+        .all(
+            "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1 AND exit_id = $2
+             ORDER BY ends_at FOR UPDATE SKIP LOCKED",
+            &[Value::Int(now.0), Value::Text(exit.to_string())],
+        )
+        .await?;
+    end_all(tx, &due, now).await
+}
+
+async fn end_all(tx: &mut Tx, due: &[Row], now: UnixMillis) -> Result<Vec<SubscriptionId>> {
+    let mut ended = Vec::with_capacity(due.len());
+    for row in due {
+        let id: SubscriptionId = row.parsed("id")?;
+        tx.execute(
+            "UPDATE subscription SET state = 'expired', next_rotation_at = NULL WHERE id = $1",
+            &[Value::Text(id.to_string())],
+        )
+        .await?;
+        slot::free(tx, &id, now).await?;
+        ended.push(id);
+    }
+    Ok(ended)
 }

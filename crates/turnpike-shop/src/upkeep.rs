@@ -1,15 +1,102 @@
 //! What time does to the shop: subscriptions end, grace periods run out, remembered answers are forgotten.
-#![allow(unused_variables)]
+
+use futures_util::future::BoxFuture;
 
 use crate::error::Result;
+use crate::idempotency;
+use crate::rotation;
+use crate::routes;
 use crate::shop::Shop;
-use crate::types::UnixMillis;
+use crate::slot;
+use crate::store::{Tx, Value};
+use crate::subscription;
+use crate::types::{Span, SubscriptionId, UnixMillis};
 
-/// Ends what is due (slot freed, port held), releases what is past its grace period (port freed), forgets old answers.
-/// Safe to run anywhere, any number of times. Returns when the next subscription ends, if any does.
+/// How many rows one transaction changes, so that no sale waits long for it.
+const BATCH: i64 = 100;
+
+/// How long a gateway's run that has gone quiet may still send a traffic batch again.
+const RUN_KEPT: Span = Span::days(30);
+
+/// Ends what is due (slot freed, port held), releases what is past its grace period (port freed), forgets old answers,
+/// rotations and runs. Safe to run anywhere, any number of times. Returns when the next subscription ends, if any does.
 ///
 /// # Errors
 /// Only the database's.
 pub async fn run(shop: &Shop) -> Result<Option<UnixMillis>> {
-    unimplemented!("S2")
+    let now = shop.now();
+    let released_before = now.minus(shop.settings.grace);
+    in_batches(shop, move |tx| Box::pin(end(tx, now))).await?;
+    in_batches(shop, move |tx| Box::pin(release(tx, now, released_before))).await?;
+    in_batches(shop, move |tx| {
+        Box::pin(idempotency::forget(tx, now, BATCH))
+    })
+    .await?;
+    in_batches(shop, move |tx| Box::pin(rotation::forget(tx, now, BATCH))).await?;
+    in_batches(shop, move |tx| Box::pin(forget_runs(tx, now))).await?;
+    next_end(shop).await
+}
+
+/// Runs `work` in one transaction after the other until one finds less than a whole batch.
+async fn in_batches<F>(shop: &Shop, work: F) -> Result<()>
+where
+    F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<u64>> + Copy + Send + Sync + 'static,
+{
+    let whole = BATCH.unsigned_abs();
+    while shop.store.transaction(work).await? >= whole {}
+    Ok(())
+}
+
+async fn end(tx: &mut Tx, now: UnixMillis) -> Result<u64> {
+    let ended = subscription::end_due(tx, now, BATCH).await?;
+    // Gateways end them by their own clocks; told all the same, they forget them.
+    routes::publish(tx, &ended).await?;
+    Ok(count(&ended))
+}
+
+async fn release(tx: &mut Tx, now: UnixMillis, ended_before: UnixMillis) -> Result<u64> {
+    let over = tx
+        .all(
+            "SELECT id FROM subscription WHERE state = 'expired' AND ends_at <= $1
+             ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+            &[Value::Int(ended_before.0), Value::Int(BATCH)],
+        )
+        .await?;
+    let over: Vec<SubscriptionId> = over
+        .iter()
+        .map(|row| row.parsed("id"))
+        .collect::<Result<_>>()?;
+    for id in &over {
+        tx.execute(
+            "UPDATE subscription SET state = 'released' WHERE id = $1",
+            &[Value::Text(id.to_string())],
+        )
+        .await?;
+        slot::release_port(tx, id, now).await?;
+    }
+    Ok(count(&over))
+}
+
+fn count(ids: &[SubscriptionId]) -> u64 {
+    u64::try_from(ids.len()).unwrap_or(u64::MAX)
+}
+
+async fn forget_runs(tx: &mut Tx, now: UnixMillis) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM traffic_cursor WHERE (gateway, run) IN
+             (SELECT gateway, run FROM traffic_cursor WHERE at <= $1 ORDER BY at LIMIT $2)",
+        &[Value::Int(now.minus(RUN_KEPT).0), Value::Int(BATCH)],
+    )
+    .await
+}
+
+async fn next_end(shop: &Shop) -> Result<Option<UnixMillis>> {
+    shop.store
+        .read(|tx| {
+            Box::pin(async move {
+                let next = "SELECT MIN(ends_at) AS at FROM subscription WHERE state = 'active'";
+                Ok(tx.one(next, &[]).await?.optional_int("at")?.map(UnixMillis))
+            })
+        })
+        .await
 }

@@ -1,0 +1,194 @@
+//! What purchases, renewals and trials have in common: the buyer's lock, the plan's terms, the order and its one ledger
+//! transaction.
+//!
+//! # Lock order
+//! Every verb takes the rows that it changes in this order, so that no two can wait for each other in a circle:
+//!
+//! 1. its idempotency key, 2. the buyer's ledger account, 3. its subscription, 4. the coupon, 5. slots, 6. ports,
+//! 7. exits and rotations, 8. the gateways' revisions (in [`crate::routes::publish`], once, by name).
+//!
+//! Slots, ports and other people's subscriptions are passed over where they are locked (`SKIP LOCKED`), never waited for.
+
+use crate::coupon::Redeemed;
+use crate::error::{Error, Refusal, Result};
+use crate::idempotency::IdempotencyKey;
+use crate::ledger;
+use crate::price::Price;
+use crate::store::{Row, Tx, Value};
+use crate::types::{
+    AccountId, AccountStatus, Cents, ConnectionType, NetworkId, OrderId, OrderKind, PlanId,
+    Quantity, RepeatCount, Span, SubscriptionId, UnixMillis,
+};
+
+/// Locks the account's money until the transaction ends, so that its orders happen one after the other; its balance.
+pub(crate) async fn lock_buyer(tx: &mut Tx, buyer: &AccountId) -> Result<Cents> {
+    let money = tx
+        .one(
+            "SELECT balance FROM ledger_account WHERE id = $1 FOR UPDATE",
+            &[Value::Text(buyer.to_string())],
+        )
+        .await?;
+    let account = tx
+        .one(
+            "SELECT status FROM account WHERE id = $1",
+            &[Value::Text(buyer.to_string())],
+        )
+        .await?;
+    match account.parsed("status")? {
+        AccountStatus::Suspended => Err(Refusal::AccountSuspended.into()),
+        AccountStatus::Active => Ok(Cents(money.int("balance")?)),
+    }
+}
+
+/// What a plan promises.
+pub(crate) struct Terms {
+    /// Which plan.
+    pub(crate) plan: PlanId,
+    /// Where.
+    pub(crate) network: NetworkId,
+    /// Whole exits or slots.
+    pub(crate) connection_type: ConnectionType,
+    /// For how long.
+    pub(crate) duration: Span,
+    /// For how much.
+    pub(crate) price: Cents,
+    /// How long a trial is, where there is one.
+    pub(crate) trial: Option<Span>,
+    /// The plan itself is active.
+    pub(crate) is_active: bool,
+    /// Its network is active.
+    pub(crate) network_is_active: bool,
+}
+
+impl Terms {
+    /// The terms of a plan, whether it is still sold or not.
+    pub(crate) async fn of(tx: &mut Tx, plan: &PlanId) -> Result<Self> {
+        let row = tx
+            .optional(
+                "SELECT p.network_id, p.connection_type, p.duration_ms, p.price_cents, p.trial_ms, p.active,
+                        n.active AS network_active
+                 FROM plan p JOIN network n ON n.id = p.network_id WHERE p.id = $1",
+                &[Value::Text(plan.to_string())],
+            )
+            .await?
+            .ok_or(Refusal::UnknownPlan)?;
+        Self::read(plan, &row)
+    }
+
+    /// The terms of a plan that new subscriptions can be bought of.
+    pub(crate) async fn on_sale(tx: &mut Tx, plan: &PlanId) -> Result<Self> {
+        let terms = Self::of(tx, plan).await?;
+        if terms.is_active && terms.network_is_active {
+            Ok(terms)
+        } else {
+            Err(Refusal::PlanInactive.into())
+        }
+    }
+
+    fn read(plan: &PlanId, row: &Row) -> Result<Self> {
+        Ok(Self {
+            plan: plan.clone(),
+            network: row.parsed("network_id")?,
+            connection_type: row.parsed("connection_type")?,
+            duration: Span(row.int("duration_ms")?),
+            price: Cents(row.int("price_cents")?),
+            trial: row.optional_int("trial_ms")?.map(Span),
+            is_active: row.int("active")? == 1,
+            network_is_active: row.int("network_active")? == 1,
+        })
+    }
+}
+
+/// An order about to be written down.
+pub(crate) struct NewOrder<'a> {
+    /// What for.
+    pub(crate) kind: OrderKind,
+    /// Whose.
+    pub(crate) buyer: &'a AccountId,
+    /// Of which plan.
+    pub(crate) plan: &'a PlanId,
+    /// By how much duration and price are multiplied.
+    pub(crate) repeat: RepeatCount,
+    /// How many subscriptions.
+    pub(crate) quantity: Quantity,
+    /// What one costs.
+    pub(crate) unit: Cents,
+    /// What all cost.
+    pub(crate) price: Price,
+    /// The coupon used.
+    pub(crate) coupon: Option<&'a Redeemed>,
+    /// What it was sent with.
+    pub(crate) idempotency: Option<&'a IdempotencyKey>,
+}
+
+impl NewOrder<'_> {
+    /// Writes the order and charges it: one ledger transaction, even where the price is zero.
+    pub(crate) async fn write(&self, tx: &mut Tx, now: UnixMillis) -> Result<OrderId> {
+        let id = OrderId::random();
+        tx.execute(
+            "INSERT INTO shop_order (id, account_id, kind, plan_id, repeat_count, quantity, coupon_id, unit_price_cents,
+                                     discount_cents, price_cents, idempotency_key, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            &[
+                Value::Text(id.to_string()),
+                Value::Text(self.buyer.to_string()),
+                Value::Text(self.kind.to_string()),
+                Value::Text(self.plan.to_string()),
+                Value::Int(self.repeat.value()),
+                Value::Int(self.quantity.value()),
+                self.coupon.map_or(Value::NullText, |coupon| Value::Text(coupon.id.to_string())),
+                Value::Int(self.unit.0),
+                Value::Int(self.price.discount.0),
+                Value::Int(self.price.total.0),
+                self.idempotency.map_or(Value::NullText, |sent| Value::Text(sent.key.clone())),
+                Value::Int(now.0),
+            ],
+        )
+        .await?;
+        ledger::charge(tx, self.buyer, self.price.total, self.kind, &id, now).await?;
+        Ok(id)
+    }
+}
+
+/// Writes down what an order gave to a subscription.
+pub(crate) async fn add_line(
+    tx: &mut Tx,
+    order: &OrderId,
+    subscription: &SubscriptionId,
+    duration: Span,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO order_line (order_id, subscription_id, duration_ms) VALUES ($1, $2, $3)",
+        &[
+            Value::Text(order.to_string()),
+            Value::Text(subscription.to_string()),
+            Value::Int(duration.0),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A plan's duration so many times over.
+pub(crate) fn times(duration: Span, repeat: RepeatCount) -> Result<Span> {
+    duration
+        .0
+        .checked_mul(repeat.value())
+        .map(Span)
+        .ok_or_else(|| {
+            Error::Failed(format!(
+                "{} times {} ms is longer than time",
+                repeat.value(),
+                duration.0
+            ))
+        })
+}
+
+/// The refusal of a price that is larger than money can be, so larger than any balance.
+pub(crate) fn beyond_money(balance: Cents) -> Error {
+    Refusal::InsufficientBalance {
+        balance,
+        price: Cents(i64::MAX),
+    }
+    .into()
+}

@@ -1,0 +1,261 @@
+//! Rotations: asked for by link or by policy, queued in the store, done by the exit's gateway, told truthfully.
+//!
+//! A rotation is a row that is queued, running, done or failed. At most one of an exit is open (queued or running): a unique
+//! index decides races, and whoever asks meanwhile joins it. Each has a deadline; whoever comes across an open one past it
+//! (the asker who waits, the next asker, the scheduler) records that it has failed, so nothing is ever stuck.
+//!
+//! Cooldown: a rotation that succeeded, whoever asked for it, keeps its exit's address for the whole cooldown. One that
+//! failed gave nobody a new address, so it may be tried again after [`AFTER_FAILURE`], or the cooldown where that is shorter.
+
+mod link;
+mod policy;
+mod queue;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+pub(crate) use link::{token, token_hash};
+pub(crate) use policy::resume;
+pub use policy::set_policy;
+pub(crate) use queue::forget;
+pub use queue::{Task, claim, finish, schedule};
+
+use crate::error::{Error, Refusal, Result};
+use crate::shop::{Settings, Shop};
+use crate::store::{Row, Tx, Value};
+use crate::types::{
+    AccountStatus, ConnectionType, ExitId, RotationId, Span, SubscriptionId, SubscriptionState,
+    UnixMillis,
+};
+
+/// How long after a failed rotation its exit may be rotated again.
+pub const AFTER_FAILURE: Span = Span::seconds(5);
+
+/// How often a waiter looks for what another process has recorded.
+const POLL: Duration = Duration::from_millis(150);
+
+/// Queues a rotation for whoever holds this link's token, or joins the one that is under way. [`wait`] for it then.
+///
+/// # Errors
+/// [`crate::Refusal::SubscriptionNotFound`] (no such token), [`crate::Refusal::AccountSuspended`],
+/// [`crate::Refusal::SubscriptionEnded`], [`crate::Refusal::RotationUnavailable`], [`crate::Refusal::RotationCooldown`].
+pub async fn request(shop: &Shop, token: &str) -> Result<RotationId> {
+    let (owned, hash) = (shop.clone(), token_hash(token));
+    shop.store
+        .transaction(move |tx| {
+            let (shop, hash) = (owned.clone(), hash.clone());
+            Box::pin(async move { queue_or_join(&shop, tx, hash).await })
+        })
+        .await
+}
+
+async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>) -> Result<RotationId> {
+    let now = shop.now();
+    let asked = Asked::by(tx, token_hash, now).await?;
+    // The exit's row serialises requests and endings, so that no ending slips in between the cooldown and the insertion.
+    let exit = tx
+        .one(
+            "SELECT rotated_at FROM network_exit WHERE id = $1 FOR UPDATE",
+            &[Value::Text(asked.exit.to_string())],
+        )
+        .await?;
+    let open = tx
+        .optional(
+            "SELECT id, deadline FROM rotation WHERE exit_id = $1 AND state IN ('queued', 'running')",
+            &[Value::Text(asked.exit.to_string())],
+        )
+        .await?;
+    if let Some(open) = open {
+        let id: RotationId = open.parsed("id")?;
+        if open.int("deadline")? > now.0 {
+            return Ok(id);
+        }
+        queue::expire(tx, &id, now).await?;
+    }
+    let allowed_at = next_allowed(tx, &asked.exit, &exit, &shop.settings).await?;
+    if allowed_at > now {
+        let retry_after = allowed_at.since(now);
+        return Err(Refusal::RotationCooldown { retry_after }.into());
+    }
+    let id = RotationId::random();
+    tx.execute(
+        "INSERT INTO rotation (id, exit_id, gateway, subscription_id, reason, state, requested_at, deadline)
+         VALUES ($1, $2, $3, $4, 'request', 'queued', $5, $6)",
+        &[
+            Value::Text(id.to_string()),
+            Value::Text(asked.exit.to_string()),
+            Value::Text(asked.gateway),
+            Value::Text(asked.subscription.to_string()),
+            Value::Int(now.0),
+            Value::Int(now.plus(shop.settings.rotation_deadline).0),
+        ],
+    )
+    .await?;
+    tx.wake();
+    Ok(id)
+}
+
+/// What a link's token leads to, where it may be used.
+struct Asked {
+    subscription: SubscriptionId,
+    exit: ExitId,
+    gateway: String,
+}
+
+impl Asked {
+    async fn by(tx: &mut Tx, token_hash: Vec<u8>, now: UnixMillis) -> Result<Self> {
+        let row = tx
+            .optional(
+                "SELECT s.id, s.state, s.ends_at, s.connection_type, s.exit_id, s.gateway, a.status, e.can_rotate
+                 FROM subscription s
+                 JOIN account a ON a.id = s.account_id
+                 JOIN network_exit e ON e.id = s.exit_id
+                 WHERE s.rotate_token_hash = $1 FOR UPDATE OF s",
+                &[Value::Bytes(token_hash)],
+            )
+            .await?
+            .ok_or(Refusal::SubscriptionNotFound)?;
+        if row.parsed::<AccountStatus>("status")? == AccountStatus::Suspended {
+            return Err(Refusal::AccountSuspended.into());
+        }
+        let is_active = row.parsed::<SubscriptionState>("state")? == SubscriptionState::Active;
+        if !is_active || row.int("ends_at")? <= now.0 {
+            return Err(Refusal::SubscriptionEnded.into());
+        }
+        let is_private =
+            row.parsed::<ConnectionType>("connection_type")? == ConnectionType::Private;
+        if !is_private || row.int("can_rotate")? == 0 {
+            return Err(Refusal::RotationUnavailable.into());
+        }
+        Ok(Self {
+            subscription: row.parsed("id")?,
+            exit: row.parsed("exit_id")?,
+            gateway: row.text("gateway")?,
+        })
+    }
+}
+
+/// When an exit may be rotated again, by the rule at the top.
+async fn next_allowed(
+    tx: &mut Tx,
+    exit: &ExitId,
+    row: &Row,
+    settings: &Settings,
+) -> Result<UnixMillis> {
+    let after_success = row
+        .optional_int("rotated_at")?
+        .map(|at| UnixMillis(at).plus(settings.rotation_cooldown));
+    let failed_at = tx
+        .one(
+            "SELECT MAX(finished_at) AS at FROM rotation WHERE exit_id = $1 AND state = 'failed'",
+            &[Value::Text(exit.to_string())],
+        )
+        .await?
+        .optional_int("at")?;
+    let after_failure =
+        failed_at.map(|at| UnixMillis(at).plus(settings.rotation_cooldown.min(AFTER_FAILURE)));
+    Ok(after_success.max(after_failure).unwrap_or(UnixMillis(0)))
+}
+
+/// What a rotation came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The address now, where it is known.
+    pub address: Option<IpAddr>,
+    /// The address before, where it was known.
+    pub previous: Option<IpAddr>,
+    /// From the request to the new address.
+    pub took: Span,
+    /// When the exit may be rotated again.
+    pub next_allowed_at: UnixMillis,
+}
+
+/// Waits for a rotation until its deadline; a rotation past it has failed.
+///
+/// # Errors
+/// [`crate::Refusal::RotationFailed`].
+pub async fn wait(shop: &Shop, rotation: &RotationId) -> Result<Outcome> {
+    // Taken before the first look, so that nothing recorded in between is missed.
+    let mut changes = shop.changes();
+    let began = Instant::now();
+    loop {
+        let seen = look(shop, rotation).await?;
+        let deadline = match seen {
+            Seen::Done(outcome) => return Ok(outcome),
+            Seen::Failed(why) => return Err(Refusal::RotationFailed(why).into()),
+            Seen::Open { deadline } => deadline,
+        };
+        // The second bound holds where the time of day is set back meanwhile.
+        let now = shop.now();
+        if deadline <= now || began.elapsed() > shop.settings.rotation_deadline.to_duration() {
+            let id = rotation.clone();
+            shop.store
+                .transaction(move |tx| {
+                    let id = id.clone();
+                    Box::pin(async move { queue::expire(tx, &id, now).await })
+                })
+                .await?;
+            continue;
+        }
+        let pause = POLL.min(deadline.since(now).to_duration());
+        // Either way the row is looked at again; that the time is up is no error.
+        let _ = tokio::time::timeout(pause, changes.changed()).await;
+    }
+}
+
+enum Seen {
+    Done(Outcome),
+    Failed(String),
+    Open { deadline: UnixMillis },
+}
+
+async fn look(shop: &Shop, rotation: &RotationId) -> Result<Seen> {
+    let (key, cooldown) = (
+        Value::Text(rotation.to_string()),
+        shop.settings.rotation_cooldown,
+    );
+    shop.store
+        .read(move |tx| {
+            let key = key.clone();
+            Box::pin(async move {
+                let row = tx
+                    .optional(
+                        "SELECT state, requested_at, finished_at, deadline, previous_address, address, error
+                         FROM rotation WHERE id = $1",
+                        &[key],
+                    )
+                    .await?
+                    .ok_or_else(|| Error::Failed("this rotation was never asked for".to_owned()))?;
+                seen(&row, cooldown)
+            })
+        })
+        .await
+}
+
+fn seen(row: &Row, cooldown: Span) -> Result<Seen> {
+    let finished_at = row.optional_int("finished_at")?.map(UnixMillis);
+    Ok(match (row.text("state")?.as_str(), finished_at) {
+        ("done", Some(at)) => Seen::Done(Outcome {
+            address: address(row, "address")?,
+            previous: address(row, "previous_address")?,
+            took: at.since(UnixMillis(row.int("requested_at")?)),
+            next_allowed_at: at.plus(cooldown),
+        }),
+        ("failed", _) => Seen::Failed(row.optional_text("error")?.unwrap_or_default()),
+        _ => Seen::Open {
+            deadline: UnixMillis(row.int("deadline")?),
+        },
+    })
+}
+
+fn address(row: &Row, column: &'static str) -> Result<Option<IpAddr>> {
+    row.optional_text(column)?
+        .map(|text| {
+            text.parse()
+                .map_err(|_| Error::Failed(format!("{column} of a rotation is \"{text}\"")))
+        })
+        .transpose()
+}
