@@ -1,14 +1,17 @@
 //! Accounts: making them, finding them, suspending them, signing in.
-#![allow(unused_variables)]
 
 use std::net::IpAddr;
 
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::audit_log;
+use crate::error::{Error, Refusal, Result};
+use crate::passwords;
+use crate::routes;
 use crate::shop::Shop;
-use crate::types::{AccountId, AccountStatus, Cents, Role, UnixMillis};
+use crate::store::{Row, Tx, Value};
+use crate::types::{AccountId, AccountStatus, Cents, Role, Span, SubscriptionId, UnixMillis};
 
 /// An account, as its owner and operators see it.
 #[derive(Debug, Clone, Serialize)]
@@ -44,17 +47,66 @@ pub struct SignedIn {
 /// Makes an account with an empty balance. Without a password it can only be used by API keys.
 ///
 /// # Errors
-/// [`crate::Refusal::MalformedEmail`], [`crate::Refusal::AccountExists`], [`crate::Refusal::UnfitPassword`].
-pub async fn create(shop: &Shop, actor: &str, email: &str, role: Role, password: Option<SecretString>) -> Result<Account> {
-    unimplemented!("S1")
+/// [`Refusal::MalformedEmail`], [`Refusal::AccountExists`], [`Refusal::UnfitPassword`].
+pub async fn create(
+    shop: &Shop,
+    actor: &str,
+    email: &str,
+    role: Role,
+    password: Option<SecretString>,
+) -> Result<Account> {
+    let email = normal_email(email).ok_or_else(|| Refusal::MalformedEmail(email.to_owned()))?;
+    let hash = match password {
+        Some(password) => Some(passwords::hash(password).await?),
+        None => None,
+    };
+    let (now, actor) = (shop.now(), actor.to_owned());
+    shop.store
+        .transaction(move |tx| {
+            let (email, hash, actor) = (email.clone(), hash.clone(), actor.clone());
+            Box::pin(async move {
+                let id = AccountId::random();
+                let inserted = tx
+                    .execute(
+                        "INSERT INTO account (id, email, password_hash, role, status, version, created_at)
+                         VALUES ($1, $2, $3, $4, 'active', 1, $5) ON CONFLICT (email) DO NOTHING",
+                        &[
+                            Value::Text(id.to_string()),
+                            Value::Text(email.clone()),
+                            hash.map_or(Value::NullText, Value::Text),
+                            Value::Text(role.to_string()),
+                            Value::Int(now.0),
+                        ],
+                    )
+                    .await?;
+                if inserted == 0 {
+                    return Err(Refusal::AccountExists(email).into());
+                }
+                tx.execute(
+                    "INSERT INTO ledger_account (id, kind, balance) VALUES ($1, 'customer', 0)",
+                    &[Value::Text(id.to_string())],
+                )
+                .await?;
+                let detail = serde_json::json!({ "role": role });
+                audit_log::write(tx, &actor, "account.create", &email, &detail, now).await?;
+                one(tx, &email, now).await
+            })
+        })
+        .await
 }
 
 /// The account with this e-mail address.
 ///
 /// # Errors
-/// [`crate::Refusal::UnknownAccount`].
+/// [`Refusal::UnknownAccount`].
 pub async fn by_email(shop: &Shop, email: &str) -> Result<Account> {
-    unimplemented!("S1")
+    let (now, email) = (shop.now(), email.to_owned());
+    shop.store
+        .read(move |tx| {
+            let email = email.clone();
+            Box::pin(async move { one(tx, &email, now).await })
+        })
+        .await
 }
 
 /// Every account, newest last.
@@ -62,29 +114,281 @@ pub async fn by_email(shop: &Shop, email: &str) -> Result<Account> {
 /// # Errors
 /// Only the database's.
 pub async fn list(shop: &Shop) -> Result<Vec<Account>> {
-    unimplemented!("S1")
+    let now = shop.now();
+    shop.store
+        .read(move |tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT a.id, a.email, a.role, a.status, a.created_at, l.balance,
+                                (SELECT COUNT(*) FROM subscription s
+                                 WHERE s.account_id = a.id AND s.state = 'active' AND s.ends_at > $1) AS active_subscriptions
+                         FROM account a JOIN ledger_account l ON l.id = a.id ORDER BY a.created_at, a.id",
+                        &[Value::Int(now.0)],
+                    )
+                    .await?;
+                rows.iter().map(account).collect()
+            })
+        })
+        .await
 }
 
 /// Suspends (`Suspended`) or resumes (`Active`) an account: its keys answer 403 and its ports close within a second, or come back.
 ///
 /// # Errors
-/// [`crate::Refusal::UnknownAccount`].
+/// [`Refusal::UnknownAccount`].
 pub async fn set_status(shop: &Shop, actor: &str, email: &str, status: AccountStatus) -> Result<Account> {
-    unimplemented!("S1")
+    let (now, actor, email) = (shop.now(), actor.to_owned(), email.to_owned());
+    shop.store
+        .transaction(move |tx| {
+            let (actor, email) = (actor.clone(), email.clone());
+            Box::pin(async move {
+                let id = id_of(tx, &email).await?;
+                let changed = tx
+                    .execute(
+                        "UPDATE account SET status = $1, version = version + 1 WHERE id = $2 AND status <> $1",
+                        &[Value::Text(status.to_string()), Value::Text(id.to_string())],
+                    )
+                    .await?;
+                if changed > 0 {
+                    let action = match status {
+                        AccountStatus::Active => "account.resume",
+                        AccountStatus::Suspended => "account.suspend",
+                    };
+                    audit_log::write(tx, &actor, action, &email, &serde_json::json!({}), now).await?;
+                    let held = running(tx, &id).await?;
+                    routes::publish(tx, &held).await?;
+                }
+                one(tx, &email, now).await
+            })
+        })
+        .await
+}
+
+async fn running(tx: &mut Tx, account: &AccountId) -> Result<Vec<SubscriptionId>> {
+    let rows = tx
+        .all(
+            "SELECT id FROM subscription WHERE account_id = $1 AND state = 'active' ORDER BY id FOR UPDATE",
+            &[Value::Text(account.to_string())],
+        )
+        .await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
 }
 
 /// Checks an e-mail address and a password. Slows down after failures, per account and source; costs the same for unknown accounts.
 ///
 /// # Errors
-/// [`crate::Refusal::WrongLogin`], [`crate::Refusal::LoginThrottled`], [`crate::Refusal::AccountSuspended`].
+/// [`Refusal::WrongLogin`], [`Refusal::LoginThrottled`], [`Refusal::AccountSuspended`].
 pub async fn sign_in(shop: &Shop, email: &str, password: SecretString, source: IpAddr) -> Result<SignedIn> {
-    unimplemented!("S1")
+    let email = normal_email(email).unwrap_or_default();
+    let subjects = [format!("account {email}"), format!("source {}", neighbourhood(source))];
+    if let Some(retry_after) = locked_for(shop, &subjects).await? {
+        return Err(Refusal::LoginThrottled { retry_after }.into());
+    }
+    let asked = email.clone();
+    let found = shop
+        .store
+        .read(move |tx| {
+            let email = Value::Text(asked.clone());
+            Box::pin(async move {
+                tx.optional("SELECT id, password_hash, role, status, version FROM account WHERE email = $1", &[email])
+                    .await
+            })
+        })
+        .await?;
+    let hash = found.as_ref().map(|row| row.optional_text("password_hash")).transpose()?.flatten();
+    let is_right = passwords::verify(password, hash).await?;
+    let Some(row) = found.filter(|_| is_right) else {
+        note_failure(shop, subjects).await?;
+        return Err(Refusal::WrongLogin.into());
+    };
+    forget_failures(shop, subjects).await?;
+    signed_in(&row)
 }
 
 /// The account of a token, if the token's version is still the account's.
 ///
 /// # Errors
-/// [`crate::Refusal::Unauthorized`], [`crate::Refusal::AccountSuspended`].
+/// [`Refusal::Unauthorized`], [`Refusal::AccountSuspended`].
 pub async fn check_token(shop: &Shop, account: &AccountId, version: i64) -> Result<SignedIn> {
-    unimplemented!("S1")
+    let id = Value::Text(account.to_string());
+    let row = shop
+        .store
+        .read(move |tx| {
+            let id = id.clone();
+            Box::pin(async move {
+                tx.optional("SELECT id, role, status, version FROM account WHERE id = $1", &[id]).await
+            })
+        })
+        .await?
+        .ok_or(Refusal::Unauthorized)?;
+    let found = signed_in(&row)?;
+    if found.version == version {
+        Ok(found)
+    } else {
+        Err(Refusal::Unauthorized.into())
+    }
+}
+
+fn signed_in(row: &Row) -> Result<SignedIn> {
+    match row.parsed("status")? {
+        AccountStatus::Suspended => Err(Refusal::AccountSuspended.into()),
+        AccountStatus::Active => Ok(SignedIn {
+            account: row.parsed("id")?,
+            version: row.int("version")?,
+            role: row.parsed("role")?,
+        }),
+    }
+}
+
+/// Failures of one subject that cost nothing.
+const FREE_FAILURES: i64 = 5;
+/// The longest that a subject is made to wait after a failure.
+const LONGEST_LOCK: Span = Span::minutes(15);
+/// Failures older than this are forgotten.
+const FAILURES_REMEMBERED: Span = Span::hours(24);
+
+/// One machine or one household: an IPv4 address or an IPv6 /64.
+fn neighbourhood(source: IpAddr) -> String {
+    match source.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+/// How long any of the subjects must still wait.
+async fn locked_for(shop: &Shop, subjects: &[String; 2]) -> Result<Option<Span>> {
+    let (now, subjects) = (shop.now(), subjects.clone());
+    shop.store
+        .read(move |tx| {
+            let [account, source] = subjects.clone().map(Value::Text);
+            Box::pin(async move {
+                let row = tx
+                    .one(
+                        "SELECT MAX(locked_until) AS locked_until FROM login_failure WHERE subject IN ($1, $2)",
+                        &[account, source],
+                    )
+                    .await?;
+                let until = row.optional_int("locked_until")?.map(UnixMillis);
+                Ok(until.filter(|until| *until > now).map(|until| until.since(now)))
+            })
+        })
+        .await
+}
+
+/// Counts a failure for each subject; from the sixth on each doubles the wait, from one second to a quarter of an hour. A stranger
+/// can so slow an account's owner down, and never lock him out.
+async fn note_failure(shop: &Shop, subjects: [String; 2]) -> Result<()> {
+    let now = shop.now();
+    shop.store
+        .transaction(move |tx| {
+            let subjects = subjects.clone();
+            Box::pin(async move {
+                for subject in subjects {
+                    let subject = Value::Text(subject);
+                    let row = tx
+                        .one(
+                            "INSERT INTO login_failure (subject, failures, last_at, locked_until) VALUES ($1, 1, $2, 0)
+                             ON CONFLICT (subject) DO UPDATE SET last_at = excluded.last_at,
+                                 failures = CASE WHEN login_failure.last_at <= $3 THEN 1 ELSE login_failure.failures + 1 END
+                             RETURNING failures",
+                            &[
+                                subject.clone(),
+                                Value::Int(now.0),
+                                Value::Int(now.minus(FAILURES_REMEMBERED).0),
+                            ],
+                        )
+                        .await?;
+                    let beyond = row.int("failures")? - FREE_FAILURES;
+                    if beyond > 0 {
+                        let doublings = u32::try_from(beyond - 1).unwrap_or(u32::MAX).min(20);
+                        let lock = Span::seconds(1 << doublings).min(LONGEST_LOCK);
+                        tx.execute(
+                            "UPDATE login_failure SET locked_until = $1 WHERE subject = $2",
+                            &[Value::Int(now.plus(lock).0), subject],
+                        )
+                        .await?;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+async fn forget_failures(shop: &Shop, subjects: [String; 2]) -> Result<()> {
+    shop.store
+        .transaction(move |tx| {
+            let [account, source] = subjects.clone().map(Value::Text);
+            Box::pin(async move {
+                tx.execute("DELETE FROM login_failure WHERE subject IN ($1, $2)", &[account, source]).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// An e-mail address as it is stored and compared: without blanks around it, in lower case. Absent where it is none.
+fn normal_email(text: &str) -> Option<String> {
+    let email = text.trim().to_lowercase();
+    let (local, domain) = email.split_once('@')?;
+    let is_fit = !local.is_empty()
+        && !domain.contains('@')
+        && domain.split('.').count() >= 2
+        && domain.split('.').all(|label| !label.is_empty())
+        && email.len() <= 254
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control() || "<>()[],;:\\\"".contains(c));
+    is_fit.then_some(email)
+}
+
+/// The id of the account with this e-mail address.
+pub(crate) async fn id_of(tx: &mut Tx, email: &str) -> Result<AccountId> {
+    let unknown = || Error::from(Refusal::UnknownAccount(email.to_owned()));
+    let normal = normal_email(email).ok_or_else(unknown)?;
+    tx.optional("SELECT id FROM account WHERE email = $1", &[Value::Text(normal)])
+        .await?
+        .ok_or_else(unknown)?
+        .parsed("id")
+}
+
+async fn one(tx: &mut Tx, email: &str, now: UnixMillis) -> Result<Account> {
+    let id = id_of(tx, email).await?;
+    let row = tx
+        .one(
+            "SELECT a.id, a.email, a.role, a.status, a.created_at, l.balance,
+                    (SELECT COUNT(*) FROM subscription s
+                     WHERE s.account_id = a.id AND s.state = 'active' AND s.ends_at > $2) AS active_subscriptions
+             FROM account a JOIN ledger_account l ON l.id = a.id WHERE a.id = $1",
+            &[Value::Text(id.to_string()), Value::Int(now.0)],
+        )
+        .await?;
+    account(&row)
+}
+
+fn account(row: &Row) -> Result<Account> {
+    Ok(Account {
+        id: row.parsed("id")?,
+        email: row.text("email")?,
+        role: row.parsed("role")?,
+        status: row.parsed("status")?,
+        balance: Cents(row.int("balance")?),
+        active_subscriptions: row.int("active_subscriptions")?,
+        created_at: UnixMillis(row.int("created_at")?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn email_addresses_are_compared_without_case_and_told_from_other_texts() {
+        assert_eq!(normal_email(" Ann@Example.COM "), Some("ann@example.com".to_owned()));
+        for other in ["", "ann", "@example.com", "ann@", "ann@example", "a b@example.com", "a@b@c.com", "a@b..c", "<a@b.c>"] {
+            assert_eq!(normal_email(other), None, "{other}");
+        }
+    }
 }

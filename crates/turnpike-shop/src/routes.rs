@@ -1,12 +1,22 @@
 //! What gateways are told: routes and exits, by revision. And what they tell of exits.
-#![allow(unused_variables)]
+//!
+//! One revision counter per gateway. Whatever changes a route or an exit ends its transaction with [`publish`] or
+//! [`publish_exits`], which advance the counter last: its row stays locked until the commit, so revisions become visible in
+//! order and a gateway that asks for everything after the one it has misses nothing.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use crate::catalogue::ExitSpec;
-use crate::error::Result;
+use crate::catalogue::{self, ExitSpec};
+use crate::credentials::Credentials;
+use crate::error::{Error, Refusal, Result};
 use crate::shop::Shop;
+use crate::store::{Row, Tx, Value};
 use crate::types::{ExitId, Health, SubscriptionId, UnixMillis};
+
+/// How often a gateway of another process is asked for what it has applied.
+const APPLIED_POLL: Duration = Duration::from_millis(50);
 
 /// Makes a gateway known, with the host name of its customers' URLs and its port range, or brings those up to date.
 /// Called by everything that opens the shop with a configuration; idempotent.
@@ -14,7 +24,149 @@ use crate::types::{ExitId, Health, SubscriptionId, UnixMillis};
 /// # Errors
 /// [`crate::Refusal::Catalogue`] where the port range is not one.
 pub async fn register_gateway(shop: &Shop, name: &str, public_host: &str, ports: std::ops::RangeInclusive<u16>) -> Result<()> {
-    unimplemented!("S1")
+    let (first, last) = (i64::from(*ports.start()), i64::from(*ports.end()));
+    if first == 0 || first > last {
+        return Err(Refusal::Catalogue(format!(
+            "gateway.ports = \"{first}-{last}\" is not a range of ports; write it like \"12001-12999\""
+        ))
+        .into());
+    }
+    let (now, name, public_host) = (shop.now(), name.to_owned(), public_host.to_owned());
+    shop.store
+        .transaction(move |tx| {
+            let (name, public_host) = (Value::Text(name.clone()), Value::Text(public_host.clone()));
+            Box::pin(async move {
+                let known = tx
+                    .optional("SELECT first_port, last_port FROM gateway WHERE name = $1 FOR UPDATE", &[name.clone()])
+                    .await?;
+                tx.execute(
+                    "INSERT INTO gateway (name, public_host, first_port, last_port, revision, applied_revision, seen_at)
+                     VALUES ($1, $2, $3, $4, 0, 0, $5)
+                     ON CONFLICT (name) DO UPDATE SET public_host = excluded.public_host,
+                         first_port = excluded.first_port, last_port = excluded.last_port, seen_at = excluded.seen_at",
+                    &[name.clone(), public_host, Value::Int(first), Value::Int(last), Value::Int(now.0)],
+                )
+                .await?;
+                let had = known.map(|row| Ok::<_, Error>((row.int("first_port")?, row.int("last_port")?))).transpose()?;
+                if had != Some((first, last)) {
+                    give_ports(tx, &name, first, last).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Makes the rows of a port range; ports outside it are not given out any more, and keep their subscriptions.
+async fn give_ports(tx: &mut Tx, gateway: &Value, first: i64, last: i64) -> Result<()> {
+    let range = [gateway.clone(), Value::Int(first), Value::Int(last)];
+    tx.execute(
+        "WITH RECURSIVE numbers (port) AS
+             (SELECT CAST($2 AS BIGINT) UNION ALL SELECT port + 1 FROM numbers WHERE port < $3)
+         INSERT INTO port (gateway, port, in_range, freed_at) SELECT $1, port, 1, 0 FROM numbers WHERE true
+         ON CONFLICT (gateway, port) DO UPDATE SET in_range = 1",
+        &range,
+    )
+    .await?;
+    tx.execute(
+        "UPDATE port SET in_range = 0 WHERE gateway = $1 AND in_range = 1 AND NOT (port BETWEEN $2 AND $3)",
+        &range,
+    )
+    .await?;
+    Ok(())
+}
+
+/// Tells the gateways of these subscriptions that their routes have changed. The last write of a verb: it locks the counters of
+/// the gateways concerned, by name, until the commit.
+///
+/// # Errors
+/// Only the database's.
+pub(crate) async fn publish(tx: &mut Tx, changed: &[SubscriptionId]) -> Result<()> {
+    let mut by_gateway: BTreeMap<String, Vec<&SubscriptionId>> = BTreeMap::new();
+    let mut left: BTreeMap<String, Vec<&SubscriptionId>> = BTreeMap::new();
+    for id in changed {
+        let row = tx
+            .one("SELECT gateway, told_gateway FROM subscription WHERE id = $1", &[Value::Text(id.to_string())])
+            .await?;
+        let gateway = row.text("gateway")?;
+        let told = row.optional_text("told_gateway")?;
+        if let Some(told) = told.filter(|told| *told != gateway) {
+            by_gateway.entry(told.clone()).or_default();
+            left.entry(told).or_default().push(id);
+        }
+        by_gateway.entry(gateway).or_default().push(id);
+    }
+    for (gateway, subscriptions) in by_gateway {
+        let revision = Value::Int(advance(tx, &gateway).await?);
+        let gateway_value = Value::Text(gateway.clone());
+        for id in left.remove(&gateway).unwrap_or_default() {
+            tx.execute(
+                "INSERT INTO moved_route (gateway, subscription_id, revision) VALUES ($1, $2, $3)
+                 ON CONFLICT (gateway, subscription_id) DO UPDATE SET revision = excluded.revision",
+                &[gateway_value.clone(), Value::Text(id.to_string()), revision.clone()],
+            )
+            .await?;
+        }
+        for id in subscriptions {
+            let id = Value::Text(id.to_string());
+            tx.execute(
+                "UPDATE subscription SET told_gateway = $1, revision = $2 WHERE id = $3",
+                &[gateway_value.clone(), revision.clone(), id.clone()],
+            )
+            .await?;
+            tx.execute(
+                "DELETE FROM moved_route WHERE gateway = $1 AND subscription_id = $2",
+                &[gateway_value.clone(), id],
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`publish`], for exits.
+///
+/// # Errors
+/// Only the database's.
+pub(crate) async fn publish_exits(tx: &mut Tx, changed: &[(String, ExitId)]) -> Result<()> {
+    let mut by_gateway: BTreeMap<&str, Vec<&ExitId>> = BTreeMap::new();
+    for (gateway, exit) in changed {
+        by_gateway.entry(gateway).or_default().push(exit);
+    }
+    for (gateway, exits) in by_gateway {
+        let revision = advance(tx, gateway).await?;
+        for exit in exits {
+            tx.execute(
+                "UPDATE network_exit SET revision = $1 WHERE id = $2",
+                &[Value::Int(revision), Value::Text(exit.to_string())],
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn advance(tx: &mut Tx, gateway: &str) -> Result<i64> {
+    tx.wake();
+    tx.one(
+        "UPDATE gateway SET revision = revision + 1 WHERE name = $1 RETURNING revision",
+        &[Value::Text(gateway.to_owned())],
+    )
+    .await?
+    .int("revision")
+}
+
+/// The revision that carries a subscription's route as it is now.
+///
+/// # Errors
+/// Only the database's.
+pub(crate) async fn revision_of(tx: &mut Tx, subscription: &SubscriptionId) -> Result<i64> {
+    tx.one(
+        "SELECT revision FROM subscription WHERE id = $1",
+        &[Value::Text(subscription.to_string())],
+    )
+    .await?
+    .int("revision")
 }
 
 /// The newest revision of a gateway's routes and exits. One row, cheap enough to ask several times a second.
@@ -22,7 +174,18 @@ pub async fn register_gateway(shop: &Shop, name: &str, public_host: &str, ports:
 /// # Errors
 /// Only the database's.
 pub async fn revision(shop: &Shop, gateway: &str) -> Result<i64> {
-    unimplemented!("S1")
+    let gateway = gateway.to_owned();
+    shop.store
+        .read(move |tx| {
+            let gateway = gateway.clone();
+            Box::pin(async move {
+                let row = tx
+                    .optional("SELECT revision FROM gateway WHERE name = $1", &[Value::Text(gateway)])
+                    .await?;
+                row.map_or(Ok(0), |row| row.int("revision"))
+            })
+        })
+        .await
 }
 
 /// A subscription as its gateway needs it. It holds secrets: never log it.
@@ -77,7 +240,90 @@ pub struct Changes {
 /// # Errors
 /// Only the database's.
 pub async fn changes_since(shop: &Shop, gateway: &str, revision: i64) -> Result<Changes> {
-    unimplemented!("S1")
+    let (owned, gateway) = (shop.clone(), gateway.to_owned());
+    shop.store
+        .read(move |tx| {
+            let (shop, gateway) = (owned.clone(), Value::Text(gateway.clone()));
+            Box::pin(async move { changes(&shop, tx, gateway, revision).await })
+        })
+        .await
+}
+
+async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result<Changes> {
+    let newest = tx
+        .optional("SELECT revision FROM gateway WHERE name = $1", &[gateway.clone()])
+        .await?;
+    let mut changes = Changes {
+        revision: newest.map_or(Ok(0), |row| row.int("revision"))?,
+        ..Changes::default()
+    };
+    let asked = [gateway, Value::Int(after)];
+    let exits = tx
+        .all(
+            "SELECT e.id, e.name, n.code, e.sealed_spec, e.present_address, n.allow_smtp
+             FROM network_exit e JOIN network n ON n.id = e.network_id
+             WHERE e.gateway = $1 AND e.revision > $2
+               AND (e.active = 1 OR EXISTS
+                    (SELECT 1 FROM subscription s WHERE s.exit_id = e.id AND s.state = 'active'))
+             ORDER BY e.id",
+            &asked,
+        )
+        .await?;
+    for row in &exits {
+        changes.exits.push(route_exit(shop, row)?);
+    }
+    let now = shop.now();
+    let routes = tx
+        .all(
+            "SELECT s.id, s.port, s.username, s.sealed_credentials, s.exit_id, s.ends_at, s.state, a.status
+             FROM subscription s JOIN account a ON a.id = s.account_id
+             WHERE s.gateway = $1 AND s.revision > $2 AND ($2 > 0 OR s.state = 'active')
+             ORDER BY s.revision",
+            &asked,
+        )
+        .await?;
+    for row in &routes {
+        let id: SubscriptionId = row.parsed("id")?;
+        let ends_at = UnixMillis(row.int("ends_at")?);
+        let is_served = row.text("state")? == "active" && row.text("status")? == "active" && ends_at > now;
+        if is_served {
+            changes.routes.push(route(shop, id, ends_at, row)?);
+        } else {
+            changes.removed.push(id);
+        }
+    }
+    let moved = tx
+        .all("SELECT subscription_id FROM moved_route WHERE gateway = $1 AND revision > $2", &asked)
+        .await?;
+    for row in &moved {
+        changes.removed.push(row.parsed("subscription_id")?);
+    }
+    Ok(changes)
+}
+
+fn route(shop: &Shop, id: SubscriptionId, ends_at: UnixMillis, row: &Row) -> Result<Route> {
+    let credentials = Credentials::open(&shop.master_key, &id, &row.bytes("sealed_credentials")?)?;
+    let port = row.int("port")?;
+    Ok(Route {
+        port: u16::try_from(port).map_err(|_| Error::Failed(format!("{port} is no port")))?,
+        username: row.text("username")?,
+        password: credentials.password,
+        vpn: credentials.vpn,
+        exit: row.parsed("exit_id")?,
+        ends_at,
+        subscription: id,
+    })
+}
+
+fn route_exit(shop: &Shop, row: &Row) -> Result<RouteExit> {
+    let id: ExitId = row.parsed("id")?;
+    Ok(RouteExit {
+        name: format!("{}/{}", row.text("code")?, row.text("name")?),
+        spec: catalogue::open_spec(&shop.master_key, &id, &row.bytes("sealed_spec")?)?,
+        present_address: row.optional_parsed("present_address")?,
+        allow_smtp: row.int("allow_smtp")? == 1,
+        id,
+    })
 }
 
 /// The gateway has applied everything up to `revision`: wakes who waits for it ([`wait_applied`]).
@@ -85,7 +331,21 @@ pub async fn changes_since(shop: &Shop, gateway: &str, revision: i64) -> Result<
 /// # Errors
 /// Only the database's.
 pub async fn applied(shop: &Shop, gateway: &str, revision: i64) -> Result<()> {
-    unimplemented!("S1")
+    let (now, gateway) = (shop.now(), gateway.to_owned());
+    shop.store
+        .transaction(move |tx| {
+            let gateway = gateway.clone();
+            Box::pin(async move {
+                tx.execute(
+                    "UPDATE gateway SET applied_revision = $1, seen_at = $2 WHERE name = $3",
+                    &[Value::Int(revision), Value::Int(now.0), Value::Text(gateway)],
+                )
+                .await
+            })
+        })
+        .await?;
+    shop.applied.send_modify(|count| *count += 1);
+    Ok(())
 }
 
 /// Waits until a gateway has applied `revision`, at most `bound`; whether it has.
@@ -93,7 +353,33 @@ pub async fn applied(shop: &Shop, gateway: &str, revision: i64) -> Result<()> {
 /// # Errors
 /// Only the database's.
 pub async fn wait_applied(shop: &Shop, gateway: &str, revision: i64, bound: std::time::Duration) -> Result<bool> {
-    unimplemented!("S1")
+    let mut applied = shop.applied.subscribe();
+    let until_applied = async {
+        loop {
+            applied.mark_unchanged();
+            if applied_revision(shop, gateway).await? >= revision {
+                return Ok(true);
+            }
+            // Woken by a gateway of this process; one of another process is asked again and again.
+            let _ = tokio::time::timeout(APPLIED_POLL, applied.changed()).await;
+        }
+    };
+    tokio::time::timeout(bound, until_applied).await.unwrap_or(Ok(false))
+}
+
+async fn applied_revision(shop: &Shop, gateway: &str) -> Result<i64> {
+    let gateway = gateway.to_owned();
+    shop.store
+        .read(move |tx| {
+            let gateway = gateway.clone();
+            Box::pin(async move {
+                let row = tx
+                    .optional("SELECT applied_revision FROM gateway WHERE name = $1", &[Value::Text(gateway)])
+                    .await?;
+                row.map_or(Ok(0), |row| row.int("applied_revision"))
+            })
+        })
+        .await
 }
 
 /// An exit of this gateway is up or down, and where it is known, its address.
@@ -107,7 +393,53 @@ pub async fn exit_health(
     detail: Option<&str>,
     address: Option<IpAddr>,
 ) -> Result<()> {
-    unimplemented!("S1")
+    let (now, exit, detail) = (shop.now(), exit.clone(), detail.map(str::to_owned));
+    shop.store
+        .transaction(move |tx| {
+            let (exit, detail) = (exit.clone(), detail.clone());
+            Box::pin(async move {
+                let exit = Value::Text(exit.to_string());
+                tx.execute(
+                    "UPDATE network_exit SET health = $1, health_detail = $2,
+                         health_since = CASE WHEN health = $1 THEN health_since ELSE $3 END
+                     WHERE id = $4",
+                    &[
+                        Value::Text(health.to_string()),
+                        detail.map_or(Value::NullText, Value::Text),
+                        Value::Int(now.0),
+                        exit.clone(),
+                    ],
+                )
+                .await?;
+                if let Some(address) = address {
+                    remember_address(tx, exit, address, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Sets an exit's present address, and adds it to the exit's history where it is another than before.
+pub(crate) async fn remember_address(tx: &mut Tx, exit: Value, address: IpAddr, now: UnixMillis) -> Result<()> {
+    let address = Value::Text(address.to_string());
+    let is_another = tx
+        .execute(
+            "UPDATE network_exit SET present_address = $1
+             WHERE id = $2 AND (present_address IS NULL OR present_address <> $1)",
+            &[address.clone(), exit.clone()],
+        )
+        .await?
+        > 0;
+    if is_another {
+        tx.execute(
+            "INSERT INTO exit_address (exit_id, since, address) VALUES ($1, $2, $3)
+             ON CONFLICT (exit_id, since) DO UPDATE SET address = excluded.address",
+            &[exit, Value::Int(now.0), address],
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// An exit as operators see it.
@@ -137,5 +469,36 @@ pub struct ExitState {
 /// # Errors
 /// Only the database's.
 pub async fn exits(shop: &Shop) -> Result<Vec<ExitState>> {
-    unimplemented!("S1")
+    shop.store
+        .read(|tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT n.code, e.name, e.gateway, e.health, e.health_detail, e.present_address, e.rotated_at,
+                                COUNT(s.slot_no) AS slots, COUNT(s.subscription_id) AS slots_taken
+                         FROM network_exit e JOIN network n ON n.id = e.network_id
+                         LEFT JOIN slot s ON s.exit_id = e.id
+                         WHERE e.active = 1
+                         GROUP BY n.code, e.id, e.name, e.gateway, e.health, e.health_detail, e.present_address, e.rotated_at
+                         ORDER BY n.code, e.name",
+                        &[],
+                    )
+                    .await?;
+                rows.iter().map(exit_state).collect()
+            })
+        })
+        .await
+}
+
+fn exit_state(row: &Row) -> Result<ExitState> {
+    Ok(ExitState {
+        name: format!("{}/{}", row.text("code")?, row.text("name")?),
+        gateway: row.text("gateway")?,
+        health: row.parsed("health")?,
+        detail: row.optional_text("health_detail")?,
+        address: row.optional_parsed("present_address")?,
+        slots_taken: row.int("slots_taken")?,
+        slots: row.int("slots")?,
+        rotated_at: row.optional_int("rotated_at")?.map(UnixMillis),
+    })
 }

@@ -1,7 +1,8 @@
 //! The shop itself: the store, the clock, the secrets and the settings that every verb needs.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use crate::error::{Error, Result};
 use crate::secrets::MasterKey;
 use crate::store::{Store, Value};
-use crate::types::{Span, UnixMillis};
+use crate::types::{ApiKeyId, Span, UnixMillis};
 
 const PING_BOUND: Duration = Duration::from_secs(2);
 
@@ -47,6 +48,29 @@ pub struct Shop {
     pub(crate) settings: Arc<Settings>,
     /// Counts up when a gateway of this process has applied a revision.
     pub(crate) applied: watch::Sender<u64>,
+    /// API keys whose use is being noted.
+    pub(crate) key_uses: Arc<InFlight<ApiKeyId>>,
+}
+
+/// Things that are being done, so that nobody begins them twice.
+#[derive(Debug)]
+pub(crate) struct InFlight<K>(Mutex<HashSet<K>>);
+
+impl<K> Default for InFlight<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + std::hash::Hash> InFlight<K> {
+    /// Whether it was not being done before.
+    pub(crate) fn begin(&self, key: &K) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone())
+    }
+
+    pub(crate) fn end(&self, key: &K) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
 }
 
 /// Why a shop could not be opened, in a sentence that says how to mend it.
@@ -75,6 +99,7 @@ impl Shop {
             master_key: Arc::new(master_key),
             settings: Arc::new(settings),
             applied: watch::Sender::new(0),
+            key_uses: Arc::default(),
         })
     }
 

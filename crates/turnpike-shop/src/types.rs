@@ -8,8 +8,10 @@ use std::time::Duration;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
-/// Length of every id, in characters of [`ID_ALPHABET`].
+/// Length of an id, in lowercase letters and digits.
 pub const ID_LENGTH: usize = 24;
+/// Length of an API key's id: it is written out in the key, which is long enough as it is.
+pub(crate) const API_KEY_ID_LENGTH: usize = 12;
 const ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// `length` characters drawn evenly from lowercase letters and digits.
@@ -22,20 +24,20 @@ pub fn random_lowercase(length: usize) -> String {
 }
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident: $length:expr;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
-            /// A new one that nobody can guess (124 bits).
+            /// A new one.
             #[must_use]
             pub fn random() -> Self {
-                Self(random_lowercase(ID_LENGTH))
+                Self(random_lowercase($length))
             }
 
-            /// Its 24 characters.
+            /// Its characters.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -46,7 +48,7 @@ macro_rules! ids {
             type Error = MalformedId;
 
             fn try_from(text: String) -> Result<Self, MalformedId> {
-                let well_formed = text.len() == ID_LENGTH
+                let well_formed = text.len() == $length
                     && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
                 if well_formed { Ok(Self(text)) } else { Err(MalformedId) }
             }
@@ -76,28 +78,28 @@ macro_rules! ids {
 
 ids! {
     /// A customer's or an operator's account.
-    AccountId;
+    AccountId: ID_LENGTH;
     /// An API key, without its secret.
-    ApiKeyId;
+    ApiKeyId: API_KEY_ID_LENGTH;
     /// A network that customers choose.
-    NetworkId;
+    NetworkId: ID_LENGTH;
     /// One way out to the internet.
-    ExitId;
+    ExitId: ID_LENGTH;
     /// Something sold.
-    PlanId;
+    PlanId: ID_LENGTH;
     /// A discount code.
-    CouponId;
+    CouponId: ID_LENGTH;
     /// One purchase, renewal or trial.
-    OrderId;
+    OrderId: ID_LENGTH;
     /// Something bought.
-    SubscriptionId;
+    SubscriptionId: ID_LENGTH;
     /// One wish to rotate an exit.
-    RotationId;
+    RotationId: ID_LENGTH;
     /// A ledger transaction.
-    TransactionId;
+    TransactionId: ID_LENGTH;
 }
 
-/// An id is 24 lowercase letters and digits; this text is not.
+/// Not an id: ids are lowercase letters and digits, 24 of them (an API key's 12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 24 lowercase letters and digits")]
 pub struct MalformedId;
