@@ -1,17 +1,19 @@
 //! What is sold: networks, exits, plans and coupons, as operators write them and as customers see them.
-#![allow(unused_variables)]
+
+mod apply;
 
 use std::net::IpAddr;
 
 use ipnet::Ipv6Net;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::secrets::MasterKey;
 use crate::shop::Shop;
-use crate::types::{
-    Cents, ConnectionType, NetworkId, NetworkType, PlanId, Span, UnixMillis,
-};
+use crate::store::Row;
+use crate::types::{Cents, ConnectionType, ExitId, NetworkId, NetworkType, PlanId, Span, UnixMillis};
+
+pub use apply::apply;
 
 /// A whole catalogue, already checked for form; [`apply`] checks it against itself and the database.
 #[derive(Debug, Clone, Default)]
@@ -159,15 +161,6 @@ pub struct Difference {
     pub detail: Vec<String>,
 }
 
-/// Makes the shop's catalogue equal to this one: creates, updates, reactivates; what is no longer there is deactivated and its
-/// running subscriptions keep working. Idempotent. With `dry_run` nothing is written.
-///
-/// # Errors
-/// [`crate::Refusal::Catalogue`] names what contradicts; nothing is applied.
-pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool) -> Result<Vec<Difference>> {
-    unimplemented!("S1")
-}
-
 /// A plan as customers see it.
 #[derive(Debug, Clone)]
 pub struct PlanOnSale {
@@ -207,5 +200,64 @@ pub struct NetworkOnSale {
 /// # Errors
 /// Only the database's.
 pub async fn plans(shop: &Shop) -> Result<Vec<PlanOnSale>> {
-    unimplemented!("S1")
+    shop.store
+        .read(|tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT p.id, p.connection_type, p.duration_ms, p.price_cents, p.popular, p.trial_ms,
+                                n.id AS network_id, n.code, n.city, n.country, n.network_type
+                         FROM plan p JOIN network n ON n.id = p.network_id
+                         WHERE p.active = 1 AND n.active = 1
+                         ORDER BY n.country, n.code, p.price_cents, p.duration_ms, p.id",
+                        &[],
+                    )
+                    .await?;
+                rows.iter().map(PlanOnSale::read).collect()
+            })
+        })
+        .await
+}
+
+impl PlanOnSale {
+    /// From a row with the plan's columns and its network's (`network_id` for the network's id).
+    pub(crate) fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            connection_type: row.parsed("connection_type")?,
+            duration: Span(row.int("duration_ms")?),
+            price: Cents(row.int("price_cents")?),
+            popular: row.int("popular")? == 1,
+            trial: row.optional_int("trial_ms")?.map(Span),
+            network: NetworkOnSale {
+                id: row.parsed("network_id")?,
+                code: row.text("code")?,
+                city: row.text("city")?,
+                country: row.text("country")?,
+                network_type: row.parsed("network_type")?,
+            },
+        })
+    }
+}
+
+/// Seals an exit's specification for its row.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub(crate) fn seal_spec(key: &MasterKey, exit: &ExitId, spec: &ExitSpec) -> Result<Vec<u8>> {
+    let plain = serde_json::to_vec(spec).map_err(|error| Error::Failed(format!("writing an exit's specification: {error}")))?;
+    key.seal(&associated(exit), &plain)
+}
+
+/// The inverse of [`seal_spec`].
+///
+/// # Errors
+/// [`Error::Failed`].
+pub(crate) fn open_spec(key: &MasterKey, exit: &ExitId, sealed: &[u8]) -> Result<ExitSpec> {
+    let plain = key.open(&associated(exit), sealed)?;
+    serde_json::from_slice(&plain).map_err(|error| Error::Failed(format!("reading the specification of exit {exit}: {error}")))
+}
+
+fn associated(exit: &ExitId) -> String {
+    format!("specification of exit {exit}")
 }

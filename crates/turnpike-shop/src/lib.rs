@@ -25,6 +25,7 @@ pub mod ledger;
 mod offers;
 mod order;
 pub mod price;
+mod passwords;
 mod purchase;
 mod renew;
 pub mod rotation;

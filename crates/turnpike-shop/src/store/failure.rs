@@ -53,8 +53,3 @@ pub(super) fn asks_to_run_again(error: &sqlx::Error) -> bool {
     };
     matches!(database.code().as_deref(), Some("40001" | "40P01"))
 }
-
-/// Whether a uniqueness rule of the schema was hit, on either engine.
-pub(super) fn is_unique_violation(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
-}

@@ -55,6 +55,8 @@ pub struct Tx {
     is_to_be_run_again: bool,
     /// Whether [`Store::wakes`] counts up once it is committed.
     wakes: bool,
+    /// Whether it is rolled back although all went well: a dry run.
+    is_undone: bool,
 }
 
 enum Open {
@@ -158,6 +160,7 @@ impl Store {
             open: open.map_err(failure::of)?,
             is_to_be_run_again: false,
             wakes: false,
+            is_undone: false,
         })
     }
 
@@ -208,6 +211,11 @@ impl Tx {
         self.wakes = true;
     }
 
+    /// It will be rolled back even if all goes well.
+    pub(crate) fn undo_at_end(&mut self) {
+        self.is_undone = true;
+    }
+
     /// Runs a statement; how many rows it changed.
     ///
     /// # Errors
@@ -242,18 +250,17 @@ impl Tx {
 
     /// Commits what is Ok and rolls back what is not.
     async fn end<T>(self, outcome: Result<T>) -> Result<T> {
-        match (self.open, outcome) {
-            (Open::Sqlite(open), Ok(value)) => open.commit().await.map(|()| value).map_err(failure::of),
-            (Open::Postgres(open), Ok(value)) => open.commit().await.map(|()| value).map_err(failure::of),
+        let is_kept = outcome.is_ok() && !self.is_undone;
+        let ended = match self.open {
+            Open::Sqlite(open) if is_kept => open.commit().await,
+            Open::Postgres(open) if is_kept => open.commit().await,
+            Open::Sqlite(open) => open.rollback().await,
+            Open::Postgres(open) => open.rollback().await,
+        };
+        match outcome {
+            Ok(value) => ended.map(|()| value).map_err(failure::of),
             // The work's error is the one worth telling; a connection that cannot roll back is dropped by its pool.
-            (Open::Sqlite(open), Err(error)) => {
-                let _ = open.rollback().await;
-                Err(error)
-            }
-            (Open::Postgres(open), Err(error)) => {
-                let _ = open.rollback().await;
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 }
