@@ -78,10 +78,7 @@ impl Anchor {
         match &self.jump {
             Some(jump) if jump.by.abs_diff(by) <= TOLERANCE_MILLIS => {
                 if now - jump.since >= BELIEVED_AFTER {
-                    tracing::error!(
-                        jump_seconds = by / 1000,
-                        "the jumped clock is believed from now on"
-                    );
+                    tracing::error!(jump_seconds = by / 1000, "the jumped clock is believed from now on");
                     *self = Self {
                         wall,
                         at: now,
@@ -114,10 +111,7 @@ mod tests {
     fn clock() -> (SteadyClock, Arc<AtomicI64>) {
         let wall = Arc::new(AtomicI64::new(1_000_000));
         let read = Arc::clone(&wall);
-        (
-            SteadyClock::new(Arc::new(move || read.load(Ordering::Relaxed))),
-            wall,
-        )
+        (SteadyClock::new(Arc::new(move || read.load(Ordering::Relaxed))), wall)
     }
 
     async fn pass(wall: &AtomicI64, seconds: i64) {

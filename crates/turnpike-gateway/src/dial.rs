@@ -42,13 +42,9 @@ impl AttemptError {
             Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::CONNABORTED) => Self::Refused,
             Some(Errno::TIMEDOUT) => Self::TimedOut,
             // INVAL: from a loopback source to another network; there is no such way either.
-            Some(Errno::NETUNREACH | Errno::NETDOWN | Errno::INVAL | Errno::AFNOSUPPORT) => {
-                Self::NetworkUnreachable
-            }
+            Some(Errno::NETUNREACH | Errno::NETDOWN | Errno::INVAL | Errno::AFNOSUPPORT) => Self::NetworkUnreachable,
             // With IP_BIND_ADDRESS_NO_PORT the port is chosen while connecting, so its lack shows here.
-            Some(Errno::ADDRNOTAVAIL) => {
-                Self::Exhausted("no source port is free towards this destination".to_owned())
-            }
+            Some(Errno::ADDRNOTAVAIL) => Self::Exhausted("no source port is free towards this destination".to_owned()),
             Some(errno) if is_exhaustion(errno) => Self::Exhausted(error.to_string()),
             Some(Errno::NODEV | Errno::NXIO) => Self::Source(error.to_string()),
             // HOSTUNREACH, HOSTDOWN, and what a firewall says: ACCESS, PERM.
@@ -71,10 +67,7 @@ impl AttemptError {
 
 /// Whether the machine, not the network, is short of something.
 pub(crate) fn is_exhaustion(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
-    )
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
 }
 
 /// The addresses to try, in order: the families take turns, IPv6 first (RFC 8305 §4), at most four in all.
@@ -95,10 +88,7 @@ pub(crate) fn in_order(allowed: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Connects to the first candidate that answers. The next one is tried when one fails or hesitates; those that lose
 /// are dropped, which closes them.
-pub(crate) async fn race<T, F>(
-    candidates: &[SocketAddr],
-    connect: impl Fn(SocketAddr) -> F,
-) -> Result<T, AttemptError>
+pub(crate) async fn race<T, F>(candidates: &[SocketAddr], connect: impl Fn(SocketAddr) -> F) -> Result<T, AttemptError>
 where
     F: Future<Output = Result<T, AttemptError>>,
 {
@@ -201,9 +191,6 @@ mod tests {
     #[tokio::test]
     async fn nothing_to_dial_is_unreachable() {
         let connect = async |_| Ok(());
-        assert_eq!(
-            race(&[], connect).await,
-            Err(AttemptError::NetworkUnreachable)
-        );
+        assert_eq!(race(&[], connect).await, Err(AttemptError::NetworkUnreachable));
     }
 }

@@ -140,15 +140,12 @@ impl Shared {
     ///
     /// Combinators instead of an `async` block around `work`: the block would be twice the size of what it awaits.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks
-            .spawn(AssertUnwindSafe(work).catch_unwind().map(|outcome| {
-                if outcome.is_err() {
-                    metrics::counter!("turnpike_panics_total").increment(1);
-                    tracing::error!(
-                        "a connection's task has panicked and was ended; this is a bug in turnpike"
-                    );
-                }
-            }));
+        self.tasks.spawn(AssertUnwindSafe(work).catch_unwind().map(|outcome| {
+            if outcome.is_err() {
+                metrics::counter!("turnpike_panics_total").increment(1);
+                tracing::error!("a connection's task has panicked and was ended; this is a bug in turnpike");
+            }
+        }));
     }
 
     /// Connections that have a task now.
@@ -203,10 +200,7 @@ impl Gateway {
     /// Starts with no routes and no exits, in the runtime that it is called in. Events arrive on the receiver; it must
     /// be read.
     #[must_use]
-    pub fn start(
-        config: GatewayConfig,
-        clock: WallClock,
-    ) -> (Self, mpsc::UnboundedReceiver<Event>) {
+    pub fn start(config: GatewayConfig, clock: WallClock) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, told) = mpsc::unbounded_channel();
         let policy = Arc::new(DestinationPolicy::new(
             config.allow_destinations.clone(),
@@ -243,12 +237,7 @@ impl Gateway {
     /// Forgets every route and exit that is not in `exits` and `routes`, and applies those: the state after a
     /// (re)connection to the shop.
     pub async fn replace_all(&self, exits: Vec<ExitSpec>, routes: Vec<Route>) -> Applied {
-        self.inner
-            .table
-            .lock()
-            .await
-            .replace_all(exits, routes)
-            .await
+        self.inner.table.lock().await.replace_all(exits, routes).await
     }
 
     /// Gives an exit a new public address. One at a time per exit.
@@ -301,20 +290,14 @@ impl Gateway {
         shared.draining.cancel();
         self.inner.table.lock().await.close_ports().await;
         shared.tasks.close();
-        if tokio::time::timeout(drain, shared.tasks.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(drain, shared.tasks.wait()).await.is_err() {
             tracing::info!(
                 tunnels = self.tunnels_open(),
                 "the drain time is over: what is open is cut"
             );
         }
         shared.stop.cancel();
-        if tokio::time::timeout(LAST_BREATH, shared.tasks.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(LAST_BREATH, shared.tasks.wait()).await.is_err() {
             tracing::warn!(
                 connections = shared.tasks.len(),
                 "some connections did not end when they were cut"

@@ -63,13 +63,8 @@ impl Port {
             .take(2)
             .and_then(|permit| self.shared.admission.admit(peer.ip(), permit));
         match visitor {
-            Some(visitor) => {
-                self.shared
-                    .spawn(session::run(Arc::clone(self), stream, peer, visitor))
-            }
-            None => {
-                metrics::counter!("turnpike_refusals_total", "reason" => "too_many").increment(1)
-            }
+            Some(visitor) => self.shared.spawn(session::run(Arc::clone(self), stream, peer, visitor)),
+            None => metrics::counter!("turnpike_refusals_total", "reason" => "too_many").increment(1),
         }
     }
 }
@@ -146,11 +141,7 @@ impl OpenPort {
         self.sockets.retain(|sockets| !sockets.is_damaged());
         let mut outcome = Ok(());
         for &address in addresses {
-            if self
-                .sockets
-                .iter()
-                .any(|sockets| sockets.address == address)
-            {
+            if self.sockets.iter().any(|sockets| sockets.address == address) {
                 continue;
             }
             if let Err(error) = self.open_on(address) {
@@ -284,10 +275,7 @@ mod tests {
         let (accepted, _) = listener.accept().unwrap();
         assert!(accepted.tcp_nodelay().unwrap());
         assert!(accepted.keepalive().unwrap());
-        assert_eq!(
-            accepted.tcp_keepalive_time().unwrap(),
-            Duration::from_secs(60)
-        );
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
         assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT_LOW_WATER);
         assert_eq!(accepted.tcp_user_timeout().unwrap(), None);
     }

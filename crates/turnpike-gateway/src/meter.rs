@@ -155,11 +155,7 @@ impl Meters {
     /// The batch has been recorded. Any other id than the offered one's is an echo of the past, and is ignored.
     pub(crate) fn acknowledge(&self, batch: &BatchId) {
         let mut books = self.lock();
-        if books
-            .offered
-            .as_ref()
-            .is_some_and(|offered| offered.id == *batch)
-        {
+        if books.offered.as_ref().is_some_and(|offered| offered.id == *batch) {
             books.offered = None;
         }
     }
@@ -246,10 +242,7 @@ mod tests {
         meters.acknowledge(&first.id);
         let second = meters.offer(NOON + 9).unwrap();
         assert_eq!(second.rows, [row("a", NOON, 0, 7)]);
-        assert_eq!(
-            (second.id.run.as_str(), second.id.sequence),
-            (first.id.run.as_str(), 2)
-        );
+        assert_eq!((second.id.run.as_str(), second.id.sequence), (first.id.run.as_str(), 2));
     }
 
     #[test]
@@ -279,10 +272,7 @@ mod tests {
         meters.collect(NOON + HOUR_MILLIS);
         meter.add_up(4);
         let batch = meters.offer(NOON + HOUR_MILLIS + 1).unwrap();
-        assert_eq!(
-            batch.rows,
-            [row("a", NOON, 1, 0), row("a", NOON + HOUR_MILLIS, 6, 0)]
-        );
+        assert_eq!(batch.rows, [row("a", NOON, 1, 0), row("a", NOON + HOUR_MILLIS, 6, 0)]);
     }
 
     #[test]
@@ -292,11 +282,7 @@ mod tests {
         meter.add_down(3);
         meters.retire(&route("a"));
         meters.collect(NOON);
-        assert_eq!(
-            meters.lock().entries.len(),
-            1,
-            "a tunnel still holds the meter"
-        );
+        assert_eq!(meters.lock().entries.len(), 1, "a tunnel still holds the meter");
         meter.add_down(4);
         drop(meter);
         meters.collect(NOON);
@@ -316,11 +302,7 @@ mod tests {
         drop((old, new));
         assert_eq!(meters.offer(NOON).unwrap().rows, [row("a", NOON, 18, 0)]);
         meters.collect(NOON);
-        assert_eq!(
-            meters.lock().entries.len(),
-            1,
-            "a live route keeps its entry"
-        );
+        assert_eq!(meters.lock().entries.len(), 1, "a live route keeps its entry");
     }
 
     #[test]

@@ -23,9 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
 use hickory_resolver::net::{DnsError, NetError};
@@ -122,13 +120,7 @@ impl moka::Expiry<CacheKey, Cached> for ByTtl {
         Some(cached.ttl)
     }
 
-    fn expire_after_update(
-        &self,
-        _: &CacheKey,
-        cached: &Cached,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
+    fn expire_after_update(&self, _: &CacheKey, cached: &Cached, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(cached.ttl)
     }
 }
@@ -316,8 +308,7 @@ impl Resolver {
         {
             return Ok(client.resolver.clone());
         }
-        let resolver = build(&servers, self.source.clone())
-            .map_err(|error| Arc::<str>::from(error.to_string()))?;
+        let resolver = build(&servers, self.source.clone()).map_err(|error| Arc::<str>::from(error.to_string()))?;
         *client = Some(Client {
             servers,
             resolver: resolver.clone(),
@@ -352,18 +343,14 @@ fn rooted(mut name: Name) -> Name {
 /// Whether the servers said that there is no such record, rather than that they cannot say.
 fn is_negative(error: &NetError) -> bool {
     match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) => matches!(
-            none.response_code,
-            ResponseCode::NXDomain | ResponseCode::NoError
-        ),
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError)
+        }
         _ => false,
     }
 }
 
-fn build(
-    servers: &[SocketAddr],
-    source: Source,
-) -> Result<hickory_resolver::Resolver<BoundSockets>, NetError> {
+fn build(servers: &[SocketAddr], source: Source) -> Result<hickory_resolver::Resolver<BoundSockets>, NetError> {
     let name_servers = servers
         .iter()
         .map(|server| {
@@ -385,12 +372,9 @@ fn build(
         source: Arc::new(source),
         tasks: TokioHandle::default(),
     };
-    hickory_resolver::Resolver::builder_with_config(
-        ResolverConfig::from_name_servers(name_servers),
-        sockets,
-    )
-    .with_options(options)
-    .build()
+    hickory_resolver::Resolver::builder_with_config(ResolverConfig::from_name_servers(name_servers), sockets)
+        .with_options(options)
+        .build()
 }
 
 /// Opens a resolver's sockets where the exit's are.
@@ -419,8 +403,7 @@ impl RuntimeProvider for BoundSockets {
         let source = self.source.towards_name_server(server.ip());
         Box::pin(async move {
             let socket = source.tcp(server.ip()).map_err(into_io)?;
-            let stream = tokio::time::timeout(patience.unwrap_or(PATIENCE), socket.connect(server))
-                .await??;
+            let stream = tokio::time::timeout(patience.unwrap_or(PATIENCE), socket.connect(server)).await??;
             Ok(AsyncIoTokioAsStd(stream))
         })
     }

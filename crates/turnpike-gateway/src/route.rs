@@ -50,12 +50,7 @@ impl ActiveRoute {
         use secrecy::ExposeSecret as _;
         use subtle::ConstantTimeEq as _;
         let name = self.route.username.as_bytes().ct_eq(username);
-        let word = self
-            .route
-            .password
-            .expose_secret()
-            .as_bytes()
-            .ct_eq(password);
+        let word = self.route.password.expose_secret().as_bytes().ct_eq(password);
         bool::from(name & word)
     }
 }

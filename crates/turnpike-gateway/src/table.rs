@@ -87,11 +87,7 @@ impl Table {
     }
 
     /// See [`crate::Gateway::replace_all`].
-    pub(crate) async fn replace_all(
-        &mut self,
-        exits: Vec<ExitSpec>,
-        routes: Vec<Route>,
-    ) -> Applied {
+    pub(crate) async fn replace_all(&mut self, exits: Vec<ExitSpec>, routes: Vec<Route>) -> Applied {
         let kept_exits: HashSet<_> = exits.iter().map(|exit| &exit.id).collect();
         let kept_routes: HashSet<_> = routes.iter().map(|route| &route.id).collect();
         let gone_routes = self
@@ -107,8 +103,7 @@ impl Table {
             .cloned()
             .map(Change::RemoveExit);
         // An exit goes last: until its routes have moved away they may dial through it.
-        let (gone_routes, gone_exits): (Vec<_>, Vec<_>) =
-            (gone_routes.collect(), gone_exits.collect());
+        let (gone_routes, gone_exits): (Vec<_>, Vec<_>) = (gone_routes.collect(), gone_exits.collect());
         let exits = exits.into_iter().map(Change::Exit);
         let routes = routes.into_iter().map(Change::Route);
         self.apply(
@@ -178,11 +173,7 @@ impl Table {
         let id = spec.id.clone();
         self.exits
             .insert(id.clone(), Exit::new(spec, Arc::clone(&self.environment)));
-        let waits = |route: &&RouteId| {
-            self.routes
-                .get(route)
-                .is_some_and(|served| served.route.exit == id)
-        };
+        let waits = |route: &&RouteId| self.routes.get(route).is_some_and(|served| served.route.exit == id);
         self.unopened.iter().filter(waits).cloned().collect()
     }
 
@@ -237,9 +228,7 @@ impl Table {
     /// Makes the route ready for sessions, with the tokens of the present one where its tunnels may go on.
     fn activate(&self, served: &Served, exit: &Arc<Exit>) -> Arc<ActiveRoute> {
         let goes_on = served.active.as_ref().filter(|old| {
-            !old.cut.is_cancelled()
-                && Arc::ptr_eq(&old.exit, exit)
-                && has_same_credentials(&old.route, &served.route)
+            !old.cut.is_cancelled() && Arc::ptr_eq(&old.exit, exit) && has_same_credentials(&old.route, &served.route)
         });
         Arc::new(ActiveRoute {
             route: served.route.clone(),
@@ -330,10 +319,7 @@ impl Table {
         let active = match &served.active {
             Some(active) => Arc::clone(active),
             None => {
-                let exit = self
-                    .exits
-                    .get(&served.route.exit)
-                    .ok_or(PortError::UnknownExit)?;
+                let exit = self.exits.get(&served.route.exit).ok_or(PortError::UnknownExit)?;
                 Arc::clone(served.active.insert(self.activate(served, exit)))
             }
         };
@@ -372,20 +358,14 @@ impl Table {
     }
 
     fn count_ports(&self) {
-        let open = self
-            .routes
-            .values()
-            .filter(|served| served.port.is_some())
-            .count();
+        let open = self.routes.values().filter(|served| served.port.is_some()).count();
         self.counts.open_ports.store(open, Ordering::Relaxed);
     }
 }
 
 impl Served {
     fn is_on(&self, number: u16) -> bool {
-        self.port
-            .as_ref()
-            .is_some_and(|port| port.number() == number)
+        self.port.as_ref().is_some_and(|port| port.number() == number)
     }
 }
 

@@ -191,12 +191,19 @@ pub async fn sign_in(shop: &Shop, email: &str, password: SecretString, source: I
         .read(move |tx| {
             let email = Value::Text(asked.clone());
             Box::pin(async move {
-                tx.optional("SELECT id, password_hash, role, status, version FROM account WHERE email = $1", &[email])
-                    .await
+                tx.optional(
+                    "SELECT id, password_hash, role, status, version FROM account WHERE email = $1",
+                    &[email],
+                )
+                .await
             })
         })
         .await?;
-    let hash = found.as_ref().map(|row| row.optional_text("password_hash")).transpose()?.flatten();
+    let hash = found
+        .as_ref()
+        .map(|row| row.optional_text("password_hash"))
+        .transpose()?
+        .flatten();
     let is_right = passwords::verify(password, hash).await?;
     let Some(row) = found.filter(|_| is_right) else {
         note_failure(shop, subjects).await?;
@@ -217,7 +224,8 @@ pub async fn check_token(shop: &Shop, account: &AccountId, version: i64) -> Resu
         .read(move |tx| {
             let id = id.clone();
             Box::pin(async move {
-                tx.optional("SELECT id, role, status, version FROM account WHERE id = $1", &[id]).await
+                tx.optional("SELECT id, role, status, version FROM account WHERE id = $1", &[id])
+                    .await
             })
         })
         .await?
@@ -324,7 +332,11 @@ async fn forget_failures(shop: &Shop, subjects: [String; 2]) -> Result<()> {
         .transaction(move |tx| {
             let [account, source] = subjects.clone().map(Value::Text);
             Box::pin(async move {
-                tx.execute("DELETE FROM login_failure WHERE subject IN ($1, $2)", &[account, source]).await?;
+                tx.execute(
+                    "DELETE FROM login_failure WHERE subject IN ($1, $2)",
+                    &[account, source],
+                )
+                .await?;
                 Ok(())
             })
         })
@@ -340,7 +352,9 @@ fn normal_email(text: &str) -> Option<String> {
         && domain.split('.').count() >= 2
         && domain.split('.').all(|label| !label.is_empty())
         && email.len() <= 254
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control() || "<>()[],;:\\\"".contains(c));
+        && !email
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || "<>()[],;:\\\"".contains(c));
     is_fit.then_some(email)
 }
 
@@ -387,7 +401,17 @@ mod tests {
     #[test]
     fn email_addresses_are_compared_without_case_and_told_from_other_texts() {
         assert_eq!(normal_email(" Ann@Example.COM "), Some("ann@example.com".to_owned()));
-        for other in ["", "ann", "@example.com", "ann@", "ann@example", "a b@example.com", "a@b@c.com", "a@b..c", "<a@b.c>"] {
+        for other in [
+            "",
+            "ann",
+            "@example.com",
+            "ann@",
+            "ann@example",
+            "a b@example.com",
+            "a@b@c.com",
+            "a@b..c",
+            "<a@b.c>",
+        ] {
             assert_eq!(normal_email(other), None, "{other}");
         }
     }

@@ -110,13 +110,18 @@ pub async fn create(shop: &Shop, actor: &str, email: &str, new: NewApiKey) -> Re
                         Value::Bytes(secret_hash),
                         Value::Int(i64::from(new.read_only)),
                         Value::Int(i64::from(new.allow_trial)),
-                        if sources.is_empty() { Value::NullText } else { Value::Text(sources.join(",")) },
+                        if sources.is_empty() {
+                            Value::NullText
+                        } else {
+                            Value::Text(sources.join(","))
+                        },
                         Value::Int(now.0),
                         new.expires_at.map_or(Value::NullInt, |at| Value::Int(at.0)),
                     ],
                 )
                 .await?;
-                let detail = serde_json::json!({ "name": new.name, "readOnly": new.read_only, "allowTrial": new.allow_trial });
+                let detail =
+                    serde_json::json!({ "name": new.name, "readOnly": new.read_only, "allowTrial": new.allow_trial });
                 audit_log::write(tx, &actor, "key.create", id.as_str(), &detail, now).await?;
                 one(tx, &id).await
             })
@@ -246,8 +251,11 @@ fn note_use(shop: &Shop, id: &ApiKeyId, now: UnixMillis) {
             .transaction(move |tx| {
                 let key = key.clone();
                 Box::pin(async move {
-                    tx.execute("UPDATE api_key SET last_used_at = $1 WHERE id = $2", &[Value::Int(now.0), key])
-                        .await
+                    tx.execute(
+                        "UPDATE api_key SET last_used_at = $1 WHERE id = $2",
+                        &[Value::Int(now.0), key],
+                    )
+                    .await
                 })
             })
             .await;
@@ -302,7 +310,9 @@ fn api_key(row: &Row) -> Result<ApiKey> {
 
 fn random_secret() -> String {
     let mut rng = rand::rng();
-    (0..SECRET_LENGTH).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+    (0..SECRET_LENGTH)
+        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+        .collect()
 }
 
 fn written(id: &ApiKeyId, secret: &str) -> String {
@@ -349,7 +359,14 @@ mod tests {
             typed[at] = if typed[at] == b'x' { b'y' } else { b'x' };
             assert_eq!(read(std::str::from_utf8(&typed).unwrap()), None, "character {at}");
         }
-        for other in ["", "rk_", "rk_ä", &key[1..], &format!("{key}a"), "rk_your_long_lived_api_key"] {
+        for other in [
+            "",
+            "rk_",
+            "rk_ä",
+            &key[1..],
+            &format!("{key}a"),
+            "rk_your_long_lived_api_key",
+        ] {
             assert_eq!(read(other), None);
         }
     }

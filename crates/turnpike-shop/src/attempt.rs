@@ -46,11 +46,7 @@ where
 
 /// Enough are free by the last commit, but transactions under way hold them: nobody can say yet whether it is sold out.
 pub(crate) fn contended(wanted: i64) -> Error {
-    Refusal::SoldOut {
-        free: wanted,
-        wanted,
-    }
-    .into()
+    Refusal::SoldOut { free: wanted, wanted }.into()
 }
 
 fn is_unsettled(error: &Error) -> bool {

@@ -245,7 +245,8 @@ impl PlanOnSale {
 /// # Errors
 /// [`Error::Failed`].
 pub(crate) fn seal_spec(key: &MasterKey, exit: &ExitId, spec: &ExitSpec) -> Result<Vec<u8>> {
-    let plain = serde_json::to_vec(spec).map_err(|error| Error::Failed(format!("writing an exit's specification: {error}")))?;
+    let plain =
+        serde_json::to_vec(spec).map_err(|error| Error::Failed(format!("writing an exit's specification: {error}")))?;
     key.seal(&associated(exit), &plain)
 }
 
@@ -255,7 +256,8 @@ pub(crate) fn seal_spec(key: &MasterKey, exit: &ExitId, spec: &ExitSpec) -> Resu
 /// [`Error::Failed`].
 pub(crate) fn open_spec(key: &MasterKey, exit: &ExitId, sealed: &[u8]) -> Result<ExitSpec> {
     let plain = key.open(&associated(exit), sealed)?;
-    serde_json::from_slice(&plain).map_err(|error| Error::Failed(format!("reading the specification of exit {exit}: {error}")))
+    serde_json::from_slice(&plain)
+        .map_err(|error| Error::Failed(format!("reading the specification of exit {exit}: {error}")))
 }
 
 fn associated(exit: &ExitId) -> String {

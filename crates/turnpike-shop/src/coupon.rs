@@ -21,12 +21,7 @@ pub(crate) fn normal(code: &str) -> String {
 /// Uses a coupon once for this account, if it applies. Undone with the transaction.
 ///
 /// The coupon's row stays locked until the transaction ends, so whoever wants the same one waits and then sees the truth.
-pub(crate) async fn redeem(
-    tx: &mut Tx,
-    account: &AccountId,
-    code: &str,
-    now: UnixMillis,
-) -> Result<Redeemed> {
+pub(crate) async fn redeem(tx: &mut Tx, account: &AccountId, code: &str, now: UnixMillis) -> Result<Redeemed> {
     let code = Value::Text(normal(code));
     let Some(row) = tx
         .optional(
@@ -65,17 +60,12 @@ pub(crate) async fn redeem(
 /// Why the update of [`redeem`] found no row.
 async fn why_not(tx: &mut Tx, code: Value, now: UnixMillis) -> Result<CouponProblem> {
     let row = tx
-        .optional(
-            "SELECT active, valid_until FROM coupon WHERE code = $1",
-            &[code],
-        )
+        .optional("SELECT active, valid_until FROM coupon WHERE code = $1", &[code])
         .await?;
     let Some(row) = row else {
         return Ok(CouponProblem::Unknown);
     };
-    let is_over = row
-        .optional_int("valid_until")?
-        .is_some_and(|until| until <= now.0);
+    let is_over = row.optional_int("valid_until")?.is_some_and(|until| until <= now.0);
     Ok(match row.int("active")? {
         0 => CouponProblem::Unknown,
         _ if is_over => CouponProblem::Expired,
@@ -84,10 +74,7 @@ async fn why_not(tx: &mut Tx, code: Value, now: UnixMillis) -> Result<CouponProb
 }
 
 fn discount(row: &Row) -> Result<Discount> {
-    match (
-        row.optional_int("percent_off")?,
-        row.optional_int("cents_off")?,
-    ) {
+    match (row.optional_int("percent_off")?, row.optional_int("cents_off")?) {
         (Some(percent), None) => u8::try_from(percent)
             .map(Discount::Percent)
             .map_err(|_| Error::Failed(format!("a coupon takes off {percent} per cent"))),

@@ -28,11 +28,7 @@ pub struct Changed {
 ///
 /// # Errors
 /// [`crate::Refusal::SubscriptionNotFound`], [`crate::Refusal::SubscriptionEnded`].
-pub async fn change_credentials(
-    shop: &Shop,
-    account: &AccountId,
-    subscription: &SubscriptionId,
-) -> Result<Changed> {
+pub async fn change_credentials(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<Changed> {
     let (owned, account, id) = (shop.clone(), account.clone(), subscription.clone());
     shop.store
         .transaction(move |tx| {
@@ -42,12 +38,7 @@ pub async fn change_credentials(
         .await
 }
 
-async fn change(
-    shop: &Shop,
-    tx: &mut Tx,
-    account: &AccountId,
-    id: &SubscriptionId,
-) -> Result<Changed> {
+async fn change(shop: &Shop, tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Result<Changed> {
     let held = subscription::lock(tx, account, id).await?;
     if !held.is_running(shop.now()) {
         return Err(Refusal::SubscriptionEnded.into());
@@ -90,23 +81,15 @@ impl Credentials {
 
     /// As they are stored: sealed, and bound to their subscription's row.
     pub(crate) fn seal(&self, key: &MasterKey, subscription: &SubscriptionId) -> Result<Vec<u8>> {
-        let plain = serde_json::to_vec(self)
-            .map_err(|error| Error::Failed(format!("writing credentials: {error}")))?;
+        let plain = serde_json::to_vec(self).map_err(|error| Error::Failed(format!("writing credentials: {error}")))?;
         key.seal(&associated(subscription), &plain)
     }
 
     /// The inverse of [`Credentials::seal`].
-    pub(crate) fn open(
-        key: &MasterKey,
-        subscription: &SubscriptionId,
-        sealed: &[u8],
-    ) -> Result<Self> {
+    pub(crate) fn open(key: &MasterKey, subscription: &SubscriptionId, sealed: &[u8]) -> Result<Self> {
         let plain = key.open(&associated(subscription), sealed)?;
-        serde_json::from_slice(&plain).map_err(|error| {
-            Error::Failed(format!(
-                "reading the credentials of {subscription}: {error}"
-            ))
-        })
+        serde_json::from_slice(&plain)
+            .map_err(|error| Error::Failed(format!("reading the credentials of {subscription}: {error}")))
     }
 }
 
@@ -127,10 +110,7 @@ fn random_password() -> String {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    reason = "a test's broken assumption should stop it"
-)]
+#[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -151,8 +131,7 @@ mod tests {
 
     #[test]
     fn no_two_passwords_are_alike() {
-        let drawn: std::collections::HashSet<String> =
-            (0..10_000).map(|_| random_password()).collect();
+        let drawn: std::collections::HashSet<String> = (0..10_000).map(|_| random_password()).collect();
         assert_eq!(drawn.len(), 10_000);
     }
 }

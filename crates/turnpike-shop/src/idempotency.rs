@@ -70,10 +70,7 @@ async fn remembered<T: DeserializeOwned>(
         .optional(
             "SELECT request_hash, sealed_outcome FROM idempotency
              WHERE account_id = $1 AND key = $2 AND sealed_outcome IS NOT NULL",
-            &[
-                Value::Text(account.to_string()),
-                Value::Text(key.key.clone()),
-            ],
+            &[Value::Text(account.to_string()), Value::Text(key.key.clone())],
         )
         .await?
         // Forgotten between the two statements: the next attempt is the first again.
@@ -84,8 +81,7 @@ async fn remembered<T: DeserializeOwned>(
     let plain = shop
         .master_key
         .open(&associated(account, key), &row.bytes("sealed_outcome")?)?;
-    serde_json::from_slice(&plain)
-        .map_err(|error| Error::Failed(format!("reading a remembered answer: {error}")))
+    serde_json::from_slice(&plain).map_err(|error| Error::Failed(format!("reading a remembered answer: {error}")))
 }
 
 /// Keeps the answer beside its key, for whoever sends the same again. The last write of a verb.
@@ -97,8 +93,8 @@ pub(crate) async fn remember<T: Serialize>(
     answer: &T,
 ) -> Result<()> {
     let Some(key) = key else { return Ok(()) };
-    let plain = serde_json::to_vec(answer)
-        .map_err(|error| Error::Failed(format!("writing an answer to remember: {error}")))?;
+    let plain =
+        serde_json::to_vec(answer).map_err(|error| Error::Failed(format!("writing an answer to remember: {error}")))?;
     let sealed = shop.master_key.seal(&associated(account, key), &plain)?;
     tx.execute(
         "UPDATE idempotency SET sealed_outcome = $1 WHERE account_id = $2 AND key = $3",

@@ -53,7 +53,12 @@ pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: 
                     }
                     .into());
                 };
-                let posting = Posting { customer: &id, amount, balance, counterpart: FUNDING };
+                let posting = Posting {
+                    customer: &id,
+                    amount,
+                    balance,
+                    counterpart: FUNDING,
+                };
                 post(tx, kind, None, &note, posting, now).await?;
                 let detail = serde_json::json!({ "cents": amount.0, "note": note });
                 audit_log::write(tx, &actor, &format!("account.{kind}"), &email, &detail, now).await?;
@@ -108,7 +113,10 @@ async fn move_money(tx: &mut Tx, customer: &AccountId, amount: Cents) -> Result<
 
 async fn balance_of(tx: &mut Tx, customer: &AccountId) -> Result<Cents> {
     let row = tx
-        .one("SELECT balance FROM ledger_account WHERE id = $1", &[Value::Text(customer.to_string())])
+        .one(
+            "SELECT balance FROM ledger_account WHERE id = $1",
+            &[Value::Text(customer.to_string())],
+        )
         .await?;
     row.int("balance").map(Cents)
 }

@@ -4,24 +4,15 @@ use crate::catalogue::{NetworkOnSale, PlanOnSale};
 use crate::error::{Refusal, Result};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
-use crate::types::{
-    AccountId, Cents, NetworkId, Span, SubscriptionId, SubscriptionState, UnixMillis,
-};
+use crate::types::{AccountId, Cents, NetworkId, Span, SubscriptionId, SubscriptionState, UnixMillis};
 
 /// The plans that can renew this subscription: active, its connection type, its present network; none once it is over for
 /// good.
 ///
 /// # Errors
 /// [`crate::Refusal::SubscriptionNotFound`].
-pub async fn renewal_plans(
-    shop: &Shop,
-    account: &AccountId,
-    subscription: &SubscriptionId,
-) -> Result<Vec<PlanOnSale>> {
-    let key = [
-        Value::Text(subscription.to_string()),
-        Value::Text(account.to_string()),
-    ];
+pub async fn renewal_plans(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<Vec<PlanOnSale>> {
+    let key = [Value::Text(subscription.to_string()), Value::Text(account.to_string())];
     shop.store
         .read(move |tx| {
             let key = key.clone();
@@ -56,10 +47,7 @@ pub async fn available_networks(
     account: &AccountId,
     subscription: &SubscriptionId,
 ) -> Result<Vec<NetworkOnSale>> {
-    let key = [
-        Value::Text(subscription.to_string()),
-        Value::Text(account.to_string()),
-    ];
+    let key = [Value::Text(subscription.to_string()), Value::Text(account.to_string())];
     let clock = shop.clock.clone();
     shop.store
         .read(move |tx| {

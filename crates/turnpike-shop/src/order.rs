@@ -16,8 +16,8 @@ use crate::ledger;
 use crate::price::Price;
 use crate::store::{Row, Tx, Value};
 use crate::types::{
-    AccountId, AccountStatus, Cents, ConnectionType, NetworkId, OrderId, OrderKind, PlanId,
-    Quantity, RepeatCount, Span, SubscriptionId, UnixMillis,
+    AccountId, AccountStatus, Cents, ConnectionType, NetworkId, OrderId, OrderKind, PlanId, Quantity, RepeatCount,
+    Span, SubscriptionId, UnixMillis,
 };
 
 /// Locks the account's money until the transaction ends, so that its orders happen one after the other; its balance.
@@ -171,17 +171,13 @@ pub(crate) async fn add_line(
 
 /// A plan's duration so many times over.
 pub(crate) fn times(duration: Span, repeat: RepeatCount) -> Result<Span> {
-    duration
-        .0
-        .checked_mul(repeat.value())
-        .map(Span)
-        .ok_or_else(|| {
-            Error::Failed(format!(
-                "{} times {} ms is longer than time",
-                repeat.value(),
-                duration.0
-            ))
-        })
+    duration.0.checked_mul(repeat.value()).map(Span).ok_or_else(|| {
+        Error::Failed(format!(
+            "{} times {} ms is longer than time",
+            repeat.value(),
+            duration.0
+        ))
+    })
 }
 
 /// The refusal of a price that is larger than money can be, so larger than any balance.

@@ -43,8 +43,11 @@ pub(crate) async fn verify(password: SecretString, stored: Option<String>) -> Re
         let Some(stored) = stored.or_else(|| DUMMY.clone()) else {
             return Ok(false);
         };
-        let hash = PasswordHash::new(&stored).map_err(|error| Error::Failed(format!("a stored password hash: {error}")))?;
-        let is_right = argon2().verify_password(password.expose_secret().as_bytes(), &hash).is_ok();
+        let hash =
+            PasswordHash::new(&stored).map_err(|error| Error::Failed(format!("a stored password hash: {error}")))?;
+        let is_right = argon2()
+            .verify_password(password.expose_secret().as_bytes(), &hash)
+            .is_ok();
         Ok(is_right && is_known)
     })
     .await?
@@ -58,7 +61,10 @@ fn hash_now(password: &SecretString) -> Result<String> {
 }
 
 async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let _turn = AT_ONCE.acquire().await.map_err(|error| Error::Failed(error.to_string()))?;
+    let _turn = AT_ONCE
+        .acquire()
+        .await
+        .map_err(|error| Error::Failed(error.to_string()))?;
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::Failed(format!("hashing a password: {error}")))

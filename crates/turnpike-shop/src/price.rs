@@ -17,16 +17,8 @@ pub struct Price {
 /// Plan price x repeat x quantity, less the coupon: rounded in the customer's favour, never below zero.
 /// Absent where the product is larger than money can be.
 #[must_use]
-pub fn of(
-    unit: Cents,
-    repeat: RepeatCount,
-    quantity: Quantity,
-    discount: Option<Discount>,
-) -> Option<Price> {
-    let full = unit
-        .0
-        .checked_mul(repeat.value())?
-        .checked_mul(quantity.value())?;
+pub fn of(unit: Cents, repeat: RepeatCount, quantity: Quantity, discount: Option<Discount>) -> Option<Price> {
+    let full = unit.0.checked_mul(repeat.value())?.checked_mul(quantity.value())?;
     let discount = match discount {
         None => 0,
         Some(Discount::Fixed(cents)) => cents.0.clamp(0, full),
@@ -49,10 +41,7 @@ fn share(full: i64, percent: u8) -> i64 {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    reason = "a test's broken assumption should stop it"
-)]
+#[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
 mod tests {
     use proptest::prelude::*;
 
@@ -79,11 +68,7 @@ mod tests {
     }
 
     fn prices() -> impl Strategy<Value = i64> {
-        prop_oneof![
-            0_i64..=200,
-            0_i64..=1_000_000,
-            (i64::MAX / 12_000)..=i64::MAX
-        ]
+        prop_oneof![0_i64..=200, 0_i64..=1_000_000, (i64::MAX / 12_000)..=i64::MAX]
     }
 
     proptest! {

@@ -18,8 +18,8 @@ use crate::slot::{self, Search, Slot};
 use crate::store::{Tx, Value};
 use crate::subscription::{self, Subscription};
 use crate::types::{
-    AccountId, Cents, OrderId, OrderKind, PlanId, Quantity, RepeatCount, Span, SubscriptionId,
-    UnixMillis, random_lowercase,
+    AccountId, Cents, OrderId, OrderKind, PlanId, Quantity, RepeatCount, Span, SubscriptionId, UnixMillis,
+    random_lowercase,
 };
 
 /// What a customer wants to buy.
@@ -69,12 +69,7 @@ pub async fn purchase(shop: &Shop, buyer: &AccountId, order: PurchaseOrder) -> R
 }
 
 /// The whole rule. The order of its locks is told in [`crate::order`].
-async fn sell(
-    shop: &Shop,
-    tx: &mut Tx,
-    buyer: &AccountId,
-    order: &PurchaseOrder,
-) -> Result<Purchased> {
+async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder) -> Result<Purchased> {
     let now = shop.now();
     let key = order.idempotency.as_ref();
     if let Some(answer) = idempotency::claim(shop, tx, buyer, key, now).await? {
@@ -90,8 +85,8 @@ async fn sell(
         None => None,
     };
     let discount = coupon.as_ref().map(|coupon| coupon.discount);
-    let price = price::of(terms.price, order.repeat, order.quantity, discount)
-        .ok_or_else(|| order::beyond_money(balance))?;
+    let price =
+        price::of(terms.price, order.repeat, order.quantity, discount).ok_or_else(|| order::beyond_money(balance))?;
     let id = NewOrder {
         kind: OrderKind::Purchase,
         buyer,

@@ -17,8 +17,8 @@ use crate::slot;
 use crate::store::{Tx, Value};
 use crate::subscription::{self, Held};
 use crate::types::{
-    AccountId, Cents, OrderId, OrderKind, PlanId, Quantity, RepeatCount, Span, SubscriptionId,
-    SubscriptionState, UnixMillis,
+    AccountId, Cents, OrderId, OrderKind, PlanId, Quantity, RepeatCount, Span, SubscriptionId, SubscriptionState,
+    UnixMillis,
 };
 
 /// What a customer wants to renew.
@@ -73,12 +73,7 @@ pub async fn renew(shop: &Shop, account: &AccountId, order: RenewOrder) -> Resul
 }
 
 /// The whole rule. The order of its locks is told in [`crate::order`].
-async fn extend(
-    shop: &Shop,
-    tx: &mut Tx,
-    account: &AccountId,
-    order: &RenewOrder,
-) -> Result<Renewed> {
+async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrder) -> Result<Renewed> {
     let now = shop.now();
     let key = order.idempotency.as_ref();
     if let Some(answer) = idempotency::claim(shop, tx, account, key, now).await? {
@@ -99,8 +94,8 @@ async fn extend(
     };
     let mut changed = come_back(shop, tx, &held, now).await?;
     let discount = coupon.as_ref().map(|coupon| coupon.discount);
-    let price = price::of(terms.price, order.repeat, Quantity::ONE, discount)
-        .ok_or_else(|| order::beyond_money(balance))?;
+    let price =
+        price::of(terms.price, order.repeat, Quantity::ONE, discount).ok_or_else(|| order::beyond_money(balance))?;
     let id = NewOrder {
         kind: OrderKind::Renewal,
         buyer: account,
@@ -135,18 +130,11 @@ async fn extend(
 /// Whether a plan can renew a subscription: active, its connection type, its present network.
 /// [`crate::offers::renewal_plans`] lists by the same rule.
 fn renews(terms: &Terms, held: &Held) -> bool {
-    terms.is_active
-        && terms.connection_type == held.connection_type
-        && terms.network == held.network
+    terms.is_active && terms.connection_type == held.connection_type && terms.network == held.network
 }
 
 /// Sees to it that the subscription has a slot: one that has ended takes a free one of its exit. Answers who had to end for it.
-async fn come_back(
-    shop: &Shop,
-    tx: &mut Tx,
-    held: &Held,
-    now: UnixMillis,
-) -> Result<Vec<SubscriptionId>> {
+async fn come_back(shop: &Shop, tx: &mut Tx, held: &Held, now: UnixMillis) -> Result<Vec<SubscriptionId>> {
     match held.state {
         // Perhaps due, but nobody has taken its slot.
         SubscriptionState::Active => return Ok(Vec::new()),
@@ -159,10 +147,7 @@ async fn come_back(
         Some(slot) => (Some(slot), Vec::new()),
         None => {
             let ended = subscription::end_due_of(tx, &held.exit, now).await?;
-            (
-                slot::free_of_exit(tx, &held.exit, held.connection_type).await?,
-                ended,
-            )
+            (slot::free_of_exit(tx, &held.exit, held.connection_type).await?, ended)
         }
     };
     let slot = slot.ok_or(Refusal::RenewalTooLate)?;

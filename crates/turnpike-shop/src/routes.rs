@@ -23,7 +23,12 @@ const APPLIED_POLL: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// [`crate::Refusal::Catalogue`] where the port range is not one.
-pub async fn register_gateway(shop: &Shop, name: &str, public_host: &str, ports: std::ops::RangeInclusive<u16>) -> Result<()> {
+pub async fn register_gateway(
+    shop: &Shop,
+    name: &str,
+    public_host: &str,
+    ports: std::ops::RangeInclusive<u16>,
+) -> Result<()> {
     let (first, last) = (i64::from(*ports.start()), i64::from(*ports.end()));
     if first == 0 || first > last {
         return Err(Refusal::Catalogue(format!(
@@ -37,7 +42,10 @@ pub async fn register_gateway(shop: &Shop, name: &str, public_host: &str, ports:
             let (name, public_host) = (Value::Text(name.clone()), Value::Text(public_host.clone()));
             Box::pin(async move {
                 let known = tx
-                    .optional("SELECT first_port, last_port FROM gateway WHERE name = $1 FOR UPDATE", &[name.clone()])
+                    .optional(
+                        "SELECT first_port, last_port FROM gateway WHERE name = $1 FOR UPDATE",
+                        &[name.clone()],
+                    )
                     .await?;
                 tx.execute(
                     "INSERT INTO gateway (name, public_host, first_port, last_port, revision, applied_revision, seen_at)
@@ -47,7 +55,9 @@ pub async fn register_gateway(shop: &Shop, name: &str, public_host: &str, ports:
                     &[name.clone(), public_host, Value::Int(first), Value::Int(last), Value::Int(now.0)],
                 )
                 .await?;
-                let had = known.map(|row| Ok::<_, Error>((row.int("first_port")?, row.int("last_port")?))).transpose()?;
+                let had = known
+                    .map(|row| Ok::<_, Error>((row.int("first_port")?, row.int("last_port")?)))
+                    .transpose()?;
                 if had != Some((first, last)) {
                     give_ports(tx, &name, first, last).await?;
                 }
@@ -86,7 +96,10 @@ pub(crate) async fn publish(tx: &mut Tx, changed: &[SubscriptionId]) -> Result<(
     let mut left: BTreeMap<String, Vec<&SubscriptionId>> = BTreeMap::new();
     for id in changed {
         let row = tx
-            .one("SELECT gateway, told_gateway FROM subscription WHERE id = $1", &[Value::Text(id.to_string())])
+            .one(
+                "SELECT gateway, told_gateway FROM subscription WHERE id = $1",
+                &[Value::Text(id.to_string())],
+            )
             .await?;
         let gateway = row.text("gateway")?;
         let told = row.optional_text("told_gateway")?;
@@ -293,7 +306,10 @@ async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result
         }
     }
     let moved = tx
-        .all("SELECT subscription_id FROM moved_route WHERE gateway = $1 AND revision > $2", &asked)
+        .all(
+            "SELECT subscription_id FROM moved_route WHERE gateway = $1 AND revision > $2",
+            &asked,
+        )
         .await?;
     for row in &moved {
         changes.removed.push(row.parsed("subscription_id")?);
@@ -374,7 +390,10 @@ async fn applied_revision(shop: &Shop, gateway: &str) -> Result<i64> {
             let gateway = gateway.clone();
             Box::pin(async move {
                 let row = tx
-                    .optional("SELECT applied_revision FROM gateway WHERE name = $1", &[Value::Text(gateway)])
+                    .optional(
+                        "SELECT applied_revision FROM gateway WHERE name = $1",
+                        &[Value::Text(gateway)],
+                    )
                     .await?;
                 row.map_or(Ok(0), |row| row.int("applied_revision"))
             })

@@ -41,8 +41,11 @@ impl MasterKey {
         };
         let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new).ok();
         let key = bytes.and_then(|bytes| <[u8; KEY_LENGTH]>::try_from(bytes.as_slice()).ok());
-        key.map(|key| Some(Self(Zeroizing::new(key))))
-            .ok_or_else(|| OpenError(format!("{shown} does not hold a master key (32 bytes in base64); restore the right file")))
+        key.map(|key| Some(Self(Zeroizing::new(key)))).ok_or_else(|| {
+            OpenError(format!(
+                "{shown} does not hold a master key (32 bytes in base64); restore the right file"
+            ))
+        })
     }
 
     /// Makes a key and its file, readable by its owner only and safely on the disk before it is used. Where another process
@@ -64,7 +67,10 @@ impl MasterKey {
             .open(&aside)
             .map_err(failed)?;
         let line = Zeroizing::new(format!("{}\n", STANDARD.encode(key.as_slice())));
-        written.write_all(line.as_bytes()).and_then(|()| written.sync_all()).map_err(failed)?;
+        written
+            .write_all(line.as_bytes())
+            .and_then(|()| written.sync_all())
+            .map_err(failed)?;
         let linked = fs::hard_link(&aside, file);
         let _ = fs::remove_file(&aside);
         match linked {
@@ -105,7 +111,11 @@ impl MasterKey {
     /// # Errors
     /// [`Error::Failed`]: sealed under another key, for another row, or damaged.
     pub fn open(&self, associated: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let unfit = || Error::Failed(format!("opening the sealed {associated}: it was sealed under another key, or is damaged"));
+        let unfit = || {
+            Error::Failed(format!(
+                "opening the sealed {associated}: it was sealed under another key, or is damaged"
+            ))
+        };
         let (version, rest) = sealed.split_first().ok_or_else(unfit)?;
         let (nonce, msg) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or_else(unfit)?;
         if *version != SEALED_BY {

@@ -65,7 +65,10 @@ impl<K> Default for InFlight<K> {
 impl<K: Clone + Eq + std::hash::Hash> InFlight<K> {
     /// Whether it was not being done before.
     pub(crate) fn begin(&self, key: &K) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone())
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone())
     }
 
     pub(crate) fn end(&self, key: &K) {
@@ -153,7 +156,9 @@ async fn fitting_key(store: &Store, file: &Path) -> Result<MasterKey, OpenError>
     let known = store
         .read(|tx| {
             Box::pin(async move {
-                let row = tx.optional("SELECT value FROM meta WHERE name = 'master_key_check'", &[]).await?;
+                let row = tx
+                    .optional("SELECT value FROM meta WHERE name = 'master_key_check'", &[])
+                    .await?;
                 row.map(|row| row.bytes("value")).transpose()
             })
         })

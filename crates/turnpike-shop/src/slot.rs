@@ -53,25 +53,12 @@ pub(crate) struct Taken {
 
 /// Locks a slot for the next of `wanted` subscriptions, `taken` of which this transaction has. Before it says "sold out" it
 /// ends what is due in this network.
-pub(crate) async fn take(
-    tx: &mut Tx,
-    search: Search<'_>,
-    taken: i64,
-    wanted: i64,
-    now: UnixMillis,
-) -> Result<Taken> {
+pub(crate) async fn take(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i64, now: UnixMillis) -> Result<Taken> {
     if let Some(slot) = longest_free(tx, search).await? {
         let ended = Vec::new();
         return Ok(Taken { slot, ended });
     }
-    let ended = subscription::end_due_in(
-        tx,
-        search.network,
-        search.connection_type,
-        now,
-        wanted - taken,
-    )
-    .await?;
+    let ended = subscription::end_due_in(tx, search.network, search.connection_type, now, wanted - taken).await?;
     match longest_free(tx, search).await? {
         Some(slot) => Ok(Taken { slot, ended }),
         None => Err(why_none(tx, search, taken, wanted).await?),
@@ -96,12 +83,7 @@ async fn longest_free(tx: &mut Tx, search: Search<'_>) -> Result<Option<Slot>> {
     Ok(None)
 }
 
-async fn candidate(
-    tx: &mut Tx,
-    search: Search<'_>,
-    is_down: i64,
-    only_at_home: bool,
-) -> Result<Option<Slot>> {
+async fn candidate(tx: &mut Tx, search: Search<'_>, is_down: i64, only_at_home: bool) -> Result<Option<Slot>> {
     let row = tx
         .optional(
             "SELECT s.exit_id, s.slot_no, e.gateway, e.can_rotate
@@ -124,11 +106,7 @@ async fn candidate(
 }
 
 /// Locks a free slot of one exit, waiting for whoever has locked it. Only for a transaction that holds no slot yet.
-pub(crate) async fn free_of_exit(
-    tx: &mut Tx,
-    exit: &ExitId,
-    connection_type: ConnectionType,
-) -> Result<Option<Slot>> {
+pub(crate) async fn free_of_exit(tx: &mut Tx, exit: &ExitId, connection_type: ConnectionType) -> Result<Option<Slot>> {
     let row = tx
         .optional(
             "SELECT s.exit_id, s.slot_no, e.gateway, e.can_rotate
@@ -184,11 +162,7 @@ pub(crate) async fn give(tx: &mut Tx, slot: &Slot, subscription: &SubscriptionId
 }
 
 /// Takes a subscription's slot from it.
-pub(crate) async fn free(
-    tx: &mut Tx,
-    subscription: &SubscriptionId,
-    now: UnixMillis,
-) -> Result<()> {
+pub(crate) async fn free(tx: &mut Tx, subscription: &SubscriptionId, now: UnixMillis) -> Result<()> {
     tx.execute(
         "UPDATE slot SET subscription_id = NULL, freed_at = $1 WHERE subscription_id = $2",
         &[Value::Int(now.0), Value::Text(subscription.to_string())],
@@ -223,12 +197,7 @@ pub(crate) async fn free_port(tx: &mut Tx, gateway: &str, preferred: Option<i64>
 }
 
 /// Gives a locked port to a subscription, which must not hold another.
-pub(crate) async fn give_port(
-    tx: &mut Tx,
-    gateway: &str,
-    port: i64,
-    subscription: &SubscriptionId,
-) -> Result<()> {
+pub(crate) async fn give_port(tx: &mut Tx, gateway: &str, port: i64, subscription: &SubscriptionId) -> Result<()> {
     tx.execute(
         "UPDATE port SET subscription_id = $1 WHERE gateway = $2 AND port = $3",
         &[
@@ -242,11 +211,7 @@ pub(crate) async fn give_port(
 }
 
 /// Takes a subscription's port from it.
-pub(crate) async fn release_port(
-    tx: &mut Tx,
-    subscription: &SubscriptionId,
-    now: UnixMillis,
-) -> Result<()> {
+pub(crate) async fn release_port(tx: &mut Tx, subscription: &SubscriptionId, now: UnixMillis) -> Result<()> {
     tx.execute(
         "UPDATE port SET subscription_id = NULL, freed_at = $1 WHERE subscription_id = $2",
         &[Value::Int(now.0), Value::Text(subscription.to_string())],

@@ -9,8 +9,8 @@ use crate::shop::Shop;
 use crate::slot;
 use crate::store::{Row, Tx, Value};
 use crate::types::{
-    AccountId, ConnectionType, ExitId, NetworkId, OrderId, RotationPolicy, SubscriptionId,
-    SubscriptionState, UnixMillis,
+    AccountId, ConnectionType, ExitId, NetworkId, OrderId, RotationPolicy, SubscriptionId, SubscriptionState,
+    UnixMillis,
 };
 
 /// Everything that an owner is shown of a subscription. It holds secrets: never log it.
@@ -83,11 +83,7 @@ macro_rules! select_shown {
 ///
 /// # Errors
 /// [`Refusal::SubscriptionNotFound`] where the page starts after somebody else's.
-pub async fn subscriptions(
-    shop: &Shop,
-    account: &AccountId,
-    page: Page,
-) -> Result<(Vec<Subscription>, bool)> {
+pub async fn subscriptions(shop: &Shop, account: &AccountId, page: Page) -> Result<(Vec<Subscription>, bool)> {
     let (owned, account) = (shop.clone(), account.clone());
     shop.store
         .read(move |tx| {
@@ -97,12 +93,7 @@ pub async fn subscriptions(
         .await
 }
 
-async fn list(
-    shop: &Shop,
-    tx: &mut Tx,
-    account: &AccountId,
-    page: &Page,
-) -> Result<(Vec<Subscription>, bool)> {
+async fn list(shop: &Shop, tx: &mut Tx, account: &AccountId, page: &Page) -> Result<(Vec<Subscription>, bool)> {
     let (after_start, after_id) = match &page.after {
         None => (i64::MIN, String::new()),
         Some(last) => (start_of(tx, account, last).await?, last.to_string()),
@@ -136,10 +127,7 @@ async fn list(
 async fn start_of(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Result<i64> {
     tx.optional(
         "SELECT started_at FROM subscription WHERE id = $1 AND account_id = $2",
-        &[
-            Value::Text(id.to_string()),
-            Value::Text(account.to_string()),
-        ],
+        &[Value::Text(id.to_string()), Value::Text(account.to_string())],
     )
     .await?
     .ok_or(Refusal::SubscriptionNotFound)?
@@ -149,20 +137,13 @@ async fn start_of(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Resu
 /// One subscription as its owner sees it.
 pub(crate) async fn one(shop: &Shop, tx: &mut Tx, id: &SubscriptionId) -> Result<Subscription> {
     let row = tx
-        .one(
-            select_shown!("WHERE s.id = $1"),
-            &[Value::Text(id.to_string())],
-        )
+        .one(select_shown!("WHERE s.id = $1"), &[Value::Text(id.to_string())])
         .await?;
     shown(shop, &row)
 }
 
 /// What an order was for, by port.
-pub(crate) async fn of_order(
-    shop: &Shop,
-    tx: &mut Tx,
-    order: &OrderId,
-) -> Result<Vec<Subscription>> {
+pub(crate) async fn of_order(shop: &Shop, tx: &mut Tx, order: &OrderId) -> Result<Vec<Subscription>> {
     let rows = tx
         .all(
             select_shown!(
@@ -273,11 +254,7 @@ pub(crate) async fn lock(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) 
 
 /// Ends up to `limit` subscriptions whose time is over: slot freed, port held, no more rotations by themselves. Their policy
 /// is kept for a renewal. Those that others have locked are left to them.
-pub(crate) async fn end_due(
-    tx: &mut Tx,
-    now: UnixMillis,
-    limit: i64,
-) -> Result<Vec<SubscriptionId>> {
+pub(crate) async fn end_due(tx: &mut Tx, now: UnixMillis, limit: i64) -> Result<Vec<SubscriptionId>> {
     let due = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1
@@ -313,11 +290,7 @@ pub(crate) async fn end_due_in(
 }
 
 /// As [`end_due`], but only those that leave by this exit.
-pub(crate) async fn end_due_of(
-    tx: &mut Tx,
-    exit: &ExitId,
-    now: UnixMillis,
-) -> Result<Vec<SubscriptionId>> {
+pub(crate) async fn end_due_of(tx: &mut Tx, exit: &ExitId, now: UnixMillis) -> Result<Vec<SubscriptionId>> {
     let due = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1 AND exit_id = $2

@@ -24,15 +24,9 @@ pub async fn switch_network(
     subscription: &SubscriptionId,
     target: &NetworkId,
 ) -> Result<Subscription> {
-    let (owned, account, id, target) = (
-        shop.clone(),
-        account.clone(),
-        subscription.clone(),
-        target.clone(),
-    );
+    let (owned, account, id, target) = (shop.clone(), account.clone(), subscription.clone(), target.clone());
     attempt::settled(shop, move |tx| {
-        let (shop, account, id, target) =
-            (owned.clone(), account.clone(), id.clone(), target.clone());
+        let (shop, account, id, target) = (owned.clone(), account.clone(), id.clone(), target.clone());
         Box::pin(async move { switch(&shop, tx, &account, &id, &target).await })
     })
     .await

@@ -38,7 +38,12 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
                          ON CONFLICT (gateway, run) DO UPDATE SET batch = excluded.batch, at = excluded.at
                          WHERE traffic_cursor.batch < excluded.batch
                          RETURNING batch",
-                        &[Value::Text(gateway), Value::Text(run), Value::Int(batch), Value::Int(now.0)],
+                        &[
+                            Value::Text(gateway),
+                            Value::Text(run),
+                            Value::Int(batch),
+                            Value::Int(now.0),
+                        ],
                     )
                     .await?
                     .is_some();

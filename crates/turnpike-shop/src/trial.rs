@@ -10,9 +10,7 @@ use crate::price::Price;
 use crate::purchase::{Opening, Purchased};
 use crate::shop::Shop;
 use crate::store::{Tx, Value};
-use crate::types::{
-    AccountId, Cents, NetworkId, OrderKind, PlanId, Quantity, RepeatCount, Span, UnixMillis,
-};
+use crate::types::{AccountId, Cents, NetworkId, OrderKind, PlanId, Quantity, RepeatCount, Span, UnixMillis};
 
 /// How long after a trial the next one of the same network is.
 const BETWEEN_TRIALS: Span = Span::days(30);
@@ -41,12 +39,7 @@ pub async fn trial(shop: &Shop, account: &AccountId, order: TrialOrder) -> Resul
 }
 
 /// The whole rule. The order of its locks is told in [`crate::order`].
-async fn give(
-    shop: &Shop,
-    tx: &mut Tx,
-    account: &AccountId,
-    order: &TrialOrder,
-) -> Result<Purchased> {
+async fn give(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &TrialOrder) -> Result<Purchased> {
     let now = shop.now();
     let key = order.idempotency.as_ref();
     if let Some(answer) = idempotency::claim(shop, tx, account, key, now).await? {
@@ -97,22 +90,19 @@ async fn give(
 }
 
 /// Takes the account's trial of this network, if it has one now. The row's condition decides.
-async fn use_up(
-    tx: &mut Tx,
-    account: &AccountId,
-    network: &NetworkId,
-    now: UnixMillis,
-) -> Result<()> {
-    let row = [
-        Value::Text(account.to_string()),
-        Value::Text(network.to_string()),
-    ];
+async fn use_up(tx: &mut Tx, account: &AccountId, network: &NetworkId, now: UnixMillis) -> Result<()> {
+    let row = [Value::Text(account.to_string()), Value::Text(network.to_string())];
     let [account, network] = row.clone();
     let used = tx
         .execute(
             "INSERT INTO trial_use (account_id, network_id, used_at) VALUES ($1, $2, $3)
              ON CONFLICT (account_id, network_id) DO UPDATE SET used_at = $3 WHERE trial_use.used_at <= $4",
-            &[account, network, Value::Int(now.0), Value::Int(now.minus(BETWEEN_TRIALS).0)],
+            &[
+                account,
+                network,
+                Value::Int(now.0),
+                Value::Int(now.minus(BETWEEN_TRIALS).0),
+            ],
         )
         .await?;
     if used == 1 {

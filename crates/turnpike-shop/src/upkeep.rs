@@ -28,10 +28,7 @@ pub async fn run(shop: &Shop) -> Result<Option<UnixMillis>> {
     let released_before = now.minus(shop.settings.grace);
     in_batches(shop, move |tx| Box::pin(end(tx, now))).await?;
     in_batches(shop, move |tx| Box::pin(release(tx, now, released_before))).await?;
-    in_batches(shop, move |tx| {
-        Box::pin(idempotency::forget(tx, now, BATCH))
-    })
-    .await?;
+    in_batches(shop, move |tx| Box::pin(idempotency::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(rotation::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(forget_runs(tx, now))).await?;
     next_end(shop).await
@@ -62,10 +59,7 @@ async fn release(tx: &mut Tx, now: UnixMillis, ended_before: UnixMillis) -> Resu
             &[Value::Int(ended_before.0), Value::Int(BATCH)],
         )
         .await?;
-    let over: Vec<SubscriptionId> = over
-        .iter()
-        .map(|row| row.parsed("id"))
-        .collect::<Result<_>>()?;
+    let over: Vec<SubscriptionId> = over.iter().map(|row| row.parsed("id")).collect::<Result<_>>()?;
     for id in &over {
         tx.execute(
             "UPDATE subscription SET state = 'released' WHERE id = $1",

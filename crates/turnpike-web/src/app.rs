@@ -47,10 +47,7 @@ impl App {
 
     /// Takes one request from the caller's address's share of the API.
     pub(crate) fn limit_address(&self, visit: &Visit) -> Result<(), ApiError> {
-        note(
-            visit,
-            self.limits.address.check(&Source::from(visit.source)),
-        )
+        note(visit, self.limits.address.check(&Source::from(visit.source)))
     }
 
     /// Bounds what a handler may take in all, the client's sending of the body included.
@@ -91,10 +88,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/readyz", any(health::ready))
         .route("/openapi.json", any(health::openapi))
         .fallback(no_such_path)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(app),
-            observe::observe,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
         .with_state(Arc::clone(app))
 }
 

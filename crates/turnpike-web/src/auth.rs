@@ -51,11 +51,7 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, ApiError> {
 }
 
 /// Who is asking. Wrong credentials are counted per address, and an address that has shown too many is not listened to.
-pub(crate) async fn authenticate(
-    app: &App,
-    visit: &Visit,
-    headers: &HeaderMap,
-) -> Result<Principal, ApiError> {
+pub(crate) async fn authenticate(app: &App, visit: &Visit, headers: &HeaderMap) -> Result<Principal, ApiError> {
     let source = Source::from(visit.source);
     app.limits
         .bad_credentials
@@ -126,12 +122,7 @@ pub(crate) async fn issue(
     settle(outcome, &visit)
 }
 
-async fn sign_in(
-    app: &App,
-    visit: &Visit,
-    head: &Parts,
-    body: &mut json::Incoming,
-) -> Result<Response, ApiError> {
+async fn sign_in(app: &App, visit: &Visit, head: &Parts, body: &mut json::Incoming) -> Result<Response, ApiError> {
     if head.method != Method::POST {
         return Err(ApiError::Method { allow: "POST" });
     }

@@ -41,9 +41,7 @@ pub(crate) enum ApiError {
     #[error("an Idempotency-Key is 1 to 255 printable ASCII characters, given once")]
     IdempotencyKey,
     /// No credentials came with the request.
-    #[error(
-        "Unauthorized: send an API key in the x-api-key header, or a token as Authorization: Bearer"
-    )]
+    #[error("Unauthorized: send an API key in the x-api-key header, or a token as Authorization: Bearer")]
     NoCredentials,
     /// A rate limit.
     #[error("Rate limited: too many requests; try again in {} s", .0.standing.reset)]
@@ -138,30 +136,19 @@ pub(crate) fn row(error: &ApiError) -> Row {
     use StatusCode as S;
     match error {
         ApiError::Shop(ShopError::Refused(refusal)) => refusal_row(refusal),
-        ApiError::Shop(ShopError::Unavailable(_)) => {
-            Row::new(S::SERVICE_UNAVAILABLE, "unavailable").after(2)
-        }
-        ApiError::Shop(ShopError::StorageFull(_)) => {
-            Row::new(S::SERVICE_UNAVAILABLE, "storage_full").after(60)
-        }
-        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => {
-            Row::new(S::INTERNAL_SERVER_ERROR, "internal")
-        }
+        ApiError::Shop(ShopError::Unavailable(_)) => Row::new(S::SERVICE_UNAVAILABLE, "unavailable").after(2),
+        ApiError::Shop(ShopError::StorageFull(_)) => Row::new(S::SERVICE_UNAVAILABLE, "storage_full").after(60),
+        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => Row::new(S::INTERNAL_SERVER_ERROR, "internal"),
         ApiError::InvalidJson(_) => Row::new(S::BAD_REQUEST, "invalid_json"),
         ApiError::BodyNotAnObject => Row::new(S::BAD_REQUEST, "body_not_object"),
         ApiError::BodyTooLarge => Row::new(S::PAYLOAD_TOO_LARGE, "body_too_large"),
         ApiError::Operation(_) => Row::new(S::BAD_REQUEST, "unknown_op").about("op"),
         ApiError::Field { field, .. } => Row::new(S::BAD_REQUEST, "invalid_field").about(field),
-        ApiError::IdempotencyKey => {
-            Row::new(S::BAD_REQUEST, "invalid_idempotency_key").about("Idempotency-Key")
-        }
+        ApiError::IdempotencyKey => Row::new(S::BAD_REQUEST, "invalid_idempotency_key").about("Idempotency-Key"),
         ApiError::NoCredentials => Row::new(S::UNAUTHORIZED, "unauthorized"),
-        ApiError::Limited(exceeded) => {
-            Row::new(S::TOO_MANY_REQUESTS, "rate_limited").after(exceeded.standing.reset)
-        }
+        ApiError::Limited(exceeded) => Row::new(S::TOO_MANY_REQUESTS, "rate_limited").after(exceeded.standing.reset),
         ApiError::TooManyBadCredentials(exceeded) => {
-            Row::new(S::TOO_MANY_REQUESTS, "too_many_bad_credentials")
-                .after(exceeded.standing.reset)
+            Row::new(S::TOO_MANY_REQUESTS, "too_many_bad_credentials").after(exceeded.standing.reset)
         }
         ApiError::NoSuchPath => Row::new(S::NOT_FOUND, "not_found"),
         ApiError::Method { .. } => Row::new(S::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -184,16 +171,10 @@ fn refusal_row(refusal: &Refusal) -> Row {
             Row::new(S::FORBIDDEN, "trial_used").after(whole_seconds(retry_after.to_duration()))
         }
         Refusal::UnknownPlan => Row::new(S::BAD_REQUEST, "unknown_plan").about("planId"),
-        Refusal::UnknownNetwork => {
-            Row::new(S::BAD_REQUEST, "unknown_network").about("targetNetwork")
-        }
+        Refusal::UnknownNetwork => Row::new(S::BAD_REQUEST, "unknown_network").about("targetNetwork"),
         Refusal::InvalidCoupon(_) => Row::new(S::BAD_REQUEST, "invalid_coupon").about("couponCode"),
-        Refusal::InsufficientBalance { .. } => {
-            Row::new(S::PAYMENT_REQUIRED, "insufficient_balance")
-        }
-        Refusal::SubscriptionNotFound => {
-            Row::new(S::NOT_FOUND, "subscription_not_found").about("subscriptionId")
-        }
+        Refusal::InsufficientBalance { .. } => Row::new(S::PAYMENT_REQUIRED, "insufficient_balance"),
+        Refusal::SubscriptionNotFound => Row::new(S::NOT_FOUND, "subscription_not_found").about("subscriptionId"),
         Refusal::PlanInactive => Row::new(S::CONFLICT, "plan_inactive").about("planId"),
         Refusal::NotARenewalPlan => Row::new(S::CONFLICT, "not_a_renewal_plan").about("planId"),
         Refusal::NoTrialOfPlan => Row::new(S::CONFLICT, "no_trial_of_plan").about("planId"),
@@ -201,22 +182,16 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::RenewalTooLate => Row::new(S::CONFLICT, "renewal_too_late"),
         Refusal::SubscriptionEnded => Row::new(S::CONFLICT, "subscription_ended"),
         Refusal::SameNetwork => Row::new(S::CONFLICT, "same_network").about("targetNetwork"),
-        Refusal::NetworkInactive => {
-            Row::new(S::CONFLICT, "network_inactive").about("targetNetwork")
-        }
+        Refusal::NetworkInactive => Row::new(S::CONFLICT, "network_inactive").about("targetNetwork"),
         Refusal::RotationUnavailable => Row::new(S::CONFLICT, "rotation_unavailable"),
         Refusal::RotationCooldown { retry_after } => {
-            Row::new(S::TOO_MANY_REQUESTS, "rotation_cooldown")
-                .after(whole_seconds(retry_after.to_duration()).max(1))
+            Row::new(S::TOO_MANY_REQUESTS, "rotation_cooldown").after(whole_seconds(retry_after.to_duration()).max(1))
         }
         Refusal::RotationFailed(_) => Row::new(S::BAD_GATEWAY, "rotation_failed").later(),
-        Refusal::IdempotencyMismatch => {
-            Row::new(S::CONFLICT, "idempotency_mismatch").about("Idempotency-Key")
-        }
+        Refusal::IdempotencyMismatch => Row::new(S::CONFLICT, "idempotency_mismatch").about("Idempotency-Key"),
         Refusal::IdempotencyInFlight => Row::new(S::CONFLICT, "idempotency_in_flight").after(1),
         Refusal::LoginThrottled { retry_after } => {
-            Row::new(S::TOO_MANY_REQUESTS, "login_throttled")
-                .after(whole_seconds(retry_after.to_duration()).max(1))
+            Row::new(S::TOO_MANY_REQUESTS, "login_throttled").after(whole_seconds(retry_after.to_duration()).max(1))
         }
         // What follows is for the command line and the operator's pages; customers' requests cannot reach it.
         Refusal::UnknownAccount(_) => Row::new(S::NOT_FOUND, "unknown_account"),
@@ -261,11 +236,13 @@ pub(crate) struct ErrorAnswer {
 /// Whether the verb may have committed although it did not answer.
 fn outcome_unknown(error: &ApiError) -> bool {
     match error {
+        // The key's first request is still running, and what becomes of it is this one's answer too.
+        ApiError::Shop(ShopError::Refused(Refusal::IdempotencyInFlight)) => true,
         // A full disk rolls the transaction back.
         ApiError::Shop(ShopError::Refused(_) | ShopError::StorageFull(_)) => false,
-        ApiError::Shop(ShopError::Unavailable(_) | ShopError::Failed(_))
-        | ApiError::Overdue
-        | ApiError::Panicked => true,
+        ApiError::Shop(ShopError::Unavailable(_) | ShopError::Failed(_)) | ApiError::Overdue | ApiError::Panicked => {
+            true
+        }
         _ => false,
     }
 }
@@ -289,8 +266,7 @@ fn sentence(error: &ApiError) -> String {
             "the shop's disk is full; nothing was recorded; try again later".to_owned()
         }
         ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => {
-            "Internal error: something went wrong on our side; name the requestId to support"
-                .to_owned()
+            "Internal error: something went wrong on our side; name the requestId to support".to_owned()
         }
         ApiError::Shop(ShopError::Refused(_))
         | ApiError::InvalidJson(_)

@@ -54,38 +54,18 @@ fn field(name: &str) -> ApiError {
 #[test]
 fn every_documented_error_has_its_status() {
     let rows: Vec<(ApiError, u16, &str, Option<&str>)> = vec![
-        (
-            ApiError::InvalidJson("x".to_owned()),
-            400,
-            "invalid_json",
-            None,
-        ),
+        (ApiError::InvalidJson("x".to_owned()), 400, "invalid_json", None),
         (ApiError::BodyNotAnObject, 400, "body_not_object", None),
-        (
-            ApiError::Operation("x".to_owned()),
-            400,
-            "unknown_op",
-            Some("op"),
-        ),
+        (ApiError::Operation("x".to_owned()), 400, "unknown_op", Some("op")),
         (field("planId"), 400, "invalid_field", Some("planId")),
-        (
-            field("repeatCount"),
-            400,
-            "invalid_field",
-            Some("repeatCount"),
-        ),
+        (field("repeatCount"), 400, "invalid_field", Some("repeatCount")),
         (
             ApiError::IdempotencyKey,
             400,
             "invalid_idempotency_key",
             Some("Idempotency-Key"),
         ),
-        (
-            refused(Refusal::UnknownPlan),
-            400,
-            "unknown_plan",
-            Some("planId"),
-        ),
+        (refused(Refusal::UnknownPlan), 400, "unknown_plan", Some("planId")),
         (
             refused(Refusal::UnknownNetwork),
             400,
@@ -110,19 +90,9 @@ fn every_documented_error_has_its_status() {
             "insufficient_balance",
             None,
         ),
-        (
-            refused(Refusal::AccountSuspended),
-            403,
-            "account_suspended",
-            None,
-        ),
+        (refused(Refusal::AccountSuspended), 403, "account_suspended", None),
         (refused(Refusal::ReadOnlyKey), 403, "read_only_key", None),
-        (
-            refused(Refusal::TrialNotPermitted),
-            403,
-            "trial_not_permitted",
-            None,
-        ),
+        (refused(Refusal::TrialNotPermitted), 403, "trial_not_permitted", None),
         (
             refused(Refusal::TrialUsed {
                 retry_after: Span::days(3),
@@ -131,12 +101,7 @@ fn every_documented_error_has_its_status() {
             "trial_used",
             None,
         ),
-        (
-            refused(Refusal::SourceNotAllowed),
-            403,
-            "source_not_allowed",
-            None,
-        ),
+        (refused(Refusal::SourceNotAllowed), 403, "source_not_allowed", None),
         (ApiError::Prefetch, 403, "prefetch", None),
         (
             refused(Refusal::SubscriptionNotFound),
@@ -144,38 +109,13 @@ fn every_documented_error_has_its_status() {
             "subscription_not_found",
             Some("subscriptionId"),
         ),
-        (
-            ApiError::UnknownRotateLink,
-            404,
-            "unknown_rotate_link",
-            None,
-        ),
+        (ApiError::UnknownRotateLink, 404, "unknown_rotate_link", None),
         (ApiError::NoSuchPath, 404, "not_found", None),
-        (
-            ApiError::Method { allow: "GET" },
-            405,
-            "method_not_allowed",
-            None,
-        ),
-        (
-            refused(Refusal::RotationUnavailable),
-            409,
-            "rotation_unavailable",
-            None,
-        ),
-        (
-            refused(Refusal::SoldOut { free: 1, wanted: 2 }),
-            409,
-            "sold_out",
-            None,
-        ),
+        (ApiError::Method { allow: "GET" }, 405, "method_not_allowed", None),
+        (refused(Refusal::RotationUnavailable), 409, "rotation_unavailable", None),
+        (refused(Refusal::SoldOut { free: 1, wanted: 2 }), 409, "sold_out", None),
         (refused(Refusal::NoFreePort), 409, "sold_out", None),
-        (
-            refused(Refusal::PlanInactive),
-            409,
-            "plan_inactive",
-            Some("planId"),
-        ),
+        (refused(Refusal::PlanInactive), 409, "plan_inactive", Some("planId")),
         (
             refused(Refusal::NetworkInactive),
             409,
@@ -188,30 +128,15 @@ fn every_documented_error_has_its_status() {
             "same_network",
             Some("targetNetwork"),
         ),
-        (
-            refused(Refusal::SubscriptionEnded),
-            409,
-            "subscription_ended",
-            None,
-        ),
+        (refused(Refusal::SubscriptionEnded), 409, "subscription_ended", None),
         (
             refused(Refusal::NotARenewalPlan),
             409,
             "not_a_renewal_plan",
             Some("planId"),
         ),
-        (
-            refused(Refusal::RenewalTooLate),
-            409,
-            "renewal_too_late",
-            None,
-        ),
-        (
-            refused(Refusal::NoTrialOfPlan),
-            409,
-            "no_trial_of_plan",
-            Some("planId"),
-        ),
+        (refused(Refusal::RenewalTooLate), 409, "renewal_too_late", None),
+        (refused(Refusal::NoTrialOfPlan), 409, "no_trial_of_plan", Some("planId")),
         (
             refused(Refusal::IdempotencyMismatch),
             409,
@@ -233,9 +158,7 @@ fn every_documented_error_has_its_status() {
             None,
         ),
         (
-            refused(Refusal::RotationCooldown {
-                retry_after: Span(1),
-            }),
+            refused(Refusal::RotationCooldown { retry_after: Span(1) }),
             429,
             "rotation_cooldown",
             None,
@@ -283,10 +206,7 @@ fn every_documented_error_has_its_status() {
             "{error:?}"
         );
         let may_wait = matches!(status, 429 | 503);
-        assert!(
-            !may_wait || row.retry_after.is_some(),
-            "{error:?} has Retry-After"
-        );
+        assert!(!may_wait || row.retry_after.is_some(), "{error:?} has Retry-After");
         assert!(row.retryable || row.retry_after.is_none(), "{error:?}");
     }
 }
@@ -333,12 +253,9 @@ async fn charged_is_false_null_or_absent_but_never_a_guess() {
         (lost(), Money::NotYet, Some(Value::Bool(false))),
         (lost(), Money::Moves, Some(Value::Null)),
         (ApiError::Overdue, Money::Moves, Some(Value::Null)),
+        (refused(Refusal::IdempotencyInFlight), Money::Moves, Some(Value::Null)),
         (ApiError::Panicked, Money::Moves, Some(Value::Null)),
-        (
-            ApiError::NoCredentials,
-            Money::NotYet,
-            Some(Value::Bool(false)),
-        ),
+        (ApiError::NoCredentials, Money::NotYet, Some(Value::Bool(false))),
         (
             ApiError::Shop(ShopError::StorageFull("full".to_owned())),
             Money::Moves,
@@ -373,16 +290,7 @@ async fn header_fields_that_a_status_needs_are_there() {
 
 #[test]
 fn the_contracts_sentences_begin_as_the_contract_has_them() {
-    assert_eq!(
-        field("planId").to_string(),
-        "Missing or invalid planId: rule"
-    );
-    assert_eq!(
-        field("repeatCount").to_string(),
-        "Invalid repeatCount: rule"
-    );
-    assert_eq!(
-        ApiError::BodyNotAnObject.to_string(),
-        "Body must be an object"
-    );
+    assert_eq!(field("planId").to_string(), "Missing or invalid planId: rule");
+    assert_eq!(field("repeatCount").to_string(), "Invalid repeatCount: rule");
+    assert_eq!(ApiError::BodyNotAnObject.to_string(), "Body must be an object");
 }

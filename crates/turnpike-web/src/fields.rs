@@ -43,10 +43,7 @@ struct Members {
 impl<'de> MapAccess<'de> for Members {
     type Error = FieldError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, FieldError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FieldError> {
         let Some((key, value)) = self.rest.next() else {
             return Ok(None);
         };
@@ -55,14 +52,9 @@ impl<'de> MapAccess<'de> for Members {
         seed.deserialize(name).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<S::Value, FieldError> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, FieldError> {
         let Some((field, value)) = self.value.take() else {
-            return Err(serde::de::Error::custom(
-                "a value was asked for before its key",
-            ));
+            return Err(serde::de::Error::custom("a value was asked for before its key"));
         };
         seed.deserialize(value).map_err(|error| FieldError {
             field,
@@ -154,9 +146,7 @@ mod tests {
         assert_eq!(parse(json!({})).unwrap_err().0, "planId");
         assert_eq!(parse(json!({"planId": 7})).unwrap_err().0, "planId");
         assert_eq!(
-            parse(json!({"planId": "p", "quantity": 300}))
-                .unwrap_err()
-                .0,
+            parse(json!({"planId": "p", "quantity": 300})).unwrap_err().0,
             "quantity"
         );
     }

@@ -77,10 +77,7 @@ pub(crate) async fn openapi(
     Extension(visit): Extension<Arc<Visit>>,
     request: Request,
 ) -> Response {
-    settle(
-        read_only(&request).map(|()| ready_json(app.openapi.clone())),
-        &visit,
-    )
+    settle(read_only(&request).map(|()| ready_json(app.openapi.clone())), &visit)
 }
 
 /// `/`: what is here, for whoever opens it in a browser.

@@ -55,8 +55,7 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
             let is_json = parts
                 .next()
                 .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
-            let is_refused =
-                parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+            let is_refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
             is_json && !is_refused
         })
 }

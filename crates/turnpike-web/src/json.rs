@@ -34,10 +34,7 @@ impl Incoming {
     }
 
     /// Reads it and parses it as one JSON object. `null` counts as absent, so such members are gone.
-    pub(crate) async fn object(
-        &mut self,
-        headers: &HeaderMap,
-    ) -> Result<Map<String, Value>, ApiError> {
+    pub(crate) async fn object(&mut self, headers: &HeaderMap) -> Result<Map<String, Value>, ApiError> {
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -101,13 +98,9 @@ struct Strict {
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
-            return Err(E::custom(format_args!(
-                "it is nested deeper than {MAX_DEPTH} levels"
-            )));
+            return Err(E::custom(format_args!("it is nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Self {
-            depth: self.depth + 1,
-        })
+        Ok(Self { depth: self.depth + 1 })
     }
 }
 
@@ -168,9 +161,7 @@ impl<'de> Visitor<'de> for Strict {
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "the key {key:?} is given twice"
-                )));
+                return Err(A::Error::custom(format_args!("the key {key:?} is given twice")));
             }
             let value = members.next_value_seed(inner)?;
             object.insert(key, value);
@@ -231,24 +222,13 @@ mod tests {
 
     #[test]
     fn an_object_is_taken_and_null_is_absent() {
-        let members =
-            parse_object(br#" {"op":"purchase","couponCode":null,"quantity":2} "#).unwrap();
-        assert_eq!(
-            Value::from(members),
-            serde_json::json!({"op":"purchase","quantity":2})
-        );
+        let members = parse_object(br#" {"op":"purchase","couponCode":null,"quantity":2} "#).unwrap();
+        assert_eq!(Value::from(members), serde_json::json!({"op":"purchase","quantity":2}));
     }
 
     #[test]
     fn what_is_no_object_is_refused_as_such() {
-        for body in [
-            "[]",
-            "1",
-            "\"x\"",
-            "null",
-            "true",
-            "[{\"op\":\"purchase\"}]",
-        ] {
+        for body in ["[]", "1", "\"x\"", "null", "true", "[{\"op\":\"purchase\"}]"] {
             assert_eq!(refusal(body), "Body must be an object", "{body}");
         }
     }
@@ -299,23 +279,13 @@ mod tests {
             r#"{"a":[{"b":1,"\u0062":2}]}"#,
             r#"{"quantity":null,"quantity":2}"#,
         ] {
-            assert!(
-                refusal(body).contains("is given twice"),
-                "{body}: {}",
-                refusal(body)
-            );
+            assert!(refusal(body).contains("is given twice"), "{body}: {}", refusal(body));
         }
     }
 
     #[test]
     fn nesting_ends_at_sixteen_levels() {
-        let nested = |levels: usize| {
-            format!(
-                "{{\"a\":{}{}}}",
-                "[".repeat(levels - 1),
-                "]".repeat(levels - 1)
-            )
-        };
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
         assert!(parse_object(nested(16).as_bytes()).is_ok());
         assert!(refusal(&nested(17)).contains("nested deeper than 16"));
         assert!(refusal(&"[".repeat(60_000)).contains("nested deeper than 16"));
@@ -332,10 +302,7 @@ mod tests {
         );
         assert_ne!(first, of(r#"{"op":"purchase","planId":"x","quantity":3}"#));
         assert_ne!(first, of(r#"{"op":"purchase","planId":"x"}"#));
-        assert_ne!(
-            first,
-            of(r#"{"op":"purchase","planId":"x","quantity":"2"}"#)
-        );
+        assert_ne!(first, of(r#"{"op":"purchase","planId":"x","quantity":"2"}"#));
         assert_ne!(of(r#"{"a":["b"]}"#), of(r#"{"a":["b",""]}"#));
         assert_ne!(of(r#"{"a":"b,c"}"#), of(r#"{"a":"b","c":1}"#));
         assert_ne!(

@@ -71,12 +71,7 @@ impl Web {
     ///
     /// # Errors
     /// Only where the listener itself is unusable; what goes wrong in one connection ends that connection.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: CancellationToken,
-        drain: Duration,
-    ) -> io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken, drain: Duration) -> io::Result<()> {
         let caps = server::Caps::from(&self.app.config);
         let serving = server::run(listener, app::router(&self.app), caps, stop, drain);
         tokio::select! {
@@ -99,10 +94,7 @@ fn describe_metrics() {
         "turnpike_http_requests_total",
         "Requests answered, by operation and status."
     );
-    metrics::describe_counter!(
-        "turnpike_http_panics_total",
-        "Requests whose handler panicked."
-    );
+    metrics::describe_counter!("turnpike_http_panics_total", "Requests whose handler panicked.");
     metrics::describe_counter!(
         "turnpike_http_connections_refused_total",
         "Connections closed because their address has its share."

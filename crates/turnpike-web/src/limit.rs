@@ -86,10 +86,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
                 let missing = self.burst.get().saturating_sub(remaining);
-                Ok(self.standing(
-                    remaining,
-                    u64::from(missing.div_ceil(self.per_second.get())),
-                ))
+                Ok(self.standing(remaining, u64::from(missing.div_ceil(self.per_second.get()))))
             }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(self.clock.now());
@@ -220,10 +217,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Source {
-        Source::from(
-            text.parse::<IpAddr>()
-                .unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        )
+        Source::from(text.parse::<IpAddr>().unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))
     }
 
     #[test]
@@ -281,12 +275,6 @@ mod tests {
         tokio::time::advance(Duration::from_secs(40)).await;
         assert!(bad.check(here).is_ok());
         bad.forget_rested();
-        assert_eq!(
-            bad.seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .len(),
-            0
-        );
+        assert_eq!(bad.seen.lock().unwrap_or_else(PoisonError::into_inner).len(), 0);
     }
 }

@@ -68,12 +68,7 @@ pub(crate) async fn rotate(
     settle(outcome, &visit)
 }
 
-async fn handle(
-    app: &App,
-    visit: &Visit,
-    token: Option<Path<String>>,
-    head: &Parts,
-) -> Result<Response, ApiError> {
+async fn handle(app: &App, visit: &Visit, token: Option<Path<String>>, head: &Parts) -> Result<Response, ApiError> {
     // HEAD is what link previews and checkers send: it must not rotate, so it is no method of this path.
     if head.method != Method::GET && head.method != Method::POST {
         return Err(ApiError::Method { allow: "GET, POST" });
@@ -86,17 +81,10 @@ async fn handle(
     let Some(Path(token)) = token.filter(|Path(token)| token.len() <= MAX_TOKEN) else {
         return Err(ApiError::UnknownRotateLink);
     };
-    let rotation = rotation::request(&app.shop, &token)
-        .await
-        .map_err(of_link)?;
-    let outcome = rotation::wait(&app.shop, &rotation)
-        .await
-        .map_err(of_link)?;
+    let rotation = rotation::request(&app.shop, &token).await.map_err(of_link)?;
+    let outcome = rotation::wait(&app.shop, &rotation).await.map_err(of_link)?;
     if as_text {
-        let address = outcome
-            .address
-            .map(|address| address.to_string())
-            .unwrap_or_default();
+        let address = outcome.address.map(|address| address.to_string()).unwrap_or_default();
         Ok(response::text(StatusCode::OK, address))
     } else {
         Ok(response::json(StatusCode::OK, &RotateAnswer::from(outcome)))
@@ -113,16 +101,12 @@ fn of_link(error: ShopError) -> ApiError {
 
 /// Whether a browser looks ahead. `Sec-Purpose` is the standard's word; the others are what browsers sent before.
 fn is_prefetch(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-purpose", "x-moz"]
-        .iter()
-        .any(|name| {
-            headers.get_all(*name).iter().any(|value| {
-                let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
-                value.contains("prefetch")
-                    || value.contains("prerender")
-                    || value.contains("preview")
-            })
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"].iter().any(|name| {
+        headers.get_all(*name).iter().any(|value| {
+            let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+            value.contains("prefetch") || value.contains("prerender") || value.contains("preview")
         })
+    })
 }
 
 fn wants_text(uri: &Uri) -> Result<bool, ApiError> {

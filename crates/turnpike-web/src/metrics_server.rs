@@ -26,10 +26,7 @@ pub async fn serve_metrics(
     let render = Arc::new(render);
     let router = Router::new()
         .route("/metrics", get(move || exposition(Arc::clone(&render))))
-        .route(
-            "/healthz",
-            get(async || response::text(StatusCode::OK, "ok\n")),
-        );
+        .route("/healthz", get(async || response::text(StatusCode::OK, "ok\n")));
     let caps = Caps {
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),

@@ -25,11 +25,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The layer around all paths.
-pub(crate) async fn observe(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let visit = Arc::new(arrive(&app, &request));
     // The template, never the path: a rotate link's path is its secret.
@@ -97,14 +93,8 @@ fn dress(headers: &mut HeaderMap, app: &App, visit: &Visit, notes: &Notes) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
     ];
     for (name, value) in FIXED {
@@ -137,10 +127,7 @@ fn rate_limit_fields(headers: &mut HeaderMap, standing: &Standing) {
         reset,
     } = standing;
     let fields = [
-        (
-            RATE_LIMIT_POLICY,
-            format!("\"{policy}\";q={quota};w={window}"),
-        ),
+        (RATE_LIMIT_POLICY, format!("\"{policy}\";q={quota};w={window}")),
         (RATE_LIMIT, format!("\"{policy}\";r={remaining};t={reset}")),
     ];
     for (name, text) in fields {
@@ -150,14 +137,7 @@ fn rate_limit_fields(headers: &mut HeaderMap, standing: &Standing) {
     }
 }
 
-fn record(
-    route: &str,
-    method: &'static str,
-    answer: &Response,
-    visit: &Visit,
-    notes: &Notes,
-    started: Instant,
-) {
+fn record(route: &str, method: &'static str, answer: &Response, visit: &Visit, notes: &Notes, started: Instant) {
     let took = started.elapsed();
     let status = answer.status().as_u16();
     let op = notes.op.map_or_else(|| route.to_owned(), ToOwned::to_owned);

@@ -81,10 +81,7 @@ impl Schemas {
     fn add_request<O: Operation>(&mut self, op: Op) -> (String, Value) {
         let mut schema = to_json(&O::schema());
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.insert(
-                "op".to_owned(),
-                json!({ "type": "string", "enum": [op.name()] }),
-            );
+            properties.insert("op".to_owned(), json!({ "type": "string", "enum": [op.name()] }));
         }
         if let Some(object) = schema.as_object_mut() {
             let required = object.entry("required").or_insert_with(|| json!([]));
@@ -204,10 +201,7 @@ fn write_operations(schemas: &mut Schemas) -> Value {
     let mut mapping = Map::new();
     for op in by(Verb::Post) {
         let (name, request) = with_operation!(op, O => schemas.add_request::<O>(op));
-        mapping.insert(
-            op.name().to_owned(),
-            json!(format!("#/components/schemas/{name}")),
-        );
+        mapping.insert(op.name().to_owned(), json!(format!("#/components/schemas/{name}")));
         requests.push(request);
     }
     json!({

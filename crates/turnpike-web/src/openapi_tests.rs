@@ -16,9 +16,7 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
                 }
             }
         }
-        Value::Array(items) => items
-            .iter()
-            .for_each(|item| collect_references(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect_references(item, found)),
         _ => {}
     }
 }
@@ -49,8 +47,8 @@ fn every_reference_leads_somewhere_and_every_schema_is_used() {
 fn every_operation_is_described() {
     let document = sample();
     let reads = &document["paths"]["/api/proxy"]["get"]["parameters"][0]["schema"]["enum"];
-    let writes = &document["paths"]["/api/proxy"]["post"]["requestBody"]["content"]["application/json"]
-        ["schema"]["discriminator"]["mapping"];
+    let writes = &document["paths"]["/api/proxy"]["post"]["requestBody"]["content"]["application/json"]["schema"]["discriminator"]
+        ["mapping"];
     for op in Op::ALL {
         match op.verb() {
             Verb::Get => assert!(reads.as_array().unwrap().contains(&json!(op.name()))),

@@ -107,8 +107,6 @@ impl Caller for Trialist {
         if !principal.may_give_trials() {
             return Err(Refusal::TrialNotPermitted);
         }
-        Ok(Self {
-            account: buyer.account,
-        })
+        Ok(Self { account: buyer.account })
     }
 }

@@ -35,8 +35,7 @@ impl Readiness {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.checks
-            .push((name.to_owned(), Arc::new(move || Box::pin(check()))));
+        self.checks.push((name.to_owned(), Arc::new(move || Box::pin(check()))));
         self
     }
 
@@ -48,10 +47,7 @@ impl Readiness {
                 "it does not answer".to_owned()
             })
         });
-        let others = self
-            .checks
-            .iter()
-            .map(|(name, check)| Finding::of(name, check()));
+        let others = self.checks.iter().map(|(name, check)| Finding::of(name, check()));
         let (database, others) = tokio::join!(database, join_all(others));
         std::iter::once(database).chain(others).collect()
     }

@@ -75,12 +75,7 @@ pub(crate) async fn run(
     let hurry = CancellationToken::new();
     let slots = Arc::new(Semaphore::new(caps.max_connections.max(1)));
     let addresses = Arc::new(Addresses::default());
-    let connections = Arc::new(Connections::new(
-        router,
-        caps.clone(),
-        stop.clone(),
-        hurry.clone(),
-    ));
+    let connections = Arc::new(Connections::new(router, caps.clone(), stop.clone(), hurry.clone()));
     while let Some((stream, slot)) = accept(&listener, &slots, &stop).await {
         let Ok(peer) = stream.peer_addr() else {
             continue;
@@ -98,10 +93,7 @@ pub(crate) async fn run(
     drop(listener);
     tasks.close();
     if timeout(drain, tasks.wait()).await.is_err() {
-        tracing::warn!(
-            open = tasks.len(),
-            "closing connections that did not finish in time"
-        );
+        tracing::warn!(open = tasks.len(), "closing connections that did not finish in time");
         hurry.cancel();
         tasks.wait().await;
     }
@@ -140,9 +132,7 @@ async fn accept(
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
 }
 
@@ -154,12 +144,7 @@ struct Addresses {
 
 impl Addresses {
     /// A place for one more connection of this source; none where it has its share.
-    fn enter(
-        self: &Arc<Self>,
-        source: Source,
-        caps: &Caps,
-        address: std::net::IpAddr,
-    ) -> Option<Place> {
+    fn enter(self: &Arc<Self>, source: Source, caps: &Caps, address: std::net::IpAddr) -> Option<Place> {
         if is_trusted(address.to_canonical(), &caps.exempt) {
             return Some(Place(None));
         }

@@ -83,15 +83,9 @@ async fn a_request_is_answered_and_the_connection_kept() {
     let server = serve(caps(), SHORT).await;
     let mut stream = server.connect().await;
     for _ in 0..2 {
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let mut answer = vec![0; 1024];
-        let count = timeout(PATIENCE, stream.read(&mut answer))
-            .await
-            .unwrap()
-            .unwrap();
+        let count = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
         let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
         assert!(
             answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hello"),
@@ -121,9 +115,7 @@ async fn a_head_that_trickles_in_is_cut_off() {
         }
     });
     let mut answer = Vec::new();
-    let _ = timeout(PATIENCE, read.read_to_end(&mut answer))
-        .await
-        .unwrap();
+    let _ = timeout(PATIENCE, read.read_to_end(&mut answer)).await.unwrap();
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
     trickle.abort();
 }
@@ -132,10 +124,7 @@ async fn a_head_that_trickles_in_is_cut_off() {
 async fn an_http2_connection_without_requests_is_closed() {
     let server = serve(caps(), SHORT).await;
     let mut stream = server.connect().await;
-    stream
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     let empty_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     stream.write_all(&empty_settings).await.unwrap();
     rest(&mut stream).await;
@@ -144,14 +133,8 @@ async fn an_http2_connection_without_requests_is_closed() {
 #[tokio::test]
 async fn heads_that_are_too_large_get_431() {
     let server = serve(caps(), SHORT).await;
-    let long = format!(
-        "GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n",
-        "a".repeat(20_000)
-    );
-    let many = format!(
-        "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
-        "X-Many: 1\r\n".repeat(80)
-    );
+    let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "a".repeat(20_000));
+    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-Many: 1\r\n".repeat(80));
     for head in [long, many] {
         let mut stream = server.connect().await;
         let _ = stream.write_all(head.as_bytes()).await;
@@ -202,23 +185,13 @@ async fn stopping_lets_open_requests_finish_and_takes_no_more() {
     timeout(PATIENCE, server.asked.notified()).await.unwrap();
     let mut idle = server.connect().await;
     server.stop.cancel();
-    assert_eq!(
-        rest(&mut idle).await,
-        "",
-        "an idle connection is closed at once"
-    );
+    assert_eq!(rest(&mut idle).await, "", "an idle connection is closed at once");
     let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
     timeout(PATIENCE, refused).await.unwrap();
     server.go.notify_one();
     let answer = rest(&mut stream).await;
     assert!(answer.ends_with("at last"), "{answer}");
-    assert!(
-        timeout(PATIENCE, server.task)
-            .await
-            .unwrap()
-            .unwrap()
-            .is_ok()
-    );
+    assert!(timeout(PATIENCE, server.task).await.unwrap().unwrap().is_ok());
 }
 
 #[tokio::test]
@@ -231,13 +204,7 @@ async fn draining_is_bounded() {
         .unwrap();
     timeout(PATIENCE, server.asked.notified()).await.unwrap();
     server.stop.cancel();
-    assert!(
-        timeout(PATIENCE, server.task)
-            .await
-            .unwrap()
-            .unwrap()
-            .is_ok()
-    );
+    assert!(timeout(PATIENCE, server.task).await.unwrap().unwrap().is_ok());
     assert_eq!(rest(&mut stream).await, "");
 }
 

@@ -57,10 +57,7 @@ mod tests {
         for value in forwarded {
             headers.append("x-forwarded-for", HeaderValue::from_static(value));
         }
-        let trusted: Vec<IpNet> = vec![
-            "10.0.0.0/8".parse().unwrap(),
-            "2001:db8::/32".parse().unwrap(),
-        ];
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         of_request(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
 
@@ -73,18 +70,12 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_believed_about_its_own_peer_only() {
         assert_eq!(source("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-        assert_eq!(
-            source("10.0.0.1", &["203.0.113.7, 198.51.100.1"]),
-            "198.51.100.1"
-        );
+        assert_eq!(source("10.0.0.1", &["203.0.113.7, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(
             source("10.0.0.1", &["203.0.113.7, 198.51.100.1, 10.9.9.9"]),
             "198.51.100.1"
         );
-        assert_eq!(
-            source("10.0.0.1", &["203.0.113.7", "198.51.100.1"]),
-            "198.51.100.1"
-        );
+        assert_eq!(source("10.0.0.1", &["203.0.113.7", "198.51.100.1"]), "198.51.100.1");
         assert_eq!(source("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
     }
 

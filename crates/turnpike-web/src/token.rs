@@ -58,11 +58,7 @@ impl Tokens {
     }
 
     /// A token for who has just signed in, and when it ends.
-    pub(crate) fn issue(
-        &self,
-        signed_in: &SignedIn,
-        now: UnixMillis,
-    ) -> Result<(String, UnixMillis), Error> {
+    pub(crate) fn issue(&self, signed_in: &SignedIn, now: UnixMillis) -> Result<(String, UnixMillis), Error> {
         let issued = now.0.div_euclid(1_000);
         let expires = issued + LIFETIME.0 / 1_000;
         let header = Header {
@@ -87,8 +83,8 @@ impl Tokens {
         if token.len() > MAX_LENGTH {
             return Err(Refusal::Unauthorized);
         }
-        let opened = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
-            .map_err(|_| Refusal::Unauthorized)?;
+        let opened =
+            jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation).map_err(|_| Refusal::Unauthorized)?;
         let claims = opened.claims;
         let now = now.0.div_euclid(1_000);
         let is_of_our_type = opened.header.typ.as_deref() == Some(TYPE);

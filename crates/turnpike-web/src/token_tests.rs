@@ -37,12 +37,8 @@ fn forged(header: &Value, claims: &Value, key: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(header.to_string()),
         URL_SAFE_NO_PAD.encode(claims.to_string())
     );
-    let signature = jsonwebtoken::crypto::sign(
-        message.as_bytes(),
-        &EncodingKey::from_secret(key),
-        Algorithm::HS256,
-    )
-    .unwrap();
+    let signature =
+        jsonwebtoken::crypto::sign(message.as_bytes(), &EncodingKey::from_secret(key), Algorithm::HS256).unwrap();
     format!("{message}.{signature}")
 }
 
@@ -101,10 +97,7 @@ fn every_claim_is_required_and_of_its_type() {
     for claim in ["iss", "aud", "sub", "iat", "exp", "ver"] {
         let mut without = claims();
         without.as_object_mut().unwrap().remove(claim);
-        assert!(
-            is_refused(&forged(&header, &without, &KEY)),
-            "without {claim}"
-        );
+        assert!(is_refused(&forged(&header, &without, &KEY)), "without {claim}");
         for wrong in [
             json!(null),
             json!("x"),
@@ -124,10 +117,7 @@ fn every_claim_is_required_and_of_its_type() {
             }
             let mut changed = claims();
             changed[claim] = wrong.clone();
-            assert!(
-                is_refused(&forged(&header, &changed, &KEY)),
-                "{claim} = {wrong}"
-            );
+            assert!(is_refused(&forged(&header, &changed, &KEY)), "{claim} = {wrong}");
         }
     }
 }

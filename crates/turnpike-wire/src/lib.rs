@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod cursor;
 pub mod http;
 pub mod sniff;
 pub mod socks4;

@@ -69,9 +69,7 @@ impl Choice {
                 .is_some_and(|own| matches!(own, IpAddr::V6(own) if prefix.contains(&own))),
             (ExitWay::Interface(before), ExitWay::Interface(now)) => before == now,
             (ExitWay::HttpUpstream(before), ExitWay::HttpUpstream(now))
-            | (ExitWay::Socks5Upstream(before), ExitWay::Socks5Upstream(now)) => {
-                is_same_proxy(before, now)
-            }
+            | (ExitWay::Socks5Upstream(before), ExitWay::Socks5Upstream(now)) => is_same_proxy(before, now),
             _ => false,
         };
         is_kept.then(|| self.clone())
@@ -95,9 +93,7 @@ impl Choice {
                     .copied()
                     .find(|address| Some(*address) != own && is_here(*address))
                     .ok_or_else(|| {
-                        RotationError::Failed(
-                            "none of the pool's other addresses is on this machine".to_owned(),
-                        )
+                        RotationError::Failed("none of the pool's other addresses is on this machine".to_owned())
                     })?;
                 Self::of_pool(pool, address)
             }
@@ -131,10 +127,8 @@ impl Choice {
     /// A pool's `address`, and with it the one at the same place among those of the other family: customers of a pool
     /// with both reach both internets, and a rotation changes what both see.
     fn of_pool(pool: &[IpAddr], address: IpAddr) -> Self {
-        let (own, other): (Vec<IpAddr>, Vec<IpAddr>) = pool
-            .iter()
-            .copied()
-            .partition(|one| one.is_ipv4() == address.is_ipv4());
+        let (own, other): (Vec<IpAddr>, Vec<IpAddr>) =
+            pool.iter().copied().partition(|one| one.is_ipv4() == address.is_ipv4());
         let place = own.iter().position(|one| *one == address).unwrap_or(0);
         let companion = other
             .iter()
@@ -188,9 +182,7 @@ pub(crate) fn can_move(way: &ExitWay) -> bool {
     match way {
         ExitWay::Pool(pool) => {
             let leading = leading_family(pool);
-            leading
-                .iter()
-                .any(|address| Some(address) != leading.first())
+            leading.iter().any(|address| Some(address) != leading.first())
         }
         ExitWay::Prefix(prefix) => prefix.prefix_len() < 128,
         ExitWay::Interface(_) | ExitWay::HttpUpstream(_) | ExitWay::Socks5Upstream(_) => false,

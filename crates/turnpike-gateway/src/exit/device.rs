@@ -42,10 +42,7 @@ pub(super) fn addresses(device: &str) -> Vec<DeviceAddress> {
 /// The families of which a device had an address a moment ago. Both where it had none: then binding to it must fail,
 /// which says why.
 pub(super) fn families(device: &str) -> Families {
-    let mut families = Families {
-        v4: false,
-        v6: false,
-    };
+    let mut families = Families { v4: false, v6: false };
     for interface in snapshot().iter().filter(|one| is_of(one, device)) {
         match interface.ip() {
             IpAddr::V4(_) => families.v4 = true,

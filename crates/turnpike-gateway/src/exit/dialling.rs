@@ -63,10 +63,7 @@ pub(crate) enum DialError {
     TimedOut,
     /// The exit is down, rotating, or its upstream refused us.
     #[error("this proxy's exit is unavailable just now: {reason}")]
-    ExitUnavailable {
-        reason: String,
-        retry_after: Duration,
-    },
+    ExitUnavailable { reason: String, retry_after: Duration },
     /// This exit carries no datagrams.
     #[error("this proxy's exit does not carry UDP")]
     NoUdp,
@@ -74,10 +71,7 @@ pub(crate) enum DialError {
 
 impl Exit {
     /// Resolves, judges and dials `destination`, happy eyeballs over the families the exit has.
-    pub(crate) async fn dial(
-        self: &Arc<Self>,
-        destination: &Destination,
-    ) -> Result<Dialed, DialError> {
+    pub(crate) async fn dial(self: &Arc<Self>, destination: &Destination) -> Result<Dialed, DialError> {
         let mut present = self.present.load_full();
         loop {
             let dialed = self.dial_from(&present, destination).await?;
@@ -169,9 +163,7 @@ impl Exit {
             return unavailable(ROTATING);
         }
         self.health_suspect(present.generation, candidates);
-        self.health
-            .down_cause()
-            .map_or(answer, |cause| self.unavailable(cause))
+        self.health.down_cause().map_or(answer, |cause| self.unavailable(cause))
     }
 
     /// The upstream gets addresses, never names: a name could mean another address to it than the one we judged. They
@@ -231,19 +223,13 @@ impl Exit {
     }
 
     /// Resolves and judges a datagram's destination; the first allowed address of a family that the exit has.
-    pub(crate) async fn resolve_udp(
-        self: &Arc<Self>,
-        destination: &Destination,
-    ) -> Result<SocketAddr, DialError> {
+    pub(crate) async fn resolve_udp(self: &Arc<Self>, destination: &Destination) -> Result<SocketAddr, DialError> {
         let present = self.present.load_full();
         if upstream::of(&present.spec.way).is_some() {
             return Err(DialError::NoUdp);
         }
         let candidates = self.candidates(&present, destination).await?;
-        candidates
-            .first()
-            .copied()
-            .ok_or(DialError::NetworkUnreachable)
+        candidates.first().copied().ok_or(DialError::NetworkUnreachable)
     }
 
     /// A socket for datagrams to addresses of the family of `towards`.
@@ -377,8 +363,6 @@ fn unavailable(reason: &str) -> DialError {
 fn permitted(verdict: Verdict) -> Result<(), DialError> {
     match verdict {
         Verdict::Allowed => Ok(()),
-        Verdict::Refused(what) => Err(DialError::Prohibited(format!(
-            "this proxy does not connect to {what}"
-        ))),
+        Verdict::Refused(what) => Err(DialError::Prohibited(format!("this proxy does not connect to {what}"))),
     }
 }

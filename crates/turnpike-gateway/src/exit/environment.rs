@@ -57,12 +57,7 @@ impl Environment {
         events: mpsc::UnboundedSender<Event>,
     ) -> Arc<Self> {
         let name_servers = NameServers::new(&config.dns_servers);
-        Self::with(
-            policy,
-            name_servers,
-            Bounds::new(config.connect_timeout),
-            events,
-        )
+        Self::with(policy, name_servers, Bounds::new(config.connect_timeout), events)
     }
 
     pub(super) fn with(

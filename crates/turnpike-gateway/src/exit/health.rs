@@ -161,8 +161,7 @@ impl Exit {
         }
         let mut state = self.health.state();
         self.health.is_noteworthy.store(true, Ordering::Release);
-        if state.silent.len() < SUSPICIOUS_DESTINATIONS && !state.silent.contains(&destination.ip())
-        {
+        if state.silent.len() < SUSPICIOUS_DESTINATIONS && !state.silent.contains(&destination.ip()) {
             state.silent.push(destination.ip());
         }
         let is_suspicious = state.silent.len() >= SUSPICIOUS_DESTINATIONS;

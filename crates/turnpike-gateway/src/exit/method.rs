@@ -84,16 +84,12 @@ async fn run_command(command: &[String], exit: &str) -> Result<Option<IpAddr>, R
     let status = status.map_err(|error| failed(format!("{program} was lost: {error}")))?;
     let (output, complaint) = match read {
         Some(pair) => pair,
-        None => tokio::time::timeout(OUTPUT_GRACE, output)
-            .await
-            .unwrap_or_default(),
+        None => tokio::time::timeout(OUTPUT_GRACE, output).await.unwrap_or_default(),
     };
     if !status.success() {
         let complaint = first_line(&complaint);
         let separator = if complaint.is_empty() { "" } else { ": " };
-        return Err(failed(format!(
-            "{program} failed ({status}){separator}{complaint}"
-        )));
+        return Err(failed(format!("{program} failed ({status}){separator}{complaint}")));
     }
     Ok(first_line(&output).trim().parse().ok())
 }
@@ -148,11 +144,7 @@ fn first_line(output: &[u8]) -> String {
 }
 
 /// GETs an address of the operator's: no redirects, ten seconds, 64 KiB. It may hold a key, so it is in no error.
-async fn call(
-    url: &str,
-    device: Option<&str>,
-    http: &HttpClient,
-) -> Result<Option<IpAddr>, RotationError> {
+async fn call(url: &str, device: Option<&str>, http: &HttpClient) -> Result<Option<IpAddr>, RotationError> {
     let client = match device.filter(|device| is_behind(url, device)) {
         Some(device) => build(Some(device))?,
         None => match http.0.get() {
@@ -173,10 +165,7 @@ async fn call(
     };
     let mut answer = client.get(url).send().await.map_err(could_not)?;
     if !answer.status().is_success() {
-        return Err(failed(format!(
-            "the rotation address answered {}",
-            answer.status()
-        )));
+        return Err(failed(format!("the rotation address answered {}", answer.status())));
     }
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(could_not)? {

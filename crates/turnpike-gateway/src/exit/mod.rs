@@ -122,16 +122,9 @@ impl Exit {
             && !before.choice.is_rotated;
         let kept = before.choice.kept_by(&before.spec.way, &spec.way);
         let is_same_way = kept.is_some();
-        let choice = kept
-            .filter(|_| !told_another)
-            .unwrap_or_else(|| Choice::first(&spec));
-        let (generation, lease, resolver) = if is_same_way && choice.source == before.choice.source
-        {
-            (
-                before.generation,
-                before.lease.clone(),
-                Arc::clone(&before.resolver),
-            )
+        let choice = kept.filter(|_| !told_another).unwrap_or_else(|| Choice::first(&spec));
+        let (generation, lease, resolver) = if is_same_way && choice.source == before.choice.source {
+            (before.generation, before.lease.clone(), Arc::clone(&before.resolver))
         } else {
             (
                 before.generation + 1,
@@ -182,9 +175,7 @@ impl Exit {
     }
 
     fn replacing(&self) -> MutexGuard<'_, ()> {
-        self.replacing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.replacing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -40,10 +40,7 @@ impl Exit {
     }
 
     /// Puts the next address in force; `told` is what the method says the public address is.
-    fn move_on(
-        &self,
-        told: Option<IpAddr>,
-    ) -> Result<(Arc<Present>, Option<IpAddr>), RotationError> {
+    fn move_on(&self, told: Option<IpAddr>) -> Result<(Arc<Present>, Option<IpAddr>), RotationError> {
         let _guard = self.replacing();
         // The spec may have changed while the method ran.
         let before = self.present.load_full();
@@ -53,8 +50,7 @@ impl Exit {
             ExitWay::Interface(_) | ExitWay::HttpUpstream(_) | ExitWay::Socks5Upstream(_) => told,
         };
         let address = choice.address;
-        self.present
-            .store(Arc::new(self.present_after(&before, choice)));
+        self.present.store(Arc::new(self.present_after(&before, choice)));
         Ok((before, address))
     }
 

@@ -61,12 +61,8 @@ impl Source {
     pub(crate) fn towards_name_server(&self, server: IpAddr) -> Self {
         let fits = match self {
             Self::Addresses { v4, v6, .. } => match server {
-                IpAddr::V4(server) => {
-                    v4.is_some_and(|own| own.is_loopback() == server.is_loopback())
-                }
-                IpAddr::V6(server) => {
-                    v6.is_some_and(|own| own.is_loopback() == server.is_loopback())
-                }
+                IpAddr::V4(server) => v4.is_some_and(|own| own.is_loopback() == server.is_loopback()),
+                IpAddr::V6(server) => v6.is_some_and(|own| own.is_loopback() == server.is_loopback()),
             },
             Self::Device(_) => !server.is_loopback(),
             Self::Unbound => true,
@@ -87,9 +83,7 @@ impl Source {
             bind_address_no_port(&socket).map_err(|error| self.failure(&error))?;
             self.bind(&socket, SocketAddr::new(address, 0))?;
         }
-        Ok(TcpSocket::from_std_stream(std::net::TcpStream::from(
-            socket,
-        )))
+        Ok(TcpSocket::from_std_stream(std::net::TcpStream::from(socket)))
     }
 
     /// An unconnected UDP socket for addresses of the family of `towards`, on `port` or, where that is 0, any.
@@ -106,14 +100,11 @@ impl Source {
     /// Whether sockets can be bound to it just now. Sends nothing.
     pub(crate) fn check(&self) -> Result<(), AttemptError> {
         match self {
-            Self::Addresses {
-                v4: None, v6: None, ..
-            } => Err(AttemptError::Source("it has no address at all".to_owned())),
+            Self::Addresses { v4: None, v6: None, .. } => {
+                Err(AttemptError::Source("it has no address at all".to_owned()))
+            }
             Self::Addresses { v4, v6, .. } => {
-                for address in [v4.map(IpAddr::V4), v6.map(IpAddr::V6)]
-                    .into_iter()
-                    .flatten()
-                {
+                for address in [v4.map(IpAddr::V4), v6.map(IpAddr::V6)].into_iter().flatten() {
                     let socket = self.socket(address, Type::DGRAM)?;
                     self.bind(&socket, SocketAddr::new(address, 0))?;
                 }
@@ -163,13 +154,10 @@ impl Source {
         socket
             .bind(&address.into())
             .map_err(|error| match Errno::from_io_error(&error) {
-                Some(Errno::ADDRNOTAVAIL) => AttemptError::Source(format!(
-                    "the address {} is not on this machine",
-                    address.ip()
-                )),
-                Some(Errno::ADDRINUSE) => {
-                    AttemptError::Exhausted(format!("no port of {} is free", address.ip()))
+                Some(Errno::ADDRNOTAVAIL) => {
+                    AttemptError::Source(format!("the address {} is not on this machine", address.ip()))
                 }
+                Some(Errno::ADDRINUSE) => AttemptError::Exhausted(format!("no port of {} is free", address.ip())),
                 _ => self.failure(&error),
             })
     }

@@ -47,12 +47,7 @@ thread_local! {
 impl Buffers {
     /// An empty buffer of 16 KiB. It returns to the pool when it is dropped.
     pub(crate) fn take(&self) -> Buffer {
-        let kept = self
-            .inner
-            .shard()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let kept = self.inner.shard().lock().unwrap_or_else(PoisonError::into_inner).pop();
         self.inner.in_use.fetch_add(1, Ordering::Relaxed);
         Buffer {
             bytes: kept.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice()),
@@ -120,11 +115,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         self.pool.in_use.fetch_sub(1, Ordering::Relaxed);
         let bytes = std::mem::take(&mut self.bytes);
-        let mut free = self
-            .pool
-            .shard()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.pool.shard().lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < FREE_PER_SHARD {
             free.push(bytes);
         }

@@ -169,12 +169,7 @@ impl Direction {
     }
 
     /// Writes all that is held. What held it stays, empty, for the next read.
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut TcpStream,
-        meter: &impl Fn(u64),
-    ) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut TcpStream, meter: &impl Fn(u64)) -> Poll<io::Result<()>> {
         match &mut self.held {
             Held::Nothing => {}
             Held::Early { bytes, unmetered } => {
@@ -189,8 +184,7 @@ impl Direction {
             }
             Held::Copied(buffer) => {
                 while !buffer.is_empty() {
-                    let count =
-                        written(ready!(Pin::new(&mut *to).poll_write(cx, buffer.filled())))?;
+                    let count = written(ready!(Pin::new(&mut *to).poll_write(cx, buffer.filled())))?;
                     buffer.consume(count);
                     meter(count as u64);
                 }
@@ -205,12 +199,7 @@ impl Direction {
     }
 
     /// Reads once. Nothing is held when it is called but an empty buffer or pipe.
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        shared: &Shared,
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut TcpStream, shared: &Shared) -> Poll<io::Result<usize>> {
         ready!(from.poll_read_ready(cx))?;
         let count = match self.empty_pipe(shared) {
             Some(pipe) => ready!(self.poll_fill_pipe(pipe, cx, from, shared))?,

@@ -59,13 +59,7 @@ pub(crate) enum End {
 /// `from_client` is what the client sent behind its request already (it has not been metered yet), `dialed.early` the
 /// same for the other side; `answer` is written to the client before anything else and is not metered (a handshake's
 /// success reply, so that it shares a segment with the first data).
-pub(crate) fn tunnel(
-    context: &Context,
-    client: TcpStream,
-    from_client: Bytes,
-    answer: &[u8],
-    dialed: Dialed,
-) {
+pub(crate) fn tunnel(context: &Context, client: TcpStream, from_client: Bytes, answer: &[u8], dialed: Dialed) {
     let Dialed {
         stream: origin,
         early,
@@ -171,11 +165,7 @@ impl Tunnel {
         while silence.as_mut().poll(cx).is_ready() {
             let due = self.last_moved + allowed;
             if due <= Instant::now() {
-                return Poll::Ready(if self.is_lingering() {
-                    End::Finished
-                } else {
-                    End::Idle
-                });
+                return Poll::Ready(if self.is_lingering() { End::Finished } else { End::Idle });
             }
             silence.as_mut().reset(due);
         }
@@ -191,20 +181,14 @@ impl Tunnel {
             route,
             ..
         } = self;
-        let up = self
-            .up
-            .poll(cx, client, origin, shared, &mut turns.up, |bytes| {
-                route.meter.add_up(bytes)
-            });
-        let down = self
-            .down
-            .poll(cx, origin, client, shared, &mut turns.down, |bytes| {
-                route.meter.add_down(bytes)
-            });
+        let up = self.up.poll(cx, client, origin, shared, &mut turns.up, |bytes| {
+            route.meter.add_up(bytes)
+        });
+        let down = self.down.poll(cx, origin, client, shared, &mut turns.down, |bytes| {
+            route.meter.add_down(bytes)
+        });
         match (up, down) {
-            (Poll::Ready(Err(Broken)), _) | (_, Poll::Ready(Err(Broken))) => {
-                Poll::Ready(End::Reset)
-            }
+            (Poll::Ready(Err(Broken)), _) | (_, Poll::Ready(Err(Broken))) => Poll::Ready(End::Reset),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(End::Finished),
             _ => Poll::Pending,
         }

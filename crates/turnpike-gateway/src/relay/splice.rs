@@ -52,9 +52,7 @@ impl Pipes {
             disabled: AtomicBool::new(false),
             descriptors,
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// An empty pipe, if there is one to be had. It returns to the pool when it is dropped empty.
@@ -62,12 +60,7 @@ impl Pipes {
         if self.inner.disabled.load(Ordering::Relaxed) {
             return None;
         }
-        let kept = self
-            .inner
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let kept = self.inner.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let ends = kept.or_else(|| self.make())?;
         Some(Pipe {
             ends: Some(ends),
@@ -79,8 +72,7 @@ impl Pipes {
     fn make(&self) -> Option<Ends> {
         if self.inner.made.fetch_add(1, Ordering::Relaxed) < MAX_PIPES
             && let Some(permit) = self.inner.descriptors.take(2)
-            && let Ok((read, write)) =
-                rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)
+            && let Ok((read, write)) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)
         {
             // Where the system does not allow this size, the one it has does too.
             let capacity = rustix::pipe::fcntl_setpipe_size(&write, PIPE_BYTES)
@@ -113,11 +105,7 @@ impl Pipes {
     /// Pipes that no direction holds.
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
-        self.inner
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.inner.free.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -136,19 +124,13 @@ impl Pipe {
     }
 
     /// Fills the pipe, which must be empty: only then does "would block" speak of the socket. 0 is the stream's end.
-    pub(super) fn poll_fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &TcpStream,
-    ) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
         let Some(ends) = &self.ends else {
             return Poll::Ready(Ok(0));
         };
         loop {
             ready!(from.poll_read_ready(cx))?;
-            match from.try_io(Interest::READABLE, || {
-                splice(from, &ends.write, ends.capacity)
-            }) {
+            match from.try_io(Interest::READABLE, || splice(from, &ends.write, ends.capacity)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(count) => {
@@ -160,11 +142,7 @@ impl Pipe {
     }
 
     /// Empties the pipe, which must not be empty, as far as the socket takes it.
-    pub(super) fn poll_drain(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &TcpStream,
-    ) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
         let Some(ends) = &self.ends else {
             return Poll::Ready(Ok(0));
         };
@@ -186,11 +164,7 @@ impl Drop for Pipe {
     fn drop(&mut self) {
         let Some(ends) = self.ends.take() else { return };
         if self.held == 0 {
-            self.pool
-                .free
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(ends);
+            self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(ends);
         } else {
             // There are one customer's bytes in it, and the next to have it is another customer.
             self.pool.made.fetch_sub(1, Ordering::Relaxed);
@@ -198,12 +172,7 @@ impl Drop for Pipe {
     }
 }
 
-fn splice(
-    from: impl std::os::fd::AsFd,
-    to: impl std::os::fd::AsFd,
-    count: usize,
-) -> io::Result<usize> {
+fn splice(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, count: usize) -> io::Result<usize> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-    rustix::io::retry_on_intr(|| rustix::pipe::splice(&from, None, &to, None, count, flags))
-        .map_err(io::Error::from)
+    rustix::io::retry_on_intr(|| rustix::pipe::splice(&from, None, &to, None, count, flags)).map_err(io::Error::from)
 }

@@ -32,9 +32,7 @@ pub(crate) struct NameServer {
 
 impl NameServer {
     /// Starts a server on loopback, UDP and TCP, that answers by `rule`.
-    pub(crate) async fn start(
-        rule: impl Fn(&str, RecordType) -> Reply + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn start(rule: impl Fn(&str, RecordType) -> Reply + Send + Sync + 'static) -> Self {
         let (tcp, udp) = loop {
             let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {

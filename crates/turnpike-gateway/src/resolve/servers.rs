@@ -69,8 +69,8 @@ impl NameServers {
             }
             None => modified_at(path),
         };
-        let servers = read_system_servers(path)
-            .map_err(|error| Arc::from(format!("{} cannot be used: {error}", path.display())));
+        let servers =
+            read_system_servers(path).map_err(|error| Arc::from(format!("{} cannot be used: {error}", path.display())));
         *read = Some(SystemList {
             looked_at: Instant::now(),
             modified,
@@ -81,9 +81,7 @@ impl NameServers {
 }
 
 fn modified_at(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path)
-        .and_then(|file| file.modified())
-        .ok()
+    std::fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 fn read_system_servers(path: &Path) -> Result<Arc<[SocketAddr]>, NetError> {

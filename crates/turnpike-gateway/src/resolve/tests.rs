@@ -6,10 +6,7 @@ use super::name_server::{NameServer, Reply};
 use super::servers::SYSTEM_CHECK_INTERVAL;
 use super::*;
 
-const V4: Families = Families {
-    v4: true,
-    v6: false,
-};
+const V4: Families = Families { v4: true, v6: false };
 const BOTH: Families = Families { v4: true, v6: true };
 
 fn v4(last: u8) -> IpAddr {
@@ -37,8 +34,7 @@ async fn a_name_is_asked_once_from_the_exit_s_address_and_kept_although_its_ttl_
 
 #[tokio::test]
 async fn identical_questions_in_flight_are_joined() {
-    let server =
-        NameServer::start(|_, _| Reply::Late(Duration::from_millis(200), vec![v4(1)])).await;
+    let server = NameServer::start(|_, _| Reply::Late(Duration::from_millis(200), vec![v4(1)])).await;
     let resolver = resolver_of(&server);
     let asked: Vec<_> = (0..50)
         .map(|_| {
@@ -100,10 +96,7 @@ async fn a_name_without_addresses_of_the_family_is_no_such_name() {
 async fn a_server_that_fails_gives_no_answer() {
     let server = NameServer::start(|_, _| Reply::ServerFailure).await;
     let addresses = resolver_of(&server).addresses("example.com", V4).await;
-    assert!(
-        matches!(addresses, Err(ResolveError::NoAnswer(_))),
-        "{addresses:?}"
-    );
+    assert!(matches!(addresses, Err(ResolveError::NoAnswer(_))), "{addresses:?}");
 }
 
 #[tokio::test]
@@ -112,10 +105,7 @@ async fn a_server_that_never_answers_costs_five_seconds_at_most() {
     let resolver = resolver_of(&server);
     let started = Instant::now();
     let addresses = resolver.addresses("example.com", BOTH).await;
-    assert!(
-        matches!(addresses, Err(ResolveError::NoAnswer(_))),
-        "{addresses:?}"
-    );
+    assert!(matches!(addresses, Err(ResolveError::NoAnswer(_))), "{addresses:?}");
     assert!(
         started.elapsed() < Duration::from_millis(5_300),
         "{:?}",
@@ -154,8 +144,7 @@ async fn an_alias_is_followed() {
 
 #[tokio::test]
 async fn of_a_thousand_addresses_a_few_are_kept() {
-    let many =
-        || (0..1_000_u32).map(|number| IpAddr::from(Ipv4Addr::from_bits(number + (8 << 24))));
+    let many = || (0..1_000_u32).map(|number| IpAddr::from(Ipv4Addr::from_bits(number + (8 << 24))));
     let server = NameServer::start(move |_, _| Reply::Addresses(many().collect(), 60)).await;
     let addresses = resolver_of(&server).addresses("example.com", V4).await;
     assert_eq!(addresses.unwrap().len(), MAX_ADDRESSES);
@@ -191,15 +180,9 @@ async fn a_missing_list_of_servers_is_said_and_a_later_one_is_found() {
 #[test]
 fn a_public_address_does_not_ask_a_resolver_on_loopback() {
     let source = Source::of_address(v4(1), false);
-    assert_eq!(
-        source.towards_name_server([127, 0, 0, 53].into()),
-        Source::Unbound
-    );
+    assert_eq!(source.towards_name_server([127, 0, 0, 53].into()), Source::Unbound);
     assert_eq!(source.towards_name_server([192, 0, 2, 53].into()), source);
     let demo = Source::of_address([127, 0, 0, 11].into(), false);
-    assert_eq!(
-        demo.towards_name_server([192, 0, 2, 53].into()),
-        Source::Unbound
-    );
+    assert_eq!(demo.towards_name_server([192, 0, 2, 53].into()), Source::Unbound);
     assert_eq!(demo.towards_name_server([127, 0, 0, 53].into()), demo);
 }

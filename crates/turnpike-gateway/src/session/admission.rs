@@ -113,8 +113,7 @@ impl Admission {
 impl Books {
     fn sweep(&mut self) {
         self.sources.retain(|_, entry| !entry.is_idle());
-        self.guesses
-            .retain(|_, guesses| guesses.since.elapsed() < GUESS_WINDOW);
+        self.guesses.retain(|_, guesses| guesses.since.elapsed() < GUESS_WINDOW);
     }
 
     /// Takes one count off a source, and its entry with it where nothing is left to remember.
@@ -130,9 +129,7 @@ impl Books {
 
 impl Entry {
     fn is_idle(&self) -> bool {
-        self.strangers == 0
-            && self.silent == 0
-            && self.proven.is_none_or(|at| at.elapsed() >= PROVEN_FOR)
+        self.strangers == 0 && self.silent == 0 && self.proven.is_none_or(|at| at.elapsed() >= PROVEN_FOR)
     }
 }
 
@@ -191,15 +188,12 @@ impl Visitor {
             }
         }
         let now = Instant::now();
-        let guesses = books.guesses.entry((self.source, port)).or_insert(Guesses {
-            since: now,
-            count: 0,
-        });
+        let guesses = books
+            .guesses
+            .entry((self.source, port))
+            .or_insert(Guesses { since: now, count: 0 });
         if now - guesses.since >= GUESS_WINDOW {
-            *guesses = Guesses {
-                since: now,
-                count: 0,
-            };
+            *guesses = Guesses { since: now, count: 0 };
         }
         guesses.count = guesses.count.saturating_add(1);
         guesses.count > ANSWERED_GUESSES
@@ -276,10 +270,7 @@ mod tests {
             visit(&admission, "::ffff:192.0.2.1").is_none(),
             "the mapped form is the same source"
         );
-        assert!(
-            visit(&admission, "192.0.2.2").is_some(),
-            "others are not disturbed"
-        );
+        assert!(visit(&admission, "192.0.2.2").is_some(), "others are not disturbed");
 
         inside[0].prove();
         inside[0].prove();
@@ -295,21 +286,14 @@ mod tests {
     async fn an_ipv6_source_is_its_64() {
         let admission = Admission::default();
         let visitor = visit(&admission, "2001:db8:1:2::1").unwrap();
-        let _places: Vec<_> = (0..SILENT_PER_SOURCE)
-            .map(|_| visitor.fall_silent().unwrap())
-            .collect();
+        let _places: Vec<_> = (0..SILENT_PER_SOURCE).map(|_| visitor.fall_silent().unwrap()).collect();
         assert!(
             visit(&admission, "2001:db8:1:2:ffff::9")
                 .unwrap()
                 .fall_silent()
                 .is_none()
         );
-        assert!(
-            visit(&admission, "2001:db8:1:3::1")
-                .unwrap()
-                .fall_silent()
-                .is_some()
-        );
+        assert!(visit(&admission, "2001:db8:1:3::1").unwrap().fall_silent().is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -324,11 +308,7 @@ mod tests {
             !visitor.note_bad_credentials(12_002),
             "another port is another subscription"
         );
-        assert!(
-            !visit(&admission, "192.0.2.2")
-                .unwrap()
-                .note_bad_credentials(12_001)
-        );
+        assert!(!visit(&admission, "192.0.2.2").unwrap().note_bad_credentials(12_001));
         tokio::time::advance(GUESS_WINDOW).await;
         assert!(!visitor.note_bad_credentials(12_001));
     }
@@ -338,9 +318,7 @@ mod tests {
         let admission = Admission::default();
         for number in 0..100_000_u64 {
             let address = std::net::Ipv6Addr::from_bits(u128::from(number) << 64);
-            visit(&admission, &address.to_string())
-                .unwrap()
-                .note_bad_credentials(1);
+            visit(&admission, &address.to_string()).unwrap().note_bad_credentials(1);
         }
         assert!(admission.lock().guesses.len() <= ENTRIES);
         assert!(admission.lock().sources.is_empty());

@@ -36,23 +36,16 @@ async fn unknown_bytes_get_none_back_and_the_same_end_as_silence() {
 
 #[tokio::test]
 async fn guessing_is_answered_ten_times_and_the_right_password_always() {
-    let world =
-        World::start_with(|config| config.first_byte_timeout = Duration::from_millis(300)).await;
+    let world = World::start_with(|config| config.first_byte_timeout = Duration::from_millis(300)).await;
     world.apply([Change::Route(route("a", 12_001))]).await;
     let echo = Origin::echo().await;
     for _ in 0..10 {
         let mut client = world.connect(12_001).await.unwrap();
-        client
-            .write_all(&connect_request(echo, "guess"))
-            .await
-            .unwrap();
+        client.write_all(&connect_request(echo, "guess")).await.unwrap();
         assert!(read_head(&mut client).await.contains(" 407 "));
     }
     let mut client = world.connect(12_001).await.unwrap();
-    client
-        .write_all(&connect_request(echo, "guess"))
-        .await
-        .unwrap();
+    client.write_all(&connect_request(echo, "guess")).await.unwrap();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.unwrap();
     assert!(answer.is_empty(), "the eleventh gets silence");

@@ -1,10 +1,6 @@
 //! The gateway as a whole, driven by what the binary tells it and by clients on real sockets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
 
 mod admission;
 mod ports;

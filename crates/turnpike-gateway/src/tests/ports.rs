@@ -21,10 +21,7 @@ async fn a_route_ends_in_time_with_its_tunnels_and_a_renewal_opens_it_again() {
     let mut client = world.tunnel(12_001, Origin::echo().await).await;
     assert!(within(2 * SECOND, client.read(&mut [0; 1])).await.is_err());
     let late = now();
-    assert!(
-        world.connect(12_001).await.is_err(),
-        "it does not accept any more"
-    );
+    assert!(world.connect(12_001).await.is_err(), "it does not accept any more");
     assert!(world.connect(12_002).await.is_ok(), "others do");
     assert_eq!(world.gateway.ports_open(), 1);
 
@@ -33,14 +30,8 @@ async fn a_route_ends_in_time_with_its_tunnels_and_a_renewal_opens_it_again() {
     let mut ended = route("a", 12_001);
     ended.ends_at = late;
     world.apply([Change::Route(ended)]).await;
-    assert!(
-        world.connect(12_001).await.is_err(),
-        "told with a time in the past"
-    );
-    eventually(SECOND, "its tunnel is cut", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    assert!(world.connect(12_001).await.is_err(), "told with a time in the past");
+    eventually(SECOND, "its tunnel is cut", || world.gateway.tunnels_open() == 0).await;
 }
 
 #[tokio::test]
@@ -48,10 +39,7 @@ async fn a_taken_port_is_told_and_opened_when_it_is_free() {
     let world = World::start().await;
     let taken = TcpListener::bind((world.address, 12_001)).await.unwrap();
     let applied = world
-        .try_apply([
-            Change::Route(route("a", 12_001)),
-            Change::Route(route("b", 12_002)),
-        ])
+        .try_apply([Change::Route(route("a", 12_001)), Change::Route(route("b", 12_002))])
         .await;
     let [(id, PortError::Bind { port: 12_001, .. })] = applied.failed.as_slice() else {
         panic!("{:?}", applied.failed)
@@ -59,10 +47,7 @@ async fn a_taken_port_is_told_and_opened_when_it_is_free() {
     assert_eq!(*id, RouteId("a".into()));
     assert_eq!(world.gateway.ports_open(), 1);
     drop(taken);
-    eventually(5 * SECOND, "it is tried again", || {
-        world.gateway.ports_open() == 2
-    })
-    .await;
+    eventually(5 * SECOND, "it is tried again", || world.gateway.ports_open() == 2).await;
     let _client = world.tunnel(12_001, Origin::echo().await).await;
 }
 
@@ -72,10 +57,7 @@ async fn a_route_without_its_exit_is_told_and_served_once_the_exit_is_known() {
     let mut waiting = route("a", 12_001);
     waiting.exit = ExitId("third".into());
     let applied = world.try_apply([Change::Route(waiting)]).await;
-    assert!(matches!(
-        applied.failed.as_slice(),
-        [(_, PortError::UnknownExit)]
-    ));
+    assert!(matches!(applied.failed.as_slice(), [(_, PortError::UnknownExit)]));
     assert!(world.connect(12_001).await.is_err());
     world
         .apply([Change::Exit(super::world::exit("third", "127.0.0.13"))])
@@ -87,24 +69,16 @@ async fn a_route_without_its_exit_is_told_and_served_once_the_exit_is_known() {
 async fn routes_may_exchange_their_ports_and_keep_their_tunnels() {
     let world = World::start().await;
     world
-        .apply([
-            Change::Route(route("a", 12_001)),
-            Change::Route(route("b", 12_002)),
-        ])
+        .apply([Change::Route(route("a", 12_001)), Change::Route(route("b", 12_002))])
         .await;
     let _tunnel = world.tunnel(12_001, Origin::echo().await).await;
     world
-        .apply([
-            Change::Route(route("a", 12_002)),
-            Change::Route(route("b", 12_001)),
-        ])
+        .apply([Change::Route(route("a", 12_002)), Change::Route(route("b", 12_001))])
         .await;
     assert_eq!(world.gateway.tunnels_open(), 1);
     let _other = world.tunnel(12_001, Origin::echo().await).await;
     let _another = world.tunnel(12_002, Origin::echo().await).await;
-    world
-        .apply([Change::RemoveRoute(RouteId("b".into()))])
-        .await;
+    world.apply([Change::RemoveRoute(RouteId("b".into()))]).await;
     eventually(SECOND, "the removed route's tunnel is cut", || {
         world.gateway.tunnels_open() == 2
     })
@@ -116,10 +90,7 @@ async fn routes_may_exchange_their_ports_and_keep_their_tunnels() {
 async fn a_new_state_replaces_the_old_one_whole() {
     let world = World::start().await;
     world
-        .apply([
-            Change::Route(route("a", 12_001)),
-            Change::Route(route("b", 12_002)),
-        ])
+        .apply([Change::Route(route("a", 12_001)), Change::Route(route("b", 12_002))])
         .await;
     let exits = vec![super::world::exit("first", super::world::FIRST_EXIT)];
     let applied = world
@@ -132,13 +103,7 @@ async fn a_new_state_replaces_the_old_one_whole() {
         let _client = world.tunnel(port, Origin::echo().await).await;
     }
     assert_eq!(world.gateway.ports_open(), 2);
-    assert!(
-        world
-            .gateway
-            .rotate(&ExitId("second".into()))
-            .await
-            .is_err()
-    );
+    assert!(world.gateway.rotate(&ExitId("second".into())).await.is_err());
 }
 
 #[tokio::test]
@@ -149,10 +114,7 @@ async fn both_families_share_a_port_number() {
         .local_addr()
         .unwrap()
         .port();
-    let world = World::start_with(|config| {
-        config.bind = vec!["0.0.0.0".parse().unwrap(), "::".parse().unwrap()]
-    })
-    .await;
+    let world = World::start_with(|config| config.bind = vec!["0.0.0.0".parse().unwrap(), "::".parse().unwrap()]).await;
     world.apply([Change::Route(route("a", free))]).await;
     assert!(TcpStream::connect(("127.0.0.1", free)).await.is_ok());
     if TcpListener::bind("[::1]:0").await.is_ok() {
@@ -193,10 +155,7 @@ async fn a_shutdown_lets_tunnels_end_and_cuts_what_is_left() {
 
     let gateway = world.gateway.clone();
     let stopping = tokio::spawn(async move { gateway.shut_down(SECOND).await });
-    eventually(SECOND, "the port is closed", || {
-        world.gateway.ports_open() == 0
-    })
-    .await;
+    eventually(SECOND, "the port is closed", || world.gateway.ports_open() == 0).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(world.connect(12_001).await.is_err());
     tokio::io::AsyncWriteExt::write_all(&mut server, b"the end")

@@ -7,8 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::world::{
-    FIRST_EXIT, Origin, Pattern, SECOND_EXIT, World, connect_request, eventually, now, read_head,
-    route, within,
+    FIRST_EXIT, Origin, Pattern, SECOND_EXIT, World, connect_request, eventually, now, read_head, route, within,
 };
 use crate::{Change, ExitId, RouteId};
 
@@ -23,19 +22,13 @@ async fn data_sent_with_the_request_arrives_first_and_is_counted_once() {
     let mut request = connect_request(echo, "secret");
     request.extend_from_slice(b"early");
     client.write_all(&request).await.unwrap();
-    assert_eq!(
-        read_head(&mut client).await,
-        "HTTP/1.1 200 Connection established"
-    );
+    assert_eq!(read_head(&mut client).await, "HTTP/1.1 200 Connection established");
     client.write_all(b" and late").await.unwrap();
     client.shutdown().await.unwrap();
     let mut echoed = String::new();
     client.read_to_string(&mut echoed).await.unwrap();
     assert_eq!(echoed, "early and late");
-    eventually(SECOND, "the tunnel ends", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    eventually(SECOND, "the tunnel ends", || world.gateway.tunnels_open() == 0).await;
     assert_eq!(world.traffic("a"), (14, 14));
 }
 
@@ -70,10 +63,7 @@ async fn either_side_may_finish_first_and_the_other_goes_on() {
     let mut thanks = String::new();
     server.read_to_string(&mut thanks).await.unwrap();
     assert_eq!((greeting.as_str(), thanks.as_str()), ("greeting", "thanks"));
-    eventually(SECOND, "both tunnels end", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    eventually(SECOND, "both tunnels end", || world.gateway.tunnels_open() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,23 +94,14 @@ async fn bulk_is_spliced_both_ways_intact_and_counted_while_it_moves() {
     }
     up.await.unwrap().unwrap();
     down.await.unwrap().unwrap();
-    assert_eq!(
-        (up_checked.await.unwrap(), down_checked.await.unwrap()),
-        (SIZE, SIZE)
-    );
+    assert_eq!((up_checked.await.unwrap(), down_checked.await.unwrap()), (SIZE, SIZE));
     assert!(counted_midway, "bytes are counted while they move");
     assert!(was_spliced, "bulk goes through a pipe");
 
     let shared = world.gateway.shared();
-    eventually(SECOND, "the tunnel ends", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    eventually(SECOND, "the tunnel ends", || world.gateway.tunnels_open() == 0).await;
     let (up, down) = world.traffic("a");
-    assert_eq!(
-        (counted.0 + up, counted.1 + down),
-        (SIZE as u64, SIZE as u64)
-    );
+    assert_eq!((counted.0 + up, counted.1 + down), (SIZE as u64, SIZE as u64));
     assert_eq!(shared.buffers.in_use(), 0);
     assert_eq!(shared.pipes.made(), shared.pipes.free());
 }
@@ -152,10 +133,7 @@ async fn read_until_cut(client: &mut TcpStream) {
 async fn changed_credentials_cut_a_busy_tunnel_at_once_and_no_other() {
     let world = World::start().await;
     world
-        .apply([
-            Change::Route(route("a", 12_001)),
-            Change::Route(route("b", 12_002)),
-        ])
+        .apply([Change::Route(route("a", 12_001)), Change::Route(route("b", 12_002))])
         .await;
     let mut client = busy_tunnel(&world, 12_001).await;
     let mut neighbour = world.tunnel(12_002, Origin::echo().await).await;
@@ -188,13 +166,8 @@ async fn a_stalled_tunnel_is_cut_too_and_gives_its_buffers_back() {
     let shared = world.gateway.shared();
     let holds = || shared.buffers.in_use() + shared.pipes.made() - shared.pipes.free() > 0;
     eventually(SECOND, "the client's window is full", holds).await;
-    world
-        .apply([Change::RemoveRoute(RouteId("a".into()))])
-        .await;
-    eventually(SECOND, "the tunnel is gone", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    world.apply([Change::RemoveRoute(RouteId("a".into()))]).await;
+    eventually(SECOND, "the tunnel is gone", || world.gateway.tunnels_open() == 0).await;
     eventually(SECOND, "nothing is held", || !holds()).await;
     drop(client);
     assert!(world.connect(12_001).await.is_err(), "the port is closed");
@@ -215,10 +188,7 @@ async fn another_end_time_cuts_nothing() {
     world.apply([Change::Route(route("a", 12_001))]).await;
     world
         .gateway
-        .replace_all(
-            vec![super::world::exit("first", FIRST_EXIT)],
-            vec![route("a", 12_001)],
-        )
+        .replace_all(vec![super::world::exit("first", FIRST_EXIT)], vec![route("a", 12_001)])
         .await;
     client.write_all(b"ping").await.unwrap();
     let mut pong = [0; 4];
@@ -249,10 +219,7 @@ async fn a_silent_tunnel_ends_after_the_idle_timeout_and_a_talking_one_does_not(
     let world = World::start_with(|config| config.idle_timeout = Duration::from_millis(400)).await;
     world.apply([Change::Route(route("a", 12_001))]).await;
     let echo = Origin::echo().await;
-    let (mut silent, mut talking) = (
-        world.tunnel(12_001, echo).await,
-        world.tunnel(12_001, echo).await,
-    );
+    let (mut silent, mut talking) = (world.tunnel(12_001, echo).await, world.tunnel(12_001, echo).await);
     let start = Instant::now();
     let talk = async {
         let mut byte = [7];
@@ -292,10 +259,7 @@ async fn a_reset_is_passed_on_as_a_reset_both_ways() {
     drop(client);
     let error = within(SECOND, server.read(&mut [0; 1])).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    eventually(SECOND, "both tunnels end", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    eventually(SECOND, "both tunnels end", || world.gateway.tunnels_open() == 0).await;
 }
 
 #[tokio::test]
@@ -310,10 +274,7 @@ async fn an_answer_arrives_whole_although_its_origin_takes_no_more() {
 
     // It answers, finishes, and closes without having read: what the client still sends is reset.
     static SENT: AtomicI64 = AtomicI64::new(0);
-    Pattern::new(3)
-        .send(&mut server, ANSWER, &SENT)
-        .await
-        .unwrap();
+    Pattern::new(3).send(&mut server, ANSWER, &SENT).await.unwrap();
     let mut down = 0;
     eventually(SECOND, "the gateway has all of it", || {
         down += world.traffic("a").1;
@@ -328,10 +289,7 @@ async fn an_answer_arrives_whole_although_its_origin_takes_no_more() {
     // Only now does it read.
     assert_eq!(Pattern::new(3).check(&mut client).await, ANSWER);
     drop(client);
-    eventually(SECOND, "the tunnel ends", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    eventually(SECOND, "the tunnel ends", || world.gateway.tunnels_open() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -370,10 +328,7 @@ async fn two_thousand_tunnels_at_rest_hold_no_buffer() {
         (resident() - before) / TUNNELS
     );
     drop(clients);
-    eventually(5 * SECOND, "all have ended", || {
-        world.gateway.tunnels_open() == 0
-    })
-    .await;
+    eventually(5 * SECOND, "all have ended", || world.gateway.tunnels_open() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -395,10 +350,7 @@ async fn connections_broken_off_at_any_point_leave_nothing_behind() {
         }
     }
     let shared = world.gateway.shared();
-    eventually(5 * SECOND, "every connection has ended", || {
-        shared.connections() == 0
-    })
-    .await;
+    eventually(5 * SECOND, "every connection has ended", || shared.connections() == 0).await;
     assert_eq!(world.gateway.tunnels_open(), 0);
     assert_eq!(shared.buffers.in_use(), 0);
     // The port's own two sockets.

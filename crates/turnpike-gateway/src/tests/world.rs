@@ -10,10 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::{
-    Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId,
-    TrafficRow,
-};
+use crate::{Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId, TrafficRow};
 
 /// A far end of time.
 pub(super) const NEVER: i64 = i64::MAX;
@@ -94,14 +91,8 @@ impl World {
     }
 
     async fn open_tunnel(&self, mut client: TcpStream, origin: SocketAddr) -> TcpStream {
-        client
-            .write_all(&connect_request(origin, "secret"))
-            .await
-            .unwrap();
-        assert_eq!(
-            read_head(&mut client).await,
-            "HTTP/1.1 200 Connection established"
-        );
+        client.write_all(&connect_request(origin, "secret")).await.unwrap();
+        assert_eq!(read_head(&mut client).await, "HTTP/1.1 200 Connection established");
         client
     }
 
@@ -170,12 +161,7 @@ pub(super) async fn read_head(stream: &mut TcpStream) -> String {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
-    String::from_utf8(head)
-        .unwrap()
-        .lines()
-        .next()
-        .unwrap()
-        .to_owned()
+    String::from_utf8(head).unwrap().lines().next().unwrap().to_owned()
 }
 
 /// An origin that hands its connections to the test.
@@ -227,9 +213,7 @@ pub(super) async fn eventually(limit: Duration, what: &str, mut holds: impl FnMu
 
 /// Fails unless `work` ends in time.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(limit, work)
-        .await
-        .expect("it did not end in time")
+    tokio::time::timeout(limit, work).await.expect("it did not end in time")
 }
 
 /// A stream of bytes that can be checked where it arrives: every byte depends on all before it.

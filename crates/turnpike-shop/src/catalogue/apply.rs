@@ -33,7 +33,12 @@ pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool
                     changed_exits: Vec::new(),
                 };
                 applying.run(tx, &catalogue).await?;
-                let Applying { now, differences, changed_exits, .. } = applying;
+                let Applying {
+                    now,
+                    differences,
+                    changed_exits,
+                    ..
+                } = applying;
                 if dry_run {
                     // What would have happened is exactly what is told: it did happen, and is undone.
                     tx.undo_at_end();
@@ -71,13 +76,19 @@ fn check(catalogue: &Catalogue) -> Result<()> {
             return refuse(format!("plan {} stands twice in the catalogue", plan.code));
         }
         if !codes.contains(plan.network.as_str()) {
-            return refuse(format!("plan {} names the network {}, which the catalogue does not have", plan.code, plan.network));
+            return refuse(format!(
+                "plan {} names the network {}, which the catalogue does not have",
+                plan.code, plan.network
+            ));
         }
     }
     let mut coupons = BTreeSet::new();
     for coupon in &catalogue.coupons {
         if !coupons.insert(coupon::normal(&coupon.code)) {
-            return refuse(format!("coupon {} stands twice in the catalogue (codes are compared without case)", coupon.code));
+            return refuse(format!(
+                "coupon {} stands twice in the catalogue (codes are compared without case)",
+                coupon.code
+            ));
         }
     }
     Ok(())
@@ -111,7 +122,10 @@ impl Applying<'_> {
     /// Tells a difference where there is one; whether there is.
     fn differs<I>(&mut self, kind: &'static str, name: &str, known: Option<&Known<I>>, wanted: &Values) -> bool {
         let (change, detail) = match known {
-            None => ("create", wanted.iter().map(|(key, value)| format!("{key}: {value}")).collect()),
+            None => (
+                "create",
+                wanted.iter().map(|(key, value)| format!("{key}: {value}")).collect(),
+            ),
             Some(known) => {
                 let detail: Vec<String> = wanted
                     .iter()
@@ -128,7 +142,12 @@ impl Applying<'_> {
                 }
             }
         };
-        self.differences.push(Difference { change, kind, name: name.to_owned(), detail });
+        self.differences.push(Difference {
+            change,
+            kind,
+            name: name.to_owned(),
+            detail,
+        });
         true
     }
 
@@ -153,7 +172,14 @@ impl Applying<'_> {
                 ("type", row.text("network_type")?),
                 ("allow_smtp", flag(row.int("allow_smtp")?)),
             ]);
-            known.insert(row.text("code")?, Known { id: row.parsed("id")?, is_active: row.int("active")? == 1, values });
+            known.insert(
+                row.text("code")?,
+                Known {
+                    id: row.parsed("id")?,
+                    is_active: row.int("active")? == 1,
+                    values,
+                },
+            );
         }
         let mut ids = BTreeMap::new();
         for network in wanted {
@@ -164,7 +190,9 @@ impl Applying<'_> {
                 ("allow_smtp", flag(i64::from(network.allow_smtp))),
             ]);
             let before = known.remove(&network.code);
-            let id = before.as_ref().map_or_else(NetworkId::random, |before: &Known<NetworkId>| before.id.clone());
+            let id = before
+                .as_ref()
+                .map_or_else(NetworkId::random, |before: &Known<NetworkId>| before.id.clone());
             if self.differs("network", &network.code, before.as_ref(), &values) {
                 tx.execute(
                     "INSERT INTO network (id, code, city, country, network_type, allow_smtp, active, created_at)
@@ -254,8 +282,10 @@ impl Applying<'_> {
         for (name, (left, _)) in known.into_iter().filter(|(_, (exit, _))| exit.is_active) {
             self.deactivates("exit", &format!("{network}/{name}"));
             let id = Value::Text(left.id.to_string());
-            tx.execute("UPDATE network_exit SET active = 0 WHERE id = $1", &[id.clone()]).await?;
-            tx.execute("UPDATE slot SET sellable = 0 WHERE exit_id = $1", &[id]).await?;
+            tx.execute("UPDATE network_exit SET active = 0 WHERE id = $1", &[id.clone()])
+                .await?;
+            tx.execute("UPDATE slot SET sellable = 0 WHERE exit_id = $1", &[id])
+                .await?;
         }
         Ok(())
     }
@@ -270,7 +300,14 @@ impl Applying<'_> {
         Ok((Known { id, is_active, values }, spec))
     }
 
-    async fn write_exit(&self, tx: &mut Tx, id: &ExitId, network: &NetworkId, exit: &Exit, gateway: &str) -> Result<()> {
+    async fn write_exit(
+        &self,
+        tx: &mut Tx,
+        id: &ExitId,
+        network: &NetworkId,
+        exit: &Exit,
+        gateway: &str,
+    ) -> Result<()> {
         tx.execute(
             "INSERT INTO network_exit (id, network_id, name, gateway, sealed_spec, can_rotate, shared_slots, active, health,
                                        created_at, revision)
@@ -351,7 +388,14 @@ impl Applying<'_> {
                 ("popular", flag(row.int("popular")?)),
                 ("trial_ms", or_none(row.optional_int("trial_ms")?)),
             ]);
-            known.insert(row.text("code")?, Known { id: row.parsed("id")?, is_active: row.int("active")? == 1, values });
+            known.insert(
+                row.text("code")?,
+                Known {
+                    id: row.parsed("id")?,
+                    is_active: row.int("active")? == 1,
+                    values,
+                },
+            );
         }
         for plan in wanted {
             let network = networks
@@ -392,7 +436,11 @@ impl Applying<'_> {
         }
         for (code, left) in known.into_iter().filter(|(_, plan)| plan.is_active) {
             self.deactivates("plan", &code);
-            tx.execute("UPDATE plan SET active = 0 WHERE id = $1", &[Value::Text(left.id.to_string())]).await?;
+            tx.execute(
+                "UPDATE plan SET active = 0 WHERE id = $1",
+                &[Value::Text(left.id.to_string())],
+            )
+            .await?;
         }
         Ok(())
     }
@@ -414,7 +462,14 @@ impl Applying<'_> {
                 ("per_account", or_none(row.optional_int("per_account")?)),
                 ("valid_until", or_none(row.optional_int("valid_until")?)),
             ]);
-            known.insert(row.text("code")?, Known { id: row.parsed("id")?, is_active: row.int("active")? == 1, values });
+            known.insert(
+                row.text("code")?,
+                Known {
+                    id: row.parsed("id")?,
+                    is_active: row.int("active")? == 1,
+                    values,
+                },
+            );
         }
         for wanted in wanted {
             let code = coupon::normal(&wanted.code);
@@ -457,7 +512,11 @@ impl Applying<'_> {
         }
         for (code, left) in known.into_iter().filter(|(_, coupon)| coupon.is_active) {
             self.deactivates("coupon", &code);
-            tx.execute("UPDATE coupon SET active = 0 WHERE id = $1", &[Value::Text(left.id.to_string())]).await?;
+            tx.execute(
+                "UPDATE coupon SET active = 0 WHERE id = $1",
+                &[Value::Text(left.id.to_string())],
+            )
+            .await?;
         }
         Ok(())
     }
@@ -484,9 +543,12 @@ async fn gateway_of(tx: &mut Tx, name: &str, exit: &Exit) -> Result<String> {
 }
 
 async fn slots_taken(tx: &mut Tx, exit: &ExitId) -> Result<i64> {
-    tx.one("SELECT COUNT(subscription_id) AS taken FROM slot WHERE exit_id = $1", &[Value::Text(exit.to_string())])
-        .await?
-        .int("taken")
+    tx.one(
+        "SELECT COUNT(subscription_id) AS taken FROM slot WHERE exit_id = $1",
+        &[Value::Text(exit.to_string())],
+    )
+    .await?
+    .int("taken")
 }
 
 fn flag(value: i64) -> String {

@@ -30,10 +30,7 @@ pub(crate) fn token_hash(token: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    reason = "a test's broken assumption should stop it"
-)]
+#[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
 mod tests {
     use super::*;
 

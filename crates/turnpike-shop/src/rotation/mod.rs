@@ -27,8 +27,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::shop::{Settings, Shop};
 use crate::store::{Row, Tx, Value};
 use crate::types::{
-    AccountStatus, ConnectionType, ExitId, RotationId, Span, SubscriptionId, SubscriptionState,
-    UnixMillis,
+    AccountStatus, ConnectionType, ExitId, RotationId, Span, SubscriptionId, SubscriptionState, UnixMillis,
 };
 
 /// How long after a failed rotation its exit may be rotated again.
@@ -125,8 +124,7 @@ impl Asked {
         if !is_active || row.int("ends_at")? <= now.0 {
             return Err(Refusal::SubscriptionEnded.into());
         }
-        let is_private =
-            row.parsed::<ConnectionType>("connection_type")? == ConnectionType::Private;
+        let is_private = row.parsed::<ConnectionType>("connection_type")? == ConnectionType::Private;
         if !is_private || row.int("can_rotate")? == 0 {
             return Err(Refusal::RotationUnavailable.into());
         }
@@ -139,12 +137,7 @@ impl Asked {
 }
 
 /// When an exit may be rotated again, by the rule at the top.
-async fn next_allowed(
-    tx: &mut Tx,
-    exit: &ExitId,
-    row: &Row,
-    settings: &Settings,
-) -> Result<UnixMillis> {
+async fn next_allowed(tx: &mut Tx, exit: &ExitId, row: &Row, settings: &Settings) -> Result<UnixMillis> {
     let after_success = row
         .optional_int("rotated_at")?
         .map(|at| UnixMillis(at).plus(settings.rotation_cooldown));
@@ -155,8 +148,7 @@ async fn next_allowed(
         )
         .await?
         .optional_int("at")?;
-    let after_failure =
-        failed_at.map(|at| UnixMillis(at).plus(settings.rotation_cooldown.min(AFTER_FAILURE)));
+    let after_failure = failed_at.map(|at| UnixMillis(at).plus(settings.rotation_cooldown.min(AFTER_FAILURE)));
     Ok(after_success.max(after_failure).unwrap_or(UnixMillis(0)))
 }
 
@@ -213,10 +205,7 @@ enum Seen {
 }
 
 async fn look(shop: &Shop, rotation: &RotationId) -> Result<Seen> {
-    let (key, cooldown) = (
-        Value::Text(rotation.to_string()),
-        shop.settings.rotation_cooldown,
-    );
+    let (key, cooldown) = (Value::Text(rotation.to_string()), shop.settings.rotation_cooldown);
     shop.store
         .read(move |tx| {
             let key = key.clone();

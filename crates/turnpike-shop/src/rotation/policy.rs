@@ -28,13 +28,7 @@ pub async fn set_policy(
         .await
 }
 
-async fn set(
-    shop: &Shop,
-    tx: &mut Tx,
-    account: &AccountId,
-    id: &SubscriptionId,
-    policy: RotationPolicy,
-) -> Result<()> {
+async fn set(shop: &Shop, tx: &mut Tx, account: &AccountId, id: &SubscriptionId, policy: RotationPolicy) -> Result<()> {
     let now = shop.now();
     let held = subscription::lock(tx, account, id).await?;
     if !held.is_running(now) {
@@ -59,12 +53,7 @@ async fn set(
 }
 
 /// Sets the policy going again on an exit that the subscription has just got: off where that exit cannot rotate.
-pub(crate) async fn resume(
-    tx: &mut Tx,
-    held: &Held,
-    exit_can_rotate: bool,
-    now: UnixMillis,
-) -> Result<()> {
+pub(crate) async fn resume(tx: &mut Tx, held: &Held, exit_can_rotate: bool, now: UnixMillis) -> Result<()> {
     let policy = if exit_can_rotate && held.connection_type == ConnectionType::Private {
         held.rotation_policy
     } else {
@@ -75,12 +64,7 @@ pub(crate) async fn resume(
 
 /// The policy falls due one interval after the anchor, two, three… The anchor lies a little after now, at random, so that
 /// exits whose policies were set in the same minute do not rotate in the same second for ever.
-async fn arm(
-    tx: &mut Tx,
-    id: &SubscriptionId,
-    policy: RotationPolicy,
-    now: UnixMillis,
-) -> Result<()> {
+async fn arm(tx: &mut Tx, id: &SubscriptionId, policy: RotationPolicy, now: UnixMillis) -> Result<()> {
     let (anchor, next) = match policy.interval() {
         None => (Value::NullInt, Value::NullInt),
         Some(interval) => {

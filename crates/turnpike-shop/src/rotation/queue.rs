@@ -42,8 +42,7 @@ pub async fn claim(shop: &Shop, gateway: &str, limit: i64) -> Result<Vec<Task>> 
         .read(move |tx| {
             let key = key.clone();
             Box::pin(async move {
-                let queued =
-                    "SELECT id FROM rotation WHERE gateway = $1 AND state = 'queued' LIMIT 1";
+                let queued = "SELECT id FROM rotation WHERE gateway = $1 AND state = 'queued' LIMIT 1";
                 Ok(tx.optional(queued, &[key]).await?.is_none())
             })
         })
@@ -197,20 +196,10 @@ async fn has_failed(tx: &mut Tx, key: Value) -> Result<bool> {
 }
 
 /// The exit has rotated: its address, its history, its cooldown. No revision is advanced, for its gateway knows already.
-async fn moved(
-    tx: &mut Tx,
-    exit: &ExitId,
-    from: Option<IpAddr>,
-    to: Option<IpAddr>,
-    now: UnixMillis,
-) -> Result<()> {
+async fn moved(tx: &mut Tx, exit: &ExitId, from: Option<IpAddr>, to: Option<IpAddr>, now: UnixMillis) -> Result<()> {
     tx.execute(
         "UPDATE network_exit SET present_address = $1, rotated_at = $2 WHERE id = $3",
-        &[
-            optional(to),
-            Value::Int(now.0),
-            Value::Text(exit.to_string()),
-        ],
+        &[optional(to), Value::Int(now.0), Value::Text(exit.to_string())],
     )
     .await?;
     if let Some(to) = to.filter(|_| to != from) {
@@ -229,12 +218,7 @@ async fn moved(
 }
 
 /// Brings a policy's next try forward, by how often its exit has failed in a row.
-async fn try_again_later(
-    tx: &mut Tx,
-    exit: &ExitId,
-    subscription: Value,
-    now: UnixMillis,
-) -> Result<()> {
+async fn try_again_later(tx: &mut Tx, exit: &ExitId, subscription: Value, now: UnixMillis) -> Result<()> {
     let in_a_row = tx
         .one(
             "SELECT CAST(COUNT(*) AS BIGINT) AS failed FROM rotation
@@ -245,14 +229,14 @@ async fn try_again_later(
         .await?
         .int("failed")?;
     let step = usize::try_from(in_a_row - 1).unwrap_or(0);
-    let pause = BACK_OFF
-        .get(step)
-        .or(BACK_OFF.last())
-        .copied()
-        .unwrap_or_default();
+    let pause = BACK_OFF.get(step).or(BACK_OFF.last()).copied().unwrap_or_default();
     tx.execute(
         "UPDATE subscription SET next_rotation_at = $1 WHERE id = $2 AND exit_id = $3 AND next_rotation_at > $1",
-        &[Value::Int(now.plus(pause).0), subscription, Value::Text(exit.to_string())],
+        &[
+            Value::Int(now.plus(pause).0),
+            subscription,
+            Value::Text(exit.to_string()),
+        ],
     )
     .await?;
     Ok(())
@@ -277,9 +261,7 @@ pub async fn schedule(shop: &Shop, gateway: &str, limit: i64) -> Result<Option<U
         }
     }
     if before.due.is_none_or(|due| due > now) {
-        return Ok(before
-            .due
-            .min_some(before.deadline.filter(|deadline| *deadline > now)));
+        return Ok(before.due.min_some(before.deadline.filter(|deadline| *deadline > now)));
     }
     let (cooldown, deadline) = (
         shop.settings.rotation_cooldown,
@@ -318,11 +300,7 @@ async fn agenda(shop: &Shop, gateway: &str) -> Result<Agenda> {
                                 WHERE gateway = $1 AND state IN ('queued', 'running')";
                 Ok(Agenda {
                     due: tx.one(due, &key).await?.optional_int("at")?.map(UnixMillis),
-                    deadline: tx
-                        .one(deadline, &key)
-                        .await?
-                        .optional_int("at")?
-                        .map(UnixMillis),
+                    deadline: tx.one(deadline, &key).await?.optional_int("at")?.map(UnixMillis),
                 })
             })
         })
@@ -393,9 +371,7 @@ async fn queue_due(
     let mut wanted = Vec::new();
     let mut done_with = Vec::with_capacity(due.len());
     for row in &due {
-        let cool_at = row
-            .optional_int("rotated_at")?
-            .map(|at| UnixMillis(at).plus(cooldown));
+        let cool_at = row.optional_int("rotated_at")?.map(|at| UnixMillis(at).plus(cooldown));
         if let Some(cool_at) = cool_at.filter(|cool_at| *cool_at > now) {
             // Rotated by link a moment ago: the policy follows when the cooldown is over.
             tx.execute(
@@ -426,12 +402,10 @@ async fn queue_due(
 
 /// Whether a due policy still has somebody and something to rotate; if not, its moment passes.
 fn may_rotate(row: &Row, now: UnixMillis) -> Result<bool> {
-    Ok(
-        row.parsed::<SubscriptionState>("state")? == SubscriptionState::Active
-            && row.int("ends_at")? > now.0
-            && row.parsed::<AccountStatus>("status")? == AccountStatus::Active
-            && row.int("can_rotate")? == 1,
-    )
+    Ok(row.parsed::<SubscriptionState>("state")? == SubscriptionState::Active
+        && row.int("ends_at")? > now.0
+        && row.parsed::<AccountStatus>("status")? == AccountStatus::Active
+        && row.int("can_rotate")? == 1)
 }
 
 async fn insert(tx: &mut Tx, gateway: &str, due: &[&Row], deadline: UnixMillis) -> Result<()> {
@@ -466,16 +440,14 @@ fn padded<T>(batch: &[T]) -> impl Iterator<Item = &T> {
 
 /// An exit that has an open rotation keeps that one: it serves the policy as well.
 static QUEUE: LazyLock<String> = LazyLock::new(|| {
-    let mut sql = "INSERT INTO rotation (id, exit_id, gateway, subscription_id, requested_at, deadline, reason, state) VALUES"
-        .to_owned();
+    let mut sql =
+        "INSERT INTO rotation (id, exit_id, gateway, subscription_id, requested_at, deadline, reason, state) VALUES"
+            .to_owned();
     for row in 0..BATCH {
         let comma = if row == 0 { "" } else { "," };
         let [a, b, c, d, e, f] = std::array::from_fn(|column| row * 6 + column + 1);
         // Writing to a string cannot fail.
-        let _ = write!(
-            sql,
-            "{comma} (${a}, ${b}, ${c}, ${d}, ${e}, ${f}, 'policy', 'queued')"
-        );
+        let _ = write!(sql, "{comma} (${a}, ${b}, ${c}, ${d}, ${e}, ${f}, 'policy', 'queued')");
     }
     sql.push_str(" ON CONFLICT DO NOTHING");
     sql

@@ -22,7 +22,11 @@ pub(super) fn for_sqlite(sql: &'static str) -> &'static str {
         return sql;
     }
     let key = sql.as_ptr().addr();
-    let known = REWRITTEN.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(&key).copied();
+    let known = REWRITTEN
+        .read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .get(&key)
+        .copied();
     known.unwrap_or_else(|| {
         // Leaked once per statement of the program's text, of which there are a few dozen.
         let rewritten: &'static str = Box::leak(without_locks(sql).into_boxed_str());
@@ -58,8 +62,14 @@ mod tests {
     #[test]
     fn sqlite_is_spared_the_row_locks() {
         for (sql, expected) in [
-            ("SELECT 1 FROM a WHERE b = $1 FOR UPDATE", "SELECT 1 FROM a WHERE b = $1"),
-            ("SELECT 1 FROM a LIMIT 1 FOR UPDATE SKIP LOCKED", "SELECT 1 FROM a LIMIT 1"),
+            (
+                "SELECT 1 FROM a WHERE b = $1 FOR UPDATE",
+                "SELECT 1 FROM a WHERE b = $1",
+            ),
+            (
+                "SELECT 1 FROM a LIMIT 1 FOR UPDATE SKIP LOCKED",
+                "SELECT 1 FROM a LIMIT 1",
+            ),
             ("SELECT 1 FROM a s FOR UPDATE OF s SKIP LOCKED", "SELECT 1 FROM a s"),
             (
                 "UPDATE a SET b = 1 WHERE c IN (SELECT c FROM a LIMIT 1 FOR UPDATE SKIP LOCKED)",

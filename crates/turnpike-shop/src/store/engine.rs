@@ -55,7 +55,9 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
     if let Some(folder) = folder
         && !folder.is_dir()
     {
-        return Err(OpenError(format!("the folder of the database {shown} does not exist; make it first")));
+        return Err(OpenError(format!(
+            "the folder of the database {shown} does not exist; make it first"
+        )));
     }
     // All options here and none by a hook after the connect: there, an error would show only as a pool that timed out.
     let options = SqliteConnectOptions::new()
@@ -107,7 +109,9 @@ fn sqlite_open_error(path: &Path, error: &sqlx::Error) -> OpenError {
     };
     OpenError(match code.map(|code| code & 0xff) {
         // SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_PERM
-        Some(14 | 8 | 3) => format!("the database {shown} cannot be opened for writing; check the rights of the file and its folder"),
+        Some(14 | 8 | 3) => {
+            format!("the database {shown} cannot be opened for writing; check the rights of the file and its folder")
+        }
         // SQLITE_NOTADB, SQLITE_CORRUPT
         Some(26) => format!("{shown} is not a database of turnpike's"),
         Some(11) => format!("the database {shown} is damaged; restore a backup"),
@@ -124,7 +128,11 @@ fn version_of(text: &str) -> (u32, u32, u32) {
 
 async fn open_postgres(url: &str) -> Result<Store, OpenError> {
     let options = PgConnectOptions::from_str(url)
-        .map_err(|error| OpenError(format!("database.url is not an address of a PostgreSQL database: {error}")))?
+        .map_err(|error| {
+            OpenError(format!(
+                "database.url is not an address of a PostgreSQL database: {error}"
+            ))
+        })?
         .application_name("turnpike")
         .options([
             ("lock_timeout", "2s"),

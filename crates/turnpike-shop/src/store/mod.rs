@@ -148,7 +148,9 @@ impl Store {
 
     async fn begin(&self, access: Access) -> Result<Tx> {
         let open = match (&self.pools, access) {
-            (Pools::Sqlite { writer, .. }, Access::Write) => writer.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite),
+            (Pools::Sqlite { writer, .. }, Access::Write) => {
+                writer.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite)
+            }
             (Pools::Sqlite { readers, .. }, Access::Read) => readers.begin().await.map(Open::Sqlite),
             (Pools::Postgres(pool), Access::Write) => pool.begin().await.map(Open::Postgres),
             (Pools::Postgres(pool), Access::Read) => pool

@@ -46,13 +46,8 @@ impl Operation for AvailableNetworks {
     type Caller = Reader;
     type Answer = AvailableNetworksAnswer;
 
-    async fn call(
-        self,
-        reader: Reader,
-        context: &Context<'_>,
-    ) -> Result<AvailableNetworksAnswer, ApiError> {
-        let found =
-            available_networks(&context.app.shop, reader.account(), &self.subscription_id).await?;
+    async fn call(self, reader: Reader, context: &Context<'_>) -> Result<AvailableNetworksAnswer, ApiError> {
+        let found = available_networks(&context.app.shop, reader.account(), &self.subscription_id).await?;
         let networks = found
             .into_iter()
             .map(|network| AvailableNetwork {

@@ -35,13 +35,8 @@ impl Operation for ChangeCredentials {
     type Caller = Buyer;
     type Answer = ChangeCredentialsAnswer;
 
-    async fn call(
-        self,
-        buyer: Buyer,
-        context: &Context<'_>,
-    ) -> Result<ChangeCredentialsAnswer, ApiError> {
-        let changed =
-            change_credentials(&context.app.shop, buyer.account(), &self.subscription_id).await?;
+    async fn call(self, buyer: Buyer, context: &Context<'_>) -> Result<ChangeCredentialsAnswer, ApiError> {
+        let changed = change_credentials(&context.app.shop, buyer.account(), &self.subscription_id).await?;
         context
             .wait_applied([(changed.gateway.as_str(), changed.revision)])
             .await;

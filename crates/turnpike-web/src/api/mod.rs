@@ -99,9 +99,7 @@ impl Context<'_> {
     }
 }
 
-fn newest_by_gateway<'r>(
-    revisions: impl IntoIterator<Item = (&'r str, i64)>,
-) -> Vec<(&'r str, i64)> {
+fn newest_by_gateway<'r>(revisions: impl IntoIterator<Item = (&'r str, i64)>) -> Vec<(&'r str, i64)> {
     let mut newest: Vec<(&str, i64)> = Vec::new();
     for (gateway, revision) in revisions {
         match newest.iter_mut().find(|(name, _)| *name == gateway) {
@@ -247,12 +245,7 @@ pub(crate) async fn proxy(
 }
 
 /// The story of a request: limited, known, limited again, understood, permitted, done.
-async fn handle(
-    app: &App,
-    visit: &Visit,
-    head: &Parts,
-    body: &mut json::Incoming,
-) -> Result<Response, ApiError> {
+async fn handle(app: &App, visit: &Visit, head: &Parts, body: &mut json::Incoming) -> Result<Response, ApiError> {
     let verb = match head.method {
         Method::GET => Verb::Get,
         Method::POST => Verb::Post,
@@ -272,11 +265,7 @@ async fn handle(
     {
         let mut notes = visit.notes();
         notes.op = Some(op.name());
-        notes.money = if op.moves_money() {
-            Money::Moves
-        } else {
-            Money::Never
-        };
+        notes.money = if op.moves_money() { Money::Moves } else { Money::Never };
     }
     with_operation!(op, O => run::<O>(op, app, visit, &head.headers, &principal, members).await)
 }
@@ -338,9 +327,10 @@ fn idempotency_key(
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    let key = value.to_str().ok().filter(|key| {
-        (1..=255).contains(&key.len()) && key.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
-    });
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|byte| (0x20..=0x7e).contains(&byte)));
     match (key, values.next()) {
         (Some(key), None) => Ok(Some(IdempotencyKey {
             key: key.to_owned(),

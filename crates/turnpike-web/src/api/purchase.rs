@@ -51,11 +51,7 @@ pub(crate) struct PurchaseAnswer {
 impl PurchaseAnswer {
     /// A trial answers so as well. Made of nothing but what the order left, so that a remembered one gives the same bytes.
     pub(super) fn new(purchased: Purchased) -> Result<Self, ApiError> {
-        let ids: Vec<String> = purchased
-            .subscriptions
-            .iter()
-            .map(|one| one.id.to_string())
-            .collect();
+        let ids: Vec<String> = purchased.subscriptions.iter().map(|one| one.id.to_string()).collect();
         let Some(first) = ids.first().cloned() else {
             return Err(ApiError::Shop(turnpike_shop::Error::Failed(format!(
                 "order {} has no subscription",
@@ -81,10 +77,7 @@ impl PurchaseAnswer {
 }
 
 /// Waits for the ports and shapes the answer.
-pub(super) async fn deliver(
-    purchased: Purchased,
-    context: &Context<'_>,
-) -> Result<PurchaseAnswer, ApiError> {
+pub(super) async fn deliver(purchased: Purchased, context: &Context<'_>) -> Result<PurchaseAnswer, ApiError> {
     context.visit.notes().replayed = purchased.replayed;
     let revisions = purchased
         .subscriptions

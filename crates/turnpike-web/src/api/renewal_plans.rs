@@ -48,13 +48,8 @@ impl Operation for RenewalPlans {
     type Caller = Reader;
     type Answer = RenewalPlansAnswer;
 
-    async fn call(
-        self,
-        reader: Reader,
-        context: &Context<'_>,
-    ) -> Result<RenewalPlansAnswer, ApiError> {
-        let plans =
-            renewal_plans(&context.app.shop, reader.account(), &self.subscription_id).await?;
+    async fn call(self, reader: Reader, context: &Context<'_>) -> Result<RenewalPlansAnswer, ApiError> {
+        let plans = renewal_plans(&context.app.shop, reader.account(), &self.subscription_id).await?;
         let renewal_plans = plans
             .into_iter()
             .map(|plan| RenewalPlan {

@@ -35,19 +35,9 @@ impl Operation for SetRotationPolicy {
     type Caller = Buyer;
     type Answer = SetRotationPolicyAnswer;
 
-    async fn call(
-        self,
-        buyer: Buyer,
-        context: &Context<'_>,
-    ) -> Result<SetRotationPolicyAnswer, ApiError> {
+    async fn call(self, buyer: Buyer, context: &Context<'_>) -> Result<SetRotationPolicyAnswer, ApiError> {
         let shop = &context.app.shop;
-        rotation::set_policy(
-            shop,
-            buyer.account(),
-            &self.subscription_id,
-            self.rotation_policy,
-        )
-        .await?;
+        rotation::set_policy(shop, buyer.account(), &self.subscription_id, self.rotation_policy).await?;
         Ok(SetRotationPolicyAnswer { ok: True })
     }
 }

@@ -9,11 +9,7 @@ use utoipa::ToSchema;
 use super::wire;
 
 /// What may stand in a URL's user name and password as it is (RFC 3986 §2.3).
-const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Everything an owner sees of a subscription.
 #[derive(Serialize, ToSchema)]
@@ -78,10 +74,7 @@ impl From<Subscription> for SubscriptionItem {
             ConnectionType::Shared => "Shared",
         };
         Self {
-            label: format!(
-                "{} - {} - {connection}",
-                subscription.port, subscription.country
-            ),
+            label: format!("{} - {} - {connection}", subscription.port, subscription.country),
             network_label: network_label(&subscription.network_code, &subscription.city),
             subscription_id: subscription.id.into(),
             status: subscription.state.as_str(),

@@ -43,20 +43,13 @@ impl Operation for Subscriptions {
     type Caller = Reader;
     type Answer = SubscriptionsAnswer;
 
-    async fn call(
-        self,
-        reader: Reader,
-        context: &Context<'_>,
-    ) -> Result<SubscriptionsAnswer, ApiError> {
+    async fn call(self, reader: Reader, context: &Context<'_>) -> Result<SubscriptionsAnswer, ApiError> {
         let page = Page {
             limit: self.limit,
             after: self.cursor,
         };
         let (found, has_more) = subscriptions(&context.app.shop, reader.account(), page).await?;
-        let next_cursor = found
-            .last()
-            .filter(|_| has_more)
-            .map(|last| last.id.to_string());
+        let next_cursor = found.last().filter(|_| has_more).map(|last| last.id.to_string());
         Ok(SubscriptionsAnswer {
             ok: True,
             subscriptions: found.into_iter().map(SubscriptionItem::from).collect(),

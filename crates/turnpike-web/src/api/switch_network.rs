@@ -37,14 +37,9 @@ impl Operation for SwitchNetwork {
     type Caller = Buyer;
     type Answer = SwitchNetworkAnswer;
 
-    async fn call(
-        self,
-        buyer: Buyer,
-        context: &Context<'_>,
-    ) -> Result<SwitchNetworkAnswer, ApiError> {
+    async fn call(self, buyer: Buyer, context: &Context<'_>) -> Result<SwitchNetworkAnswer, ApiError> {
         let (subscription, target) = (&self.subscription_id, &self.target_network);
-        let switched =
-            switch_network(&context.app.shop, buyer.account(), subscription, target).await?;
+        let switched = switch_network(&context.app.shop, buyer.account(), subscription, target).await?;
         context
             .wait_applied([(switched.gateway.as_str(), switched.revision)])
             .await;

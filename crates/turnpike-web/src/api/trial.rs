@@ -25,11 +25,7 @@ impl Operation for Trial {
     type Caller = Trialist;
     type Answer = PurchaseAnswer;
 
-    async fn call(
-        self,
-        trialist: Trialist,
-        context: &Context<'_>,
-    ) -> Result<PurchaseAnswer, ApiError> {
+    async fn call(self, trialist: Trialist, context: &Context<'_>) -> Result<PurchaseAnswer, ApiError> {
         let order = TrialOrder {
             plan: self.plan_id,
             idempotency: context.idempotency.clone(),

@@ -65,15 +65,11 @@ pub(crate) fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Qua
     whole_number(deserializer)
 }
 
-pub(crate) fn repeat_count<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<RepeatCount, D::Error> {
+pub(crate) fn repeat_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RepeatCount, D::Error> {
     whole_number(deserializer)
 }
 
-pub(crate) fn rotation_policy<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<RotationPolicy, D::Error> {
+pub(crate) fn rotation_policy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RotationPolicy, D::Error> {
     whole_number(deserializer)
 }
 
@@ -102,14 +98,8 @@ pub(crate) fn rotation_policy_schema() -> RefOr<Schema> {
 }
 
 /// A discount code. What it is worth is the shop's to say; here it must be something that can be a code.
-pub(crate) fn coupon<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    let rule = || {
-        D::Error::custom(format_args!(
-            "it must be a text of 1 to {COUPON_LENGTH} characters"
-        ))
-    };
+pub(crate) fn coupon<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let rule = || D::Error::custom(format_args!("it must be a text of 1 to {COUPON_LENGTH} characters"));
     let code = String::deserialize(deserializer).map_err(|_| rule())?;
     let code = code.trim();
     if code.is_empty() || code.chars().count() > COUPON_LENGTH {
@@ -141,9 +131,7 @@ pub(crate) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 }
 
 /// Where a page begins: what the page before gave as `nextCursor`.
-pub(crate) fn cursor<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<SubscriptionId>, D::Error> {
+pub(crate) fn cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SubscriptionId>, D::Error> {
     let text = String::deserialize(deserializer)?;
     SubscriptionId::try_from(text)
         .map(Some)

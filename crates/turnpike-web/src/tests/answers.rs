@@ -32,10 +32,7 @@ fn shape_of_url(value: insta::internals::Content, _: insta::internals::ContentPa
     format!("{scheme}://[username]:[password]@{host}")
 }
 
-fn shape_of_rotate_path(
-    value: insta::internals::Content,
-    _: insta::internals::ContentPath<'_>,
-) -> &'static str {
+fn shape_of_rotate_path(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> &'static str {
     let token = value.as_str().unwrap().strip_prefix("/r/").unwrap();
     assert!(token.len() >= 22, "128 bits do not fit into {token}");
     "/r/[token]"
@@ -58,16 +55,9 @@ async fn plans() {
 async fn purchase_of_one() {
     let world = World::new().await;
     let plan = world.plan("NL-AMS", "private").await;
-    let answer = ok(world
-        .post(json!({"op": "purchase", "planId": plan}))
-        .send()
-        .await)
-    .await;
+    let answer = ok(world.post(json!({"op": "purchase", "planId": plan})).send().await).await;
     assert_eq!(answer["subscription"], answer["subscriptions"][0]);
-    assert_eq!(
-        answer["subscriptionId"],
-        answer["subscriptions"][0]["subscriptionId"]
-    );
+    assert_eq!(answer["subscriptionId"], answer["subscriptions"][0]["subscriptionId"]);
     assert_eq!(world.balance(super::world::ALICE).await, 50_000 - 1_200);
     assert_answer!(answer);
 }
@@ -119,13 +109,7 @@ async fn renewal_plans() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert_answer!(
-        ok(world
-            .get(&format!("op=renewal-plans&subscriptionId={id}"))
-            .send()
-            .await)
-        .await
-    );
+    assert_answer!(ok(world.get(&format!("op=renewal-plans&subscriptionId={id}")).send().await).await);
 }
 
 #[tokio::test]
@@ -173,10 +157,7 @@ async fn set_rotation_policy() {
     let world = World::new().await;
     let bought = world.subscription().await;
     let order = json!({"op": "set-rotation-policy", "subscriptionId": bought["subscriptionId"], "rotationPolicy": 10});
-    assert_eq!(
-        ok(world.post(order).send().await).await,
-        json!({"ok": true})
-    );
+    assert_eq!(ok(world.post(order).send().await).await, json!({"ok": true}));
     let listed = ok(world.get("op=subscriptions").send().await).await;
     assert_eq!(listed["subscriptions"][0]["rotationPolicy"], 10);
 }
@@ -189,14 +170,8 @@ async fn switch_network() {
     let target = world.other_network(id).await;
     let order = json!({"op": "switch-network", "subscriptionId": id, "targetNetwork": target});
     let switched = ok(world.post(order).send().await).await;
-    assert_eq!(
-        switched["subscription"]["credentials"],
-        bought["credentials"]
-    );
-    assert_eq!(
-        switched["subscription"]["activeUntil"],
-        bought["activeUntil"]
-    );
+    assert_eq!(switched["subscription"]["credentials"], bought["credentials"]);
+    assert_eq!(switched["subscription"]["activeUntil"], bought["activeUntil"]);
     assert_answer!(switched);
 }
 
@@ -204,11 +179,7 @@ async fn switch_network() {
 async fn trial() {
     let world = World::new().await;
     let plan = world.plan("NL-AMS", "private").await;
-    let answer = ok(world
-        .post(json!({"op": "trial", "planId": plan}))
-        .send()
-        .await)
-    .await;
+    let answer = ok(world.post(json!({"op": "trial", "planId": plan})).send().await).await;
     assert_eq!(world.balance(super::world::ALICE).await, 50_000);
     assert_answer!(answer);
 }

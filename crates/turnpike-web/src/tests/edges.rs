@@ -10,11 +10,7 @@ const UNKNOWN_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
 async fn refused(world: &World, body: Value) -> (u16, String, Value) {
     let reply = world.post(body).send().await;
     let (status, code) = reply.error();
-    (
-        status,
-        code,
-        reply.json().get("field").cloned().unwrap_or_default(),
-    )
+    (status, code, reply.json().get("field").cloned().unwrap_or_default())
 }
 
 #[tokio::test]
@@ -38,11 +34,7 @@ async fn fields_that_are_missing_or_wrong_are_named() {
             let mut order = json!({"op": "purchase", "planId": plan});
             order[field] = wrong.clone();
             let got = refused(&world, order).await;
-            assert_eq!(
-                got,
-                (400, "invalid_field".to_owned(), json!(field)),
-                "{wrong}"
-            );
+            assert_eq!(got, (400, "invalid_field".to_owned(), json!(field)), "{wrong}");
         }
     }
     for wrong in [
@@ -116,16 +108,8 @@ async fn ids_that_nobody_has_are_told_apart_as_the_contract_does() {
     let plan = world.plan("NL-AMS", "private").await;
     let mine = world.subscription().await["subscriptionId"].clone();
     let cases = [
-        (
-            json!({"op": "purchase", "planId": UNKNOWN_ID}),
-            400,
-            "unknown_plan",
-        ),
-        (
-            json!({"op": "trial", "planId": UNKNOWN_ID}),
-            400,
-            "unknown_plan",
-        ),
+        (json!({"op": "purchase", "planId": UNKNOWN_ID}), 400, "unknown_plan"),
+        (json!({"op": "trial", "planId": UNKNOWN_ID}), 400, "unknown_plan"),
         (
             json!({"op": "renew", "subscriptionId": mine, "planId": UNKNOWN_ID}),
             400,
@@ -157,10 +141,7 @@ async fn ids_that_nobody_has_are_told_apart_as_the_contract_does() {
         assert_eq!((got.0, got.1.as_str()), (status, code), "{order}");
     }
     for op in ["renewal-plans", "available-networks"] {
-        let reply = world
-            .get(&format!("op={op}&subscriptionId={UNKNOWN_ID}"))
-            .send()
-            .await;
+        let reply = world.get(&format!("op={op}&subscriptionId={UNKNOWN_ID}")).send().await;
         assert_eq!(reply.error(), (404, "subscription_not_found".to_owned()));
     }
 }
@@ -194,11 +175,7 @@ async fn states_that_do_not_allow_it_get_409_and_money_402() {
             409,
             "not_a_renewal_plan",
         ),
-        (
-            json!({"op": "trial", "planId": german}),
-            409,
-            "no_trial_of_plan",
-        ),
+        (json!({"op": "trial", "planId": german}), 409, "no_trial_of_plan"),
         (
             json!({"op": "set-rotation-policy", "subscriptionId": sharing, "rotationPolicy": 5}),
             409,
@@ -216,14 +193,8 @@ async fn states_that_do_not_allow_it_get_409_and_money_402() {
         );
     }
     assert_eq!(world.balance(ALICE).await, 50_000 - 1_500);
-    world
-        .post(json!({"op": "trial", "planId": plan}))
-        .send()
-        .await;
-    let again = world
-        .post(json!({"op": "trial", "planId": plan}))
-        .send()
-        .await;
+    world.post(json!({"op": "trial", "planId": plan})).send().await;
+    let again = world.post(json!({"op": "trial", "planId": plan})).send().await;
     assert_eq!(again.error(), (403, "trial_used".to_owned()));
     assert!(again.json()["retryAfterSeconds"].as_i64().unwrap() > 29 * 86_400);
 }
@@ -265,11 +236,7 @@ async fn an_operation_is_known_by_its_name_and_its_method() {
     let twice = world.get("op=plans&op=subscriptions").send().await;
     assert_eq!(twice.error(), (400, "invalid_field".to_owned()));
     assert_eq!(
-        world
-            .get("op=plans&colour=red&subscriptionId=x")
-            .send()
-            .await
-            .status,
+        world.get("op=plans&colour=red&subscriptionId=x").send().await.status,
         200,
         "unknown fields are ignored"
     );
@@ -278,30 +245,17 @@ async fn an_operation_is_known_by_its_name_and_its_method() {
 #[tokio::test]
 async fn bodies_are_bounded_and_of_any_content_type() {
     let world = World::new().await;
-    let mut padded =
-        json!({"op": "change-credentials", "subscriptionId": UNKNOWN_ID, "padding": ""})
-            .to_string();
+    let mut padded = json!({"op": "change-credentials", "subscriptionId": UNKNOWN_ID, "padding": ""}).to_string();
     let room = crate::json::MAX_BODY - padded.len();
-    padded = padded.replace(
-        "\"padding\":\"\"",
-        &format!("\"padding\":\"{}\"", "a".repeat(room)),
-    );
+    padded = padded.replace("\"padding\":\"\"", &format!("\"padding\":\"{}\"", "a".repeat(room)));
     assert_eq!(padded.len(), crate::json::MAX_BODY);
-    assert_eq!(
-        world.post_text(&padded).send().await.error().0,
-        404,
-        "64 KiB are taken"
-    );
+    assert_eq!(world.post_text(&padded).send().await.error().0, 404, "64 KiB are taken");
     let larger = padded.replacen('a', "aa", 1);
     assert_eq!(
         world.post_text(&larger).send().await.error(),
         (413, "body_too_large".to_owned())
     );
-    let lying = world
-        .post_text("{}")
-        .header("content-length", "99999999")
-        .send()
-        .await;
+    let lying = world.post_text("{}").header("content-length", "99999999").send().await;
     assert_eq!(lying.error(), (413, "body_too_large".to_owned()));
     for kind in [
         "text/plain",
@@ -310,11 +264,7 @@ async fn bodies_are_bounded_and_of_any_content_type() {
         "nonsense",
     ] {
         let body = json!({"op": "change-credentials", "subscriptionId": UNKNOWN_ID}).to_string();
-        let reply = world
-            .post_text(&body)
-            .header("content-type", kind)
-            .send()
-            .await;
+        let reply = world.post_text(&body).header("content-type", kind).send().await;
         assert_eq!(reply.error().0, 404, "{kind}");
     }
     for (body, code) in [
@@ -362,10 +312,7 @@ async fn pages_have_bounds() {
         );
     }
     let reply = world.get("op=subscriptions&cursor=x").send().await;
-    assert_eq!(
-        (reply.error().0, &reply.json()["field"]),
-        (400, &json!("cursor"))
-    );
+    assert_eq!((reply.error().0, &reply.json()["field"]), (400, &json!("cursor")));
 }
 
 #[tokio::test]

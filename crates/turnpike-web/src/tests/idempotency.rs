@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 use super::world::{ALICE, World};
 
 async fn send(world: &World, key: &str, body: &Value) -> super::world::Reply {
-    world
-        .post(body.clone())
-        .header("idempotency-key", key)
-        .send()
-        .await
+    world.post(body.clone()).header("idempotency-key", key).send().await
 }
 
 #[tokio::test]
@@ -31,14 +27,8 @@ async fn the_same_key_and_body_give_the_same_bytes_and_one_charge() {
     assert_eq!(first.body, again.body);
     assert_eq!(world.balance(ALICE).await, 50_000 - 2_400);
 
-    let respelled = format!(
-        "{{ \"quantity\":2, \"couponCode\":null, \"planId\":\"{plan}\",\"op\":\"purchase\" }}"
-    );
-    let same = world
-        .post_text(&respelled)
-        .header("idempotency-key", "k1")
-        .send()
-        .await;
+    let respelled = format!("{{ \"quantity\":2, \"couponCode\":null, \"planId\":\"{plan}\",\"op\":\"purchase\" }}");
+    let same = world.post_text(&respelled).header("idempotency-key", "k1").send().await;
     assert_eq!(first.body, same.body);
 }
 
@@ -48,10 +38,7 @@ async fn renewals_and_trials_are_remembered_as_well() {
     let plan = world.plan("NL-AMS", "private").await;
     let mine = world.subscription().await["subscriptionId"].clone();
     for (key, order) in [
-        (
-            "r",
-            json!({"op": "renew", "subscriptionId": mine, "planId": plan}),
-        ),
+        ("r", json!({"op": "renew", "subscriptionId": mine, "planId": plan})),
         ("t", json!({"op": "trial", "planId": plan})),
     ] {
         let first = send(&world, key, &order).await;
@@ -72,11 +59,7 @@ async fn another_body_under_the_same_key_is_refused() {
         json!({"op": "trial", "planId": plan}),
     ] {
         let reply = send(&world, "k1", &other).await;
-        assert_eq!(
-            reply.error(),
-            (409, "idempotency_mismatch".to_owned()),
-            "{other}"
-        );
+        assert_eq!(reply.error(), (409, "idempotency_mismatch".to_owned()), "{other}");
         assert_eq!(reply.json()["charged"], false);
     }
     assert_eq!(world.balance(ALICE).await, 50_000 - 1_200);
@@ -88,13 +71,8 @@ async fn a_refusal_is_not_remembered() {
     let plan = world.plan("NL-AMS", "private").await;
     let order = json!({"op": "purchase", "planId": plan, "quantity": 3});
     let taken = world.subscription().await;
-    assert_eq!(
-        send(&world, "k1", &order).await.error(),
-        (409, "sold_out".to_owned())
-    );
-    let target = world
-        .other_network(taken["subscriptionId"].as_str().unwrap())
-        .await;
+    assert_eq!(send(&world, "k1", &order).await.error(), (409, "sold_out".to_owned()));
+    let target = world.other_network(taken["subscriptionId"].as_str().unwrap()).await;
     let away = json!({"op": "switch-network", "subscriptionId": taken["subscriptionId"], "targetNetwork": target});
     assert_eq!(world.post(away).send().await.status, 200);
     assert_eq!(send(&world, "k1", &order).await.status, 200);
@@ -107,20 +85,12 @@ async fn a_key_is_1_to_255_printable_characters_once() {
     let order = json!({"op": "purchase", "planId": plan});
     for key in ["", &"k".repeat(256), "tab\there"] {
         let reply = send(&world, key, &order).await;
-        assert_eq!(
-            reply.error(),
-            (400, "invalid_idempotency_key".to_owned()),
-            "{key:?}"
-        );
+        assert_eq!(reply.error(), (400, "invalid_idempotency_key".to_owned()), "{key:?}");
     }
     for key in ["k", &"k".repeat(255), "with space ~!"] {
         assert_eq!(send(&world, key, &order).await.status, 200, "{key:?}");
     }
-    let ignored = world
-        .get("op=plans")
-        .header("idempotency-key", "")
-        .send()
-        .await;
+    let ignored = world.get("op=plans").header("idempotency-key", "").send().await;
     assert_eq!(ignored.status, 200, "it counts only where money moves");
 }
 
@@ -129,8 +99,7 @@ async fn twenty_at_once_are_charged_once_and_answered_alike() {
     let world = World::new().await;
     let plan = world.plan("NL-AMS", "private").await;
     let order = json!({"op": "purchase", "planId": plan});
-    let replies =
-        futures_util::future::join_all((0..20).map(|_| send(&world, "storm", &order))).await;
+    let replies = futures_util::future::join_all((0..20).map(|_| send(&world, "storm", &order))).await;
     for reply in &replies {
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(reply.body, replies[0].body);

@@ -32,12 +32,7 @@ async fn each_key_has_its_own_limit_and_is_told_where_it_stands() {
     );
     let other = world.key_of(ALICE, full()).await;
     assert_eq!(
-        world
-            .get("op=plans")
-            .header("x-api-key", &other)
-            .send()
-            .await
-            .status,
+        world.get("op=plans").header("x-api-key", &other).send().await.status,
         200
     );
 }
@@ -53,12 +48,7 @@ async fn an_address_is_limited_before_anything_is_looked_at() {
     for _ in 0..8 {
         let reply = world.ask(Method::GET, "/api/proxy?op=plans").send().await;
         assert_eq!(reply.error().0, 401);
-        assert!(
-            reply
-                .header("ratelimit-policy")
-                .unwrap()
-                .starts_with("\"address\"")
-        );
+        assert!(reply.header("ratelimit-policy").unwrap().starts_with("\"address\""));
     }
     for spoofed in ["203.0.113.1", "203.0.113.2"] {
         let reply = world
@@ -72,11 +62,7 @@ async fn an_address_is_limited_before_anything_is_looked_at() {
             "a header does not change the bucket"
         );
     }
-    let token = world
-        .ask(Method::POST, "/api/auth/token")
-        .body("{}")
-        .send()
-        .await;
+    let token = world.ask(Method::POST, "/api/auth/token").body("{}").send().await;
     assert_eq!(token.error().0, 429);
     let elsewhere = world.get("op=plans").from("198.51.100.1").send().await;
     assert_eq!(elsewhere.status, 200);
@@ -99,19 +85,8 @@ async fn an_address_that_shows_wrong_keys_is_not_listened_to() {
         assert!(reply.header("www-authenticate").is_some());
     }
     let refused = world.get("op=plans").send().await;
-    assert_eq!(
-        refused.error(),
-        (429, "too_many_bad_credentials".to_owned())
-    );
-    assert_eq!(
-        world
-            .get("op=plans")
-            .from("198.51.100.1")
-            .send()
-            .await
-            .status,
-        200
-    );
+    assert_eq!(refused.error(), (429, "too_many_bad_credentials".to_owned()));
+    assert_eq!(world.get("op=plans").from("198.51.100.1").send().await.status, 200);
 }
 
 #[tokio::test]

@@ -26,9 +26,7 @@ impl Gateway {
             loop {
                 for task in rotation::claim(&shop, GATEWAY, 10).await.unwrap() {
                     count.fetch_add(1, Ordering::Relaxed);
-                    rotation::finish(&shop, &task.id, outcome.clone())
-                        .await
-                        .unwrap();
+                    rotation::finish(&shop, &task.id, outcome.clone()).await.unwrap();
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -67,23 +65,10 @@ async fn it_rotates_and_tells_the_truth() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let body = reply.json();
     assert_eq!(
-        (
-            &body["ok"],
-            &body["ip"],
-            &body["previousIp"],
-            &body["changed"]
-        ),
-        (
-            &json!(true),
-            &json!("127.0.0.12"),
-            &json!("127.0.0.11"),
-            &json!(true)
-        )
+        (&body["ok"], &body["ip"], &body["previousIp"], &body["changed"]),
+        (&json!(true), &json!("127.0.0.12"), &json!("127.0.0.11"), &json!(true))
     );
-    assert!(
-        body["tookMs"].is_i64() && body["nextAllowedAt"].is_i64(),
-        "{body}"
-    );
+    assert!(body["tookMs"].is_i64() && body["nextAllowedAt"].is_i64(), "{body}");
     assert_eq!(body.as_object().unwrap().len(), 6);
     for (name, value) in [
         ("cache-control", "no-store"),
@@ -95,14 +80,8 @@ async fn it_rotates_and_tells_the_truth() {
     let again = world.ask(Method::POST, &path).send().await;
     assert_eq!(again.error(), (429, "rotation_cooldown".to_owned()));
     world.advance(Span::seconds(11));
-    let text = world
-        .ask(Method::POST, &format!("{path}?format=text"))
-        .send()
-        .await;
-    assert_eq!(
-        (text.status.as_u16(), text.text().as_str()),
-        (200, "127.0.0.12")
-    );
+    let text = world.ask(Method::POST, &format!("{path}?format=text")).send().await;
+    assert_eq!((text.status.as_u16(), text.text().as_str()), (200, "127.0.0.12"));
     assert_eq!(gateway.rotated(), 2);
 }
 
@@ -112,18 +91,12 @@ async fn the_same_address_again_is_not_called_a_change_and_an_unknown_one_is_nul
     let path = path(&world).await;
     {
         let _gateway = Gateway::start(&world.shop, Ok((ip("127.0.0.11"), ip("127.0.0.11"))));
-        assert_eq!(
-            world.ask(Method::GET, &path).send().await.json()["changed"],
-            false
-        );
+        assert_eq!(world.ask(Method::GET, &path).send().await.json()["changed"], false);
     }
     world.advance(Span::seconds(11));
     let _gateway = Gateway::start(&world.shop, Ok((None, None)));
     let body = world.ask(Method::GET, &path).send().await.json();
-    assert_eq!(
-        (&body["ip"], &body["previousIp"]),
-        (&json!(null), &json!(null))
-    );
+    assert_eq!((&body["ip"], &body["previousIp"]), (&json!(null), &json!(null)));
 }
 
 #[tokio::test]
@@ -139,16 +112,8 @@ async fn who_only_looks_does_not_rotate() {
         ("x-purpose", "preview"),
         ("x-moz", "prefetch"),
     ] {
-        let reply = world
-            .ask(Method::GET, &path)
-            .header(name, value)
-            .send()
-            .await;
-        assert_eq!(
-            reply.error(),
-            (403, "prefetch".to_owned()),
-            "{name}: {value}"
-        );
+        let reply = world.ask(Method::GET, &path).header(name, value).send().await;
+        assert_eq!(reply.error(), (403, "prefetch".to_owned()), "{name}: {value}");
     }
     assert_eq!(
         world
@@ -173,11 +138,7 @@ async fn links_that_nobody_has_get_404() {
         &format!("/r/{}", "a".repeat(5_000)),
     ] {
         let reply = world.ask(Method::GET, path).send().await;
-        assert_eq!(
-            reply.error(),
-            (404, "unknown_rotate_link".to_owned()),
-            "{path}"
-        );
+        assert_eq!(reply.error(), (404, "unknown_rotate_link".to_owned()), "{path}");
         assert_eq!(reply.json().get("field"), None);
     }
 }
@@ -191,9 +152,7 @@ async fn where_it_cannot_be_done_it_says_why() {
         .send()
         .await
         .json();
-    let shared_path = sharing["subscription"]["rotate"]["rotatePath"]
-        .as_str()
-        .unwrap();
+    let shared_path = sharing["subscription"]["rotate"]["rotatePath"].as_str().unwrap();
     assert_eq!(sharing["subscription"]["rotate"]["available"], false);
     assert_eq!(
         world.ask(Method::GET, shared_path).send().await.error(),

@@ -68,9 +68,7 @@ fn needs(op: Op) -> Needs {
         Op::Plans | Op::Subscriptions => Needs::Reading,
         Op::RenewalPlans | Op::AvailableNetworks => Needs::ReadingHis,
         Op::Purchase => Needs::Buying,
-        Op::Renew | Op::ChangeCredentials | Op::SetRotationPolicy | Op::SwitchNetwork => {
-            Needs::ChangingHis
-        }
+        Op::Renew | Op::ChangeCredentials | Op::SetRotationPolicy | Op::SwitchNetwork => Needs::ChangingHis,
         Op::Trial => Needs::Trials,
     }
 }
@@ -78,25 +76,15 @@ fn needs(op: Op) -> Needs {
 fn expected(op: Op, who: Who) -> (u16, &'static str) {
     const OK: (u16, &str) = (200, "");
     match (who, needs(op)) {
-        (
-            Who::Nobody
-            | Who::Garbage
-            | Who::Revoked
-            | Who::Expired
-            | Who::UnsignedToken
-            | Who::StaleToken,
-            _,
-        ) => (401, "unauthorized"),
+        (Who::Nobody | Who::Garbage | Who::Revoked | Who::Expired | Who::UnsignedToken | Who::StaleToken, _) => {
+            (401, "unauthorized")
+        }
         (Who::Suspended, _) => (403, "account_suspended"),
         (Who::ReadOnly, Needs::Reading | Needs::ReadingHis) => OK,
-        (Who::ReadOnly, Needs::Buying | Needs::ChangingHis | Needs::Trials) => {
-            (403, "read_only_key")
-        }
+        (Who::ReadOnly, Needs::Buying | Needs::ChangingHis | Needs::Trials) => (403, "read_only_key"),
         (Who::NoTrials | Who::SignedIn, Needs::Trials) => (403, "trial_not_permitted"),
         (Who::NoTrials | Who::SignedIn | Who::Full, _) => OK,
-        (Who::Other | Who::Operator, Needs::ReadingHis | Needs::ChangingHis) => {
-            (404, "subscription_not_found")
-        }
+        (Who::Other | Who::Operator, Needs::ReadingHis | Needs::ChangingHis) => (404, "subscription_not_found"),
         (Who::Other | Who::Operator, Needs::Reading | Needs::Buying | Needs::Trials) => OK,
     }
 }
@@ -122,9 +110,7 @@ async fn credential(world: &World, who: Who) -> Option<(&'static str, String)> {
             for known in api_key::list(shop, Some(ALICE)).await.unwrap() {
                 // All but the one that the fixture buys with.
                 if known.created_at == made.created_at && known.revoked_at.is_none() {
-                    api_key::revoke(shop, "test", known.id.as_str())
-                        .await
-                        .unwrap();
+                    api_key::revoke(shop, "test", known.id.as_str()).await.unwrap();
                 }
             }
             key(secret)
@@ -154,14 +140,7 @@ async fn credential(world: &World, who: Who) -> Option<(&'static str, String)> {
             let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
             bearer(format!("{}.{}.", part(header), part(claims)))
         }
-        Who::StaleToken => bearer(
-            world
-                .app
-                .tokens
-                .issue(&signed_in(-1), world.shop.now())
-                .unwrap()
-                .0,
-        ),
+        Who::StaleToken => bearer(world.app.tokens.issue(&signed_in(-1), world.shop.now()).unwrap().0),
         Who::ReadOnly => key(world
             .key_of(
                 ALICE,
@@ -182,11 +161,7 @@ async fn credential(world: &World, who: Who) -> Option<(&'static str, String)> {
             .await),
         Who::SignedIn => {
             let body = json!({"email": ALICE, "password": super::world::PASSWORD}).to_string();
-            let reply = world
-                .ask(Method::POST, "/api/auth/token")
-                .body(&body)
-                .send()
-                .await;
+            let reply = world.ask(Method::POST, "/api/auth/token").body(&body).send().await;
             bearer(reply.json()["token"].as_str().unwrap().to_owned())
         }
         Who::Other => {
@@ -255,9 +230,7 @@ async fn every_operation_by_every_caller() {
                         .collect();
                     world.ask(Method::GET, &format!("/api/proxy?{}", pairs.join("&")))
                 }
-                Verb::Post => world
-                    .ask(Method::POST, "/api/proxy")
-                    .body(&wanted.to_string()),
+                Verb::Post => world.ask(Method::POST, "/api/proxy").body(&wanted.to_string()),
             };
             if let Some((name, value)) = &shown {
                 ask = ask.header(name, value);

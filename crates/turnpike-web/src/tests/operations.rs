@@ -97,10 +97,7 @@ async fn logs_and_metrics_tell_what_happened_and_no_secret() {
         .await;
 
     let (log, metrics) = (log.text(), rendered.render());
-    assert!(
-        log.contains("seen-in-the-log") && log.contains("/r/{token}"),
-        "{log}"
-    );
+    assert!(log.contains("seen-in-the-log") && log.contains("/r/{token}"), "{log}");
     let secrets = [
         world.key.as_str(),
         PASSWORD,
@@ -146,13 +143,12 @@ async fn a_panic_ends_its_request_with_500() {
         panic!("on purpose")
     }
     let world = World::new().await;
-    let router =
-        Router::new()
-            .route("/faulty", any(faulty))
-            .layer(axum::middleware::from_fn_with_state(
-                Arc::clone(&world.app),
-                crate::observe::observe,
-            ));
+    let router = Router::new()
+        .route("/faulty", any(faulty))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&world.app),
+            crate::observe::observe,
+        ));
     for _ in 0..2 {
         let request = Request::get("/faulty").body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();

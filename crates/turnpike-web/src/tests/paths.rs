@@ -25,11 +25,7 @@ async fn every_answer_carries_the_requests_id_and_the_security_fields() {
     ];
     for path in paths {
         let reply = world.ask(Method::GET, path).send().await;
-        assert_eq!(
-            reply.header("x-request-id").map(str::len),
-            Some(24),
-            "{path}"
-        );
+        assert_eq!(reply.header("x-request-id").map(str::len), Some(24), "{path}");
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
@@ -56,11 +52,7 @@ async fn every_answer_carries_the_requests_id_and_the_security_fields() {
         .await;
     assert_eq!(named.header("x-request-id"), Some("my-id_1.2"));
     for odd in ["a b", "a\"b", "<script>", &"a".repeat(65), ""] {
-        let reply = world
-            .ask(Method::GET, "/ip")
-            .header("x-request-id", odd)
-            .send()
-            .await;
+        let reply = world.ask(Method::GET, "/ip").header("x-request-id", odd).send().await;
         assert_ne!(reply.header("x-request-id"), Some(odd));
     }
 }
@@ -91,11 +83,7 @@ async fn ip_tells_the_callers_address() {
         ..config()
     })
     .await;
-    let reply = world
-        .ask(Method::GET, "/ip")
-        .from("198.51.100.7")
-        .send()
-        .await;
+    let reply = world.ask(Method::GET, "/ip").from("198.51.100.7").send().await;
     assert_eq!(
         (reply.text().as_str(), reply.header("content-type")),
         ("198.51.100.7", Some("text/plain; charset=utf-8"))
@@ -107,17 +95,8 @@ async fn ip_tells_the_callers_address() {
         .send()
         .await;
     assert_eq!(reply.json(), json!({"ip": "2001:db8::7"}));
-    for accept in [
-        "*/*",
-        "text/plain",
-        "application/json;q=0",
-        "application/jsonx",
-    ] {
-        let reply = world
-            .ask(Method::GET, "/ip")
-            .header("accept", accept)
-            .send()
-            .await;
+    for accept in ["*/*", "text/plain", "application/json;q=0", "application/jsonx"] {
+        let reply = world.ask(Method::GET, "/ip").header("accept", accept).send().await;
         assert_eq!(reply.text(), "192.0.2.1", "{accept}");
     }
     let spoofed = world
@@ -139,10 +118,7 @@ async fn ip_tells_the_callers_address() {
 async fn readiness_has_a_line_per_check_and_fails_where_one_does() {
     let world = World::new().await;
     let reply = world.ask(Method::GET, "/readyz").send().await;
-    assert_eq!(
-        (reply.status.as_u16(), reply.text().as_str()),
-        (200, "database: ok\n")
-    );
+    assert_eq!((reply.status.as_u16(), reply.text().as_str()), (200, "database: ok\n"));
     world.shop.close().await;
     let reply = world
         .ask(Method::GET, "/readyz")
@@ -154,10 +130,7 @@ async fn readiness_has_a_line_per_check_and_fails_where_one_does() {
         reply.json(),
         json!({"ok": false, "checks": [{"name": "database", "ok": false, "detail": "it does not answer"}]})
     );
-    assert_eq!(
-        world.ask(Method::GET, "/healthz").send().await.text(),
-        "ok\n"
-    );
+    assert_eq!(world.ask(Method::GET, "/healthz").send().await.text(), "ok\n");
     let api = world.get("op=plans").send().await;
     assert_eq!(api.error(), (503, "unavailable".to_owned()));
 }
@@ -197,10 +170,6 @@ async fn other_methods_get_405_and_are_told_which() {
             (405, Some("GET, HEAD")),
             "{path}"
         );
-        assert_eq!(
-            world.ask(Method::HEAD, path).send().await.status,
-            200,
-            "{path}"
-        );
+        assert_eq!(world.ask(Method::HEAD, path).send().await.status, 200, "{path}");
     }
 }

@@ -40,12 +40,7 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
     let web = Web::new(world.shop.clone(), config(), Readiness::new());
     let serving = tokio::spawn(web.serve(listener, stop.clone(), Duration::from_secs(5)));
     let body = vec![b' '; 600_000];
-    let chunked = [
-        format!("{:x}\r\n", body.len()).as_bytes(),
-        &body,
-        b"\r\n0\r\n\r\n",
-    ]
-    .concat();
+    let chunked = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
     for (key, status) in [
         ("garbage", "401 Unauthorized"),
         (world.key.as_str(), "413 Payload Too Large"),
@@ -76,21 +71,13 @@ async fn metrics_have_a_listener_of_their_own() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(serve_metrics(
-        listener,
-        || "up 1\n".to_owned(),
-        stop.clone(),
-    ));
+    let serving = tokio::spawn(serve_metrics(listener, || "up 1\n".to_owned(), stop.clone()));
     let metrics = exchange(address, &get("/metrics"), b"").await;
     assert!(
         metrics.contains("text/plain; version=0.0.4") && metrics.ends_with("\r\n\r\nup 1\n"),
         "{metrics}"
     );
-    assert!(
-        exchange(address, &get("/healthz"), b"")
-            .await
-            .ends_with("ok\n")
-    );
+    assert!(exchange(address, &get("/healthz"), b"").await.ends_with("ok\n"));
     assert!(
         exchange(address, &get("/api/proxy"), b"")
             .await

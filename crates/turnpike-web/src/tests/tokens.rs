@@ -63,20 +63,13 @@ async fn a_signed_in_customer_may_buy_but_not_give_trials() {
             .send()
     };
     assert_eq!(ask("purchase").await.status, 200);
-    assert_eq!(
-        ask("trial").await.error(),
-        (403, "trial_not_permitted".to_owned())
-    );
+    assert_eq!(ask("trial").await.error(), (403, "trial_not_permitted".to_owned()));
 }
 
 #[tokio::test]
 async fn wrong_logins_are_refused_alike_and_slowed_down() {
     let world = World::new().await;
-    let wrong = sign_in(
-        &world,
-        json!({"email": ALICE, "password": "not the password"}),
-    )
-    .await;
+    let wrong = sign_in(&world, json!({"email": ALICE, "password": "not the password"})).await;
     let unknown = sign_in(
         &world,
         json!({"email": "nobody@example.com", "password": "not the password"}),
@@ -92,20 +85,14 @@ async fn wrong_logins_are_refused_alike_and_slowed_down() {
         (json!({"email": ALICE, "password": ["x"]}), "password"),
     ] {
         let reply = sign_in(&world, body).await;
-        assert_eq!(
-            (reply.error().0, &reply.json()["field"]),
-            (400, &json!(field))
-        );
+        assert_eq!((reply.error().0, &reply.json()["field"]), (400, &json!(field)));
     }
     let mut last = 0;
     for _ in 0..12 {
-        last = sign_in(
-            &world,
-            json!({"email": ALICE, "password": "not the password"}),
-        )
-        .await
-        .error()
-        .0;
+        last = sign_in(&world, json!({"email": ALICE, "password": "not the password"}))
+            .await
+            .error()
+            .0;
     }
     assert_eq!(last, 429, "guessing gets slower");
 }
@@ -116,9 +103,7 @@ async fn a_key_may_come_as_a_bearer_and_x_api_key_wins() {
     let key = world.key.clone();
     for scheme in ["Bearer", "bearer", "BEARER"] {
         assert_eq!(
-            plans(&world, "authorization", &format!("{scheme} {key}"))
-                .await
-                .status,
+            plans(&world, "authorization", &format!("{scheme} {key}")).await.status,
             200
         );
     }
@@ -135,19 +120,8 @@ async fn a_key_may_come_as_a_bearer_and_x_api_key_wins() {
         .send()
         .await;
     assert_eq!(both.error().0, 401, "x-api-key is bad");
-    for odd in [
-        "Basic dXNlcjpwYXNz",
-        "Bearer",
-        "Bearer ",
-        "",
-        "garbage",
-        "Bearer a.b.c",
-    ] {
-        assert_eq!(
-            plans(&world, "authorization", odd).await.error().0,
-            401,
-            "{odd}"
-        );
+    for odd in ["Basic dXNlcjpwYXNz", "Bearer", "Bearer ", "", "garbage", "Bearer a.b.c"] {
+        assert_eq!(plans(&world, "authorization", odd).await.error().0, 401, "{odd}");
     }
 }
 

@@ -14,12 +14,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use turnpike_shop::api_key::{self, NewApiKey};
-use turnpike_shop::catalogue::{
-    self, Catalogue, Coupon, Discount, Exit, ExitSpec, ExitWay, Network, Plan,
-};
-use turnpike_shop::types::{
-    AccountStatus, Cents, ConnectionType, NetworkType, Role, Span, UnixMillis,
-};
+use turnpike_shop::catalogue::{self, Catalogue, Coupon, Discount, Exit, ExitSpec, ExitWay, Network, Plan};
+use turnpike_shop::types::{AccountStatus, Cents, ConnectionType, NetworkType, Role, Span, UnixMillis};
 use turnpike_shop::{Settings, Shop, account, ledger, routes};
 
 use crate::app::{self, App};
@@ -75,9 +71,7 @@ impl World {
         routes::register_gateway(&shop, GATEWAY, "proxy.example.com", 12_001..=12_040)
             .await
             .unwrap();
-        catalogue::apply(&shop, "test", catalogue(), false)
-            .await
-            .unwrap();
+        catalogue::apply(&shop, "test", catalogue(), false).await.unwrap();
         let app = App::new(shop.clone(), config, Readiness::new());
         let router = app::router(&app);
         let mut world = Self {
@@ -95,24 +89,16 @@ impl World {
 
     /// An account with a password and 500.00.
     pub(super) async fn person(&self, email: &str, role: Role) {
-        account::create(
-            &self.shop,
-            "test",
-            email,
-            role,
-            Some(PASSWORD.to_owned().into()),
-        )
-        .await
-        .unwrap();
+        account::create(&self.shop, "test", email, role, Some(PASSWORD.to_owned().into()))
+            .await
+            .unwrap();
         ledger::adjust(&self.shop, "test", email, Cents(50_000), "to begin with")
             .await
             .unwrap();
     }
 
     pub(super) async fn key_of(&self, email: &str, new: NewApiKey) -> String {
-        let (_, secret) = api_key::create(&self.shop, "test", email, new)
-            .await
-            .unwrap();
+        let (_, secret) = api_key::create(&self.shop, "test", email, new).await.unwrap();
         secret.expose_secret().to_owned()
     }
 
@@ -123,11 +109,7 @@ impl World {
     }
 
     pub(super) async fn balance(&self, email: &str) -> i64 {
-        account::by_email(&self.shop, email)
-            .await
-            .unwrap()
-            .balance
-            .0
+        account::by_email(&self.shop, email).await.unwrap().balance.0
     }
 
     pub(super) fn advance(&self, span: Span) {
@@ -156,30 +138,25 @@ impl World {
         Ask {
             router: &self.router,
             peer: ([192, 0, 2, 1], 50_000).into(),
-            request: Request::builder()
-                .method(method)
-                .uri(path)
-                .body(Body::empty())
-                .unwrap(),
+            request: Request::builder().method(method).uri(path).body(Body::empty()).unwrap(),
         }
     }
 
     /// The id of the plan of a network and a connection type.
     pub(super) async fn plan(&self, network: &str, connection: &str) -> String {
         let plans = self.get("op=plans").send().await.json();
-        let found = plans["plans"].as_array().unwrap().iter().find(|plan| {
-            plan["network"]["name"] == network && plan["connectionType"] == connection
-        });
+        let found = plans["plans"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|plan| plan["network"]["name"] == network && plan["connectionType"] == connection);
         found.unwrap()["id"].as_str().unwrap().to_owned()
     }
 
     /// Alice's new subscription in NL-AMS, alone on its exit.
     pub(super) async fn subscription(&self) -> Value {
         let plan = self.plan("NL-AMS", "private").await;
-        let bought = self
-            .post(json!({"op": "purchase", "planId": plan}))
-            .send()
-            .await;
+        let bought = self.post(json!({"op": "purchase", "planId": plan})).send().await;
         assert_eq!(bought.status, StatusCode::OK, "{}", bought.text());
         bought.json()["subscription"].clone()
     }
@@ -187,9 +164,7 @@ impl World {
     /// Where the subscription could be switched to.
     pub(super) async fn other_network(&self, subscription: &str) -> String {
         let networks = self
-            .get(&format!(
-                "op=available-networks&subscriptionId={subscription}"
-            ))
+            .get(&format!("op=available-networks&subscriptionId={subscription}"))
             .send()
             .await
             .json();
@@ -215,9 +190,7 @@ pub(super) struct Ask<'a> {
 impl Ask<'_> {
     /// Sets a header field; replaces what was there.
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
-        self.request
-            .headers_mut()
-            .insert(name, value.parse().unwrap());
+        self.request.headers_mut().insert(name, value.parse().unwrap());
         self
     }
 
@@ -263,8 +236,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub(super) fn text(&self) -> String {
@@ -280,23 +252,14 @@ impl Reply {
         let body = self.json();
         assert_eq!(body["ok"], false, "{body}");
         assert!(
-            body["error"]
-                .as_str()
-                .is_some_and(|sentence| !sentence.is_empty()),
+            body["error"].as_str().is_some_and(|sentence| !sentence.is_empty()),
             "{body}"
         );
         assert!(body["retryable"].is_boolean(), "{body}");
-        assert_eq!(
-            body["requestId"].as_str(),
-            self.header("x-request-id"),
-            "{body}"
-        );
+        assert_eq!(body["requestId"].as_str(), self.header("x-request-id"), "{body}");
         let retry_after = body.get("retryAfterSeconds").map(ToString::to_string);
         assert_eq!(retry_after.as_deref(), self.header("retry-after"), "{body}");
-        (
-            self.status.as_u16(),
-            body["code"].as_str().unwrap().to_owned(),
-        )
+        (self.status.as_u16(), body["code"].as_str().unwrap().to_owned())
     }
 }
 
@@ -324,13 +287,7 @@ fn network(code: &str, city: &str, country: &str, exits: Vec<Exit>) -> Network {
     }
 }
 
-fn plan(
-    code: &str,
-    network: &str,
-    connection_type: ConnectionType,
-    cents: i64,
-    trial: Option<Span>,
-) -> Plan {
+fn plan(code: &str, network: &str, connection_type: ConnectionType, cents: i64, trial: Option<Span>) -> Plan {
     Plan {
         code: code.to_owned(),
         network: network.to_owned(),
@@ -373,13 +330,7 @@ pub(super) fn catalogue() -> Catalogue {
                 Some(Span::hours(1)),
             ),
             plan("nl-shared-30d", "NL-AMS", ConnectionType::Shared, 300, None),
-            plan(
-                "de-private-30d",
-                "DE-BER",
-                ConnectionType::Private,
-                1_500,
-                None,
-            ),
+            plan("de-private-30d", "DE-BER", ConnectionType::Private, 1_500, None),
         ],
         coupons: vec![Coupon {
             code: "MYCODE".to_owned(),

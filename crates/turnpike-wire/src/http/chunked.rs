@@ -95,19 +95,13 @@ impl Chunked {
     ///
     /// # Errors
     /// [`ChunkError`]; what was written before it was sound.
-    pub fn recode(
-        &mut self,
-        input: &[u8],
-        form: Form,
-        mut write: impl FnMut(&[u8]),
-    ) -> Result<Recoded, ChunkError> {
+    pub fn recode(&mut self, input: &[u8], form: Form, mut write: impl FnMut(&[u8])) -> Result<Recoded, ChunkError> {
         let mut rest = input;
         while let Some((&byte, behind)) = rest.split_first() {
             self.state = match self.state {
                 State::Finished => break,
                 State::Data { left } => {
-                    let here =
-                        usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
+                    let here = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
                     let (data, behind) = rest.split_at_checked(here).unwrap_or((rest, &[]));
                     write(data);
                     rest = behind;
@@ -208,13 +202,7 @@ impl State {
                 line: 0,
             },
 
-            (
-                State::SizeFeed { .. }
-                | State::DataReturn
-                | State::DataFeed
-                | State::TrailerFeed { .. },
-                _,
-            ) => {
+            (State::SizeFeed { .. } | State::DataReturn | State::DataFeed | State::TrailerFeed { .. }, _) => {
                 return Err(ChunkError::LineEnd);
             }
             (State::Data { .. } | State::Finished, _) => self,
@@ -235,8 +223,7 @@ mod tests {
 
     fn recode(input: &[u8], form: Form) -> Result<(Vec<u8>, Recoded), ChunkError> {
         let mut output = Vec::new();
-        let recoded =
-            Chunked::new().recode(input, form, |bytes| output.extend_from_slice(bytes))?;
+        let recoded = Chunked::new().recode(input, form, |bytes| output.extend_from_slice(bytes))?;
         Ok((output, recoded))
     }
 
@@ -248,21 +235,12 @@ mod tests {
             recode(body, Form::Chunks),
             Ok((
                 b"5\r\nhello\r\na\r\n0123456789\r\n0\r\n\r\n".to_vec(),
-                Recoded {
-                    used,
-                    finished: true
-                }
+                Recoded { used, finished: true }
             ))
         );
         assert_eq!(
             recode(body, Form::Data),
-            Ok((
-                b"hello0123456789".to_vec(),
-                Recoded {
-                    used,
-                    finished: true
-                }
-            ))
+            Ok((b"hello0123456789".to_vec(), Recoded { used, finished: true }))
         );
     }
 
@@ -298,11 +276,7 @@ mod tests {
             ("0\r\nA: \0\r\n", Trailers),
             ("0\r\n\rX", LineEnd),
         ] {
-            assert_eq!(
-                recode(body.as_bytes(), Form::Chunks),
-                Err(error),
-                "{body:?}"
-            );
+            assert_eq!(recode(body.as_bytes(), Form::Chunks), Err(error), "{body:?}");
         }
     }
 
@@ -331,10 +305,7 @@ mod tests {
             Err(ChunkError::Trailers)
         );
         let lines = format!("0\r\n{}", "t\r\n".repeat(MAX_TRAILERS));
-        assert_eq!(
-            recode(lines.as_bytes(), Form::Chunks),
-            Err(ChunkError::Trailers)
-        );
+        assert_eq!(recode(lines.as_bytes(), Form::Chunks), Err(ChunkError::Trailers));
         assert!(recode(b"7fffffffffffffff\r\nx", Form::Chunks).is_ok());
     }
 

@@ -21,9 +21,7 @@ impl Credentials {
     /// The bytes behind it.
     #[must_use]
     pub fn password(&self) -> &[u8] {
-        self.decoded
-            .get(self.colon.saturating_add(1)..)
-            .unwrap_or_default()
+        self.decoded.get(self.colon.saturating_add(1)..).unwrap_or_default()
     }
 }
 
@@ -60,8 +58,7 @@ mod tests {
 
     fn read(value: &str) -> Option<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        basic_credentials(value.as_bytes())
-            .map(|read| (text(read.username()), text(read.password())))
+        basic_credentials(value.as_bytes()).map(|read| (text(read.username()), text(read.password())))
     }
 
     #[test]

@@ -40,11 +40,7 @@ pub enum Persistence {
 /// The head that the origin sees: origin-form, HTTP/1.1, the target's authority as `Host`, no hop-by-hop fields; every
 /// other line byte for byte and in its place. With `upgrade` the WebSocket upgrade goes onward too.
 #[must_use]
-pub fn request_for_origin(
-    head: &RequestHead<'_>,
-    target: &ForwardTarget<'_>,
-    upgrade: bool,
-) -> Vec<u8> {
+pub fn request_for_origin(head: &RequestHead<'_>, target: &ForwardTarget<'_>, upgrade: bool) -> Vec<u8> {
     let mut onward = Onward::start(&[head.method, " ", &target.origin_form, " HTTP/1.1\r\n"]);
     if !head.fields.has("host") {
         onward.say("Host", target.authority);
@@ -79,9 +75,7 @@ pub fn request_for_origin(
         } else if field.is("te") {
             if field.value.eq_ignore_ascii_case(b"trailers") {
                 onward.keep(field);
-            } else if super::head::members_of(field.value)
-                .any(|member| member.eq_ignore_ascii_case(b"trailers"))
-            {
+            } else if super::head::members_of(field.value).any(|member| member.eq_ignore_ascii_case(b"trailers")) {
                 onward.say(field.name, "trailers");
             }
         } else if !is_for_the_proxy(field) && !is_hop_by_hop(field) && !named.has(field) {
@@ -93,11 +87,7 @@ pub fn request_for_origin(
 
 /// The head that the client sees of an origin's answer, interim ones (1xx) included.
 #[must_use]
-pub fn response_for_client(
-    head: &ResponseHead<'_>,
-    framing: &ResponseFraming,
-    persistence: Persistence,
-) -> Vec<u8> {
+pub fn response_for_client(head: &ResponseHead<'_>, framing: &ResponseFraming, persistence: Persistence) -> Vec<u8> {
     let mut onward = Onward::status(head);
     let named = Named::of(&head.fields);
     for field in head.fields.iter() {
@@ -123,8 +113,7 @@ pub fn response_for_client(
 pub fn switching_for_client(head: &ResponseHead<'_>) -> Vec<u8> {
     let mut onward = Onward::status(head);
     for field in head.fields.iter() {
-        let dropped =
-            field.is("content-length") || field.is("transfer-encoding") || is_hop_by_hop(field);
+        let dropped = field.is("content-length") || field.is("transfer-encoding") || is_hop_by_hop(field);
         if field.is("connection") || field.is("upgrade") || !dropped {
             onward.keep(field);
         }
@@ -172,8 +161,7 @@ impl<'f, 'h> Named<'f, 'h> {
     }
 
     fn has(&self, field: &Field<'_>) -> bool {
-        !NEVER_HOP_BY_HOP.iter().any(|&name| field.is(name))
-            && self.0.has_member("connection", field.name)
+        !NEVER_HOP_BY_HOP.iter().any(|&name| field.is(name)) && self.0.has_member("connection", field.name)
     }
 }
 
@@ -191,8 +179,7 @@ fn is_for_the_proxy(field: &Field<'_>) -> bool {
 }
 
 fn keeps_connection_alive(field: &Field<'_>) -> bool {
-    (field.is("connection") || field.is("proxy-connection"))
-        && field.value.eq_ignore_ascii_case(b"keep-alive")
+    (field.is("connection") || field.is("proxy-connection")) && field.value.eq_ignore_ascii_case(b"keep-alive")
 }
 
 #[cfg(test)]
@@ -207,17 +194,13 @@ mod tests {
         let Ok(Target::Forward(target)) = Target::parse(&head) else {
             panic!("{text:?}")
         };
-        String::from_utf8(request_for_origin(
-            &head,
-            &target,
-            head.upgrades_to_websocket(),
-        ))
-        .unwrap()
+        String::from_utf8(request_for_origin(&head, &target, head.upgrades_to_websocket())).unwrap()
     }
 
     #[test]
     fn fields_survive_in_order_letter_case_and_repetition() {
-        let fields = "uSER-aGENT:  x \r\nAccept:a\r\nX-Forwarded-For: 1.2.3.4\r\naccept: b\r\nCookie: c=d\r\nCookie: e\r\n";
+        let fields =
+            "uSER-aGENT:  x \r\nAccept:a\r\nX-Forwarded-For: 1.2.3.4\r\naccept: b\r\nCookie: c=d\r\nCookie: e\r\n";
         assert_eq!(
             sent(&format!(
                 "GET http://h.example/p HTTP/1.1\r\nhost:   h.example\r\n{fields}\r\n"
@@ -229,9 +212,7 @@ mod tests {
     #[test]
     fn host_is_the_targets_in_its_place() {
         assert_eq!(
-            sent(
-                "GET http://h.example:8080/ HTTP/1.1\r\nA: b\r\nhOST: other.example\r\nC: d\r\n\r\n"
-            ),
+            sent("GET http://h.example:8080/ HTTP/1.1\r\nA: b\r\nhOST: other.example\r\nC: d\r\n\r\n"),
             "GET / HTTP/1.1\r\nA: b\r\nhOST: h.example:8080\r\nC: d\r\n\r\n"
         );
         assert_eq!(
@@ -248,10 +229,7 @@ mod tests {
                 "Connection: X-Drop, close\r\nX-Drop: 1\r\nx-drop: 2\r\nX-Keep: 3\r\n",
                 "X-Keep: 3\r\n",
             ),
-            (
-                "X-Drop: 1\r\nConnection: close\r\nCONNECTION:x-drop\r\n",
-                "",
-            ),
+            ("X-Drop: 1\r\nConnection: close\r\nCONNECTION:x-drop\r\n", ""),
             ("Connection: keep-alive, X-Drop\r\nX-Drop: 1\r\n", ""),
             (
                 "Connection: Host, Cookie, Authorization, Range\r\nCookie: a\r\nAuthorization: b\r\nRange: c\r\n",
@@ -345,10 +323,7 @@ mod tests {
         let origin = "HTTP/1.1 200 All  Right\r\nsERVER: x\r\nSet-Cookie: a\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
              Keep-Alive: timeout=5\r\nUpgrade: h2\r\nProxy-Authenticate: Basic\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\r\n";
         let kept = "HTTP/1.1 200 All  Right\r\nsERVER: x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n";
-        assert_eq!(
-            answered("GET", origin, Persistence::Default),
-            format!("{kept}\r\n")
-        );
+        assert_eq!(answered("GET", origin, Persistence::Default), format!("{kept}\r\n"));
         assert_eq!(
             answered("GET", origin, Persistence::Close),
             format!("{kept}Connection: close\r\n\r\n")
@@ -367,11 +342,7 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n",
             ),
-            (
-                "GET",
-                "HTTP/1.1 204 No\r\nContent-Length: 3\r\n",
-                "HTTP/1.1 204 No\r\n",
-            ),
+            ("GET", "HTTP/1.1 204 No\r\nContent-Length: 3\r\n", "HTTP/1.1 204 No\r\n"),
             (
                 "HEAD",
                 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n",

@@ -118,24 +118,15 @@ mod tests {
             )
         };
         assert!(head_of(&line(MAX_REQUEST_LINE)).is_ok());
-        assert_eq!(
-            head_of(&line(MAX_REQUEST_LINE + 1)),
-            Err(HeadError::RequestLineTooLong)
-        );
+        assert_eq!(head_of(&line(MAX_REQUEST_LINE + 1)), Err(HeadError::RequestLineTooLong));
 
         let fields = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(count));
         assert!(head_of(&fields(MAX_FIELDS)).is_ok());
-        assert_eq!(
-            head_of(&fields(MAX_FIELDS + 1)),
-            Err(HeadError::TooManyFields)
-        );
+        assert_eq!(head_of(&fields(MAX_FIELDS + 1)), Err(HeadError::TooManyFields));
 
         let head = |length: usize| {
             let frame = "GET / HTTP/1.1\r\na: \r\n\r\n".len();
-            format!(
-                "GET / HTTP/1.1\r\na: {}\r\n\r\n",
-                "b".repeat(length - frame)
-            )
+            format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(length - frame))
         };
         assert!(head_of(&head(MAX_HEAD)).is_ok());
         assert_eq!(head_of(&head(MAX_HEAD + 1)), Err(HeadError::TooLarge));

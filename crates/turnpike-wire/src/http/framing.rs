@@ -68,10 +68,7 @@ pub struct ResponseFraming {
 ///
 /// # Errors
 /// [`FramingError`]; nothing of it may be passed on.
-pub fn response_framing(
-    head: &ResponseHead<'_>,
-    method: &str,
-) -> Result<ResponseFraming, FramingError> {
+pub fn response_framing(head: &ResponseHead<'_>, method: &str) -> Result<ResponseFraming, FramingError> {
     let bodiless = matches!(head.status, 100..=199 | 204);
     let plain = |body| ResponseFraming {
         body,
@@ -110,9 +107,7 @@ fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, FramingError> {
     }
     let mut length: u64 = 0;
     for &byte in value {
-        let digit = char::from(byte)
-            .to_digit(10)
-            .ok_or(FramingError::ContentLength)?;
+        let digit = char::from(byte).to_digit(10).ok_or(FramingError::ContentLength)?;
         length = length
             .checked_mul(10)
             .and_then(|tens| tens.checked_add(u64::from(digit)))
@@ -162,31 +157,11 @@ mod tests {
             ),
             ("1.1", "Transfer-Encoding: chunked", Ok(Body::Chunked)),
             ("1.1", "TRANSFER-ENCODING: Chunked", Ok(Body::Chunked)),
-            (
-                "1.1",
-                "Content-Length: 9223372036854775808",
-                Err(ContentLength),
-            ),
-            (
-                "1.1",
-                "Content-Length: 18446744073709551615",
-                Err(ContentLength),
-            ),
-            (
-                "1.1",
-                "Content-Length: 18446744073709551616",
-                Err(ContentLength),
-            ),
-            (
-                "1.1",
-                "Content-Length: 18446744073709551621",
-                Err(ContentLength),
-            ),
-            (
-                "1.1",
-                "Content-Length: 00000000000000000005",
-                Err(ContentLength),
-            ),
+            ("1.1", "Content-Length: 9223372036854775808", Err(ContentLength)),
+            ("1.1", "Content-Length: 18446744073709551615", Err(ContentLength)),
+            ("1.1", "Content-Length: 18446744073709551616", Err(ContentLength)),
+            ("1.1", "Content-Length: 18446744073709551621", Err(ContentLength)),
+            ("1.1", "Content-Length: 00000000000000000005", Err(ContentLength)),
             ("1.1", "Content-Length:", Err(ContentLength)),
             ("1.1", "Content-Length: +5", Err(ContentLength)),
             ("1.1", "Content-Length: -5", Err(ContentLength)),
@@ -201,21 +176,9 @@ mod tests {
             ("1.1", "Content-Length: \"5\"", Err(ContentLength)),
             ("1.1", "Content-Length: 5_0", Err(ContentLength)),
             ("1.1", "Content-Length: ５", Err(ContentLength)),
-            (
-                "1.1",
-                "Content-Length: 5\r\nContent-Length: 5",
-                Err(ContentLength),
-            ),
-            (
-                "1.1",
-                "Content-Length: 5\r\ncontent-length: 6",
-                Err(ContentLength),
-            ),
-            (
-                "1.1",
-                "Content-Length: 5\r\nContent-Length:",
-                Err(ContentLength),
-            ),
+            ("1.1", "Content-Length: 5\r\nContent-Length: 5", Err(ContentLength)),
+            ("1.1", "Content-Length: 5\r\ncontent-length: 6", Err(ContentLength)),
+            ("1.1", "Content-Length: 5\r\nContent-Length:", Err(ContentLength)),
             (
                 "1.1",
                 "Content-Length: 5\r\nTransfer-Encoding: chunked",
@@ -243,39 +206,15 @@ mod tests {
             ),
             ("1.0", "Transfer-Encoding: chunked", Err(TransferEncoding)),
             ("1.1", "Transfer-Encoding:", Err(TransferEncoding)),
-            (
-                "1.1",
-                "Transfer-Encoding: chunked, chunked",
-                Err(TransferEncoding),
-            ),
-            (
-                "1.1",
-                "Transfer-Encoding: gzip, chunked",
-                Err(TransferEncoding),
-            ),
-            (
-                "1.1",
-                "Transfer-Encoding: chunked, identity",
-                Err(TransferEncoding),
-            ),
+            ("1.1", "Transfer-Encoding: chunked, chunked", Err(TransferEncoding)),
+            ("1.1", "Transfer-Encoding: gzip, chunked", Err(TransferEncoding)),
+            ("1.1", "Transfer-Encoding: chunked, identity", Err(TransferEncoding)),
             ("1.1", "Transfer-Encoding: ,chunked", Err(TransferEncoding)),
             ("1.1", "Transfer-Encoding: chunked,", Err(TransferEncoding)),
-            (
-                "1.1",
-                "Transfer-Encoding: chunked;q=1",
-                Err(TransferEncoding),
-            ),
-            (
-                "1.1",
-                "Transfer-Encoding: \"chunked\"",
-                Err(TransferEncoding),
-            ),
+            ("1.1", "Transfer-Encoding: chunked;q=1", Err(TransferEncoding)),
+            ("1.1", "Transfer-Encoding: \"chunked\"", Err(TransferEncoding)),
             ("1.1", "Transfer-Encoding: chun ked", Err(TransferEncoding)),
-            (
-                "1.1",
-                "Transfer-Encoding: \u{b}chunked",
-                Err(TransferEncoding),
-            ),
+            ("1.1", "Transfer-Encoding: \u{b}chunked", Err(TransferEncoding)),
             (
                 "1.1",
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
@@ -290,11 +229,7 @@ mod tests {
             ("1.1", "Transfer-Encoding: gzip", Err(UnknownCoding)),
             ("1.1", "Transfer-Encoding: xchunked", Err(UnknownCoding)),
         ] {
-            let end = if fields.is_empty() {
-                "\r\n"
-            } else {
-                "\r\n\r\n"
-            };
+            let end = if fields.is_empty() { "\r\n" } else { "\r\n\r\n" };
             let text = format!("POST http://a/ HTTP/{version}\r\n{fields}{end}");
             // A vertical tab is not even a head.
             let Ok(head) = RequestHead::parse(text.as_bytes()) else {
@@ -375,32 +310,18 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
                 Err(TransferEncoding),
             ),
-            (
-                "GET",
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip",
-                Err(UnknownCoding),
-            ),
+            ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip", Err(UnknownCoding)),
             (
                 "GET",
                 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5",
                 Err(ContentLength),
             ),
-            (
-                "GET",
-                "HTTP/1.1 200 OK\r\nContent-Length: -1",
-                Err(ContentLength),
-            ),
+            ("GET", "HTTP/1.1 200 OK\r\nContent-Length: -1", Err(ContentLength)),
         ] {
             let text = format!("{text}\r\n\r\n");
             let head = ResponseHead::parse(text.as_bytes()).unwrap();
-            let framed = response_framing(&head, method).map(|it| {
-                (
-                    it.body,
-                    it.drop_content_length,
-                    it.drop_transfer_encoding,
-                    it.reusable,
-                )
-            });
+            let framed = response_framing(&head, method)
+                .map(|it| (it.body, it.drop_content_length, it.drop_transfer_encoding, it.reusable));
             assert_eq!(framed, expected, "{method} {text:?}");
         }
     }

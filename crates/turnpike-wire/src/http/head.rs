@@ -130,9 +130,7 @@ impl<'h> RequestHead<'h> {
             HeadError::Version if !names_another_version(raw) => HeadError::Malformed,
             other => other,
         })?;
-        let (Some(method), Some(target), Some(version)) =
-            (request.method, request.path, request.version)
-        else {
+        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
             return Err(HeadError::Malformed);
         };
         Ok(Self {
@@ -146,11 +144,7 @@ impl<'h> RequestHead<'h> {
     /// Whether the client wants to keep its connection. `Proxy-Connection` is what older clients say to a proxy instead.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {
-        keeps_alive(
-            self.version,
-            &self.fields,
-            &["connection", "proxy-connection"],
-        )
+        keeps_alive(self.version, &self.fields, &["connection", "proxy-connection"])
     }
 
     /// Whether the client waits for a `100 Continue` before it sends its body (RFC 9110 §10.1.1).
@@ -198,13 +192,8 @@ impl<'h> ResponseHead<'h> {
         let (Some(status @ 100..), Some(version)) = (response.code, response.version) else {
             return Err(HeadError::Malformed);
         };
-        let status_line = raw
-            .split_inclusive(|&byte| byte == b'\n')
-            .next()
-            .unwrap_or_default();
-        let status_and_reason = status_line
-            .get("HTTP/1.1".len()..)
-            .ok_or(HeadError::Malformed)?;
+        let status_line = raw.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+        let status_and_reason = status_line.get("HTTP/1.1".len()..).ok_or(HeadError::Malformed)?;
         Ok(Self {
             status,
             version: version_of(version),
@@ -248,11 +237,7 @@ fn names_another_version(raw: &[u8]) -> bool {
 }
 
 fn version_of(minor: u8) -> Version {
-    if minor == 0 {
-        Version::Http10
-    } else {
-        Version::Http11
-    }
+    if minor == 0 { Version::Http10 } else { Version::Http11 }
 }
 
 /// Joins each tokenised field with its line. Every line behind the first is one field: folded lines were refused.
@@ -288,9 +273,7 @@ mod tests {
 
     #[test]
     fn a_head_keeps_the_letter_case_order_and_repetition_of_its_fields() {
-        let head =
-            head_of("GET http://a/ HTTP/1.1\r\nhOsT:a\r\nX-B:  1 \r\nx-b: 2\r\nEmpty:\r\n\r\n")
-                .unwrap();
+        let head = head_of("GET http://a/ HTTP/1.1\r\nhOsT:a\r\nX-B:  1 \r\nx-b: 2\r\nEmpty:\r\n\r\n").unwrap();
         assert_eq!(
             (head.method, head.target, head.version),
             ("GET", "http://a/", Version::Http11)
@@ -318,14 +301,8 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\n\r\n", HeadError::BareLineFeed),
             ("\r\nGET / HTTP/1.1\r\n\r\n", HeadError::Malformed),
             ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", HeadError::Malformed),
-            (
-                "GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n",
-                HeadError::Malformed,
-            ),
-            (
-                "GET / HTTP/1.1\r\nA: b\r\n\tfolded\r\n\r\n",
-                HeadError::Malformed,
-            ),
+            ("GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n", HeadError::Malformed),
+            ("GET / HTTP/1.1\r\nA: b\r\n\tfolded\r\n\r\n", HeadError::Malformed),
             ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", HeadError::Malformed),
             ("GET / HTTP/1.1\r\nHost\t: a\r\n\r\n", HeadError::Malformed),
             ("GET / HTTP/1.1\r\n: a\r\n\r\n", HeadError::Malformed),
@@ -355,10 +332,7 @@ mod tests {
     fn values_of_any_bytes_above_ascii_are_kept() {
         let raw = b"GET http://a/ HTTP/1.1\r\nX-Name: \xc3\xa9\xff\r\n\r\n";
         let head = RequestHead::parse(raw).unwrap();
-        assert_eq!(
-            head.fields.values("x-name").next(),
-            Some(&b"\xc3\xa9\xff"[..])
-        );
+        assert_eq!(head.fields.values("x-name").next(), Some(&b"\xc3\xa9\xff"[..]));
     }
 
     #[test]
@@ -372,16 +346,8 @@ mod tests {
             ("1.0", "", false),
             ("1.0", "Connection: Keep-Alive\r\n", true),
             ("1.0", "Proxy-Connection: Keep-Alive\r\n", true),
-            (
-                "1.0",
-                "Connection: close\r\nProxy-Connection: Keep-Alive\r\n",
-                false,
-            ),
-            (
-                "1.0",
-                "Connection: keep-alive\r\nProxy-Connection: close\r\n",
-                false,
-            ),
+            ("1.0", "Connection: close\r\nProxy-Connection: Keep-Alive\r\n", false),
+            ("1.0", "Connection: keep-alive\r\nProxy-Connection: close\r\n", false),
         ] {
             let text = format!("GET http://a/ HTTP/{version}\r\n{fields}\r\n");
             assert_eq!(head_of(&text).unwrap().keeps_alive(), expected, "{text:?}");
@@ -408,10 +374,7 @@ mod tests {
                 false,
             ),
             ("GET x HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", false),
-            (
-                "GET x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-                false,
-            ),
+            ("GET x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", false),
             (
                 "GET x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
                 false,
@@ -421,11 +384,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(
-                head_of(text).unwrap().upgrades_to_websocket(),
-                expected,
-                "{text:?}"
-            );
+            assert_eq!(head_of(text).unwrap().upgrades_to_websocket(), expected, "{text:?}");
         }
     }
 

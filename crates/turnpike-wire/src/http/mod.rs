@@ -19,8 +19,5 @@ pub use credentials::{Credentials, basic_credentials};
 pub use edit::{Persistence, request_for_origin, response_for_client, switching_for_client};
 pub use end::HeadEnd;
 pub use framing::{Body, FramingError, ResponseFraming, request_body, response_framing};
-pub use head::{
-    Field, Fields, HeadError, MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE, RequestHead, ResponseHead,
-    Version,
-};
+pub use head::{Field, Fields, HeadError, MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE, RequestHead, ResponseHead, Version};
 pub use target::{ForwardTarget, Target, TargetError};

@@ -135,18 +135,12 @@ mod tests {
     #[test]
     fn absolute_forms_become_origin_forms() {
         for (line, expected) in [
-            (
-                "GET http://example.com/",
-                ("example.com", 80, "example.com", "/"),
-            ),
+            ("GET http://example.com/", ("example.com", 80, "example.com", "/")),
             (
                 "GET HTTP://Example.COM:80/a?b",
                 ("example.com", 80, "Example.COM:80", "/a?b"),
             ),
-            (
-                "GET http://example.com",
-                ("example.com", 80, "example.com", "/"),
-            ),
+            ("GET http://example.com", ("example.com", 80, "example.com", "/")),
             (
                 "GET http://example.com?x=1",
                 ("example.com", 80, "example.com", "/?x=1"),
@@ -155,10 +149,7 @@ mod tests {
                 "GET http://example.com?to=http://b/",
                 ("example.com", 80, "example.com", "/?to=http://b/"),
             ),
-            (
-                "GET http://example.com/@x",
-                ("example.com", 80, "example.com", "/@x"),
-            ),
+            ("GET http://example.com/@x", ("example.com", 80, "example.com", "/@x")),
             (
                 "GET http://[2001:db8::1]:8080/x",
                 ("2001:db8::1", 8080, "[2001:db8::1]:8080", "/x"),
@@ -167,18 +158,12 @@ mod tests {
                 "OPTIONS http://example.com:81",
                 ("example.com", 81, "example.com:81", "*"),
             ),
-            (
-                "OPTIONS http://example.com/",
-                ("example.com", 80, "example.com", "/"),
-            ),
+            ("OPTIONS http://example.com/", ("example.com", 80, "example.com", "/")),
             (
                 "GET http://192.0.2.1:8080//x",
                 ("192.0.2.1", 8080, "192.0.2.1:8080", "//x"),
             ),
-            (
-                "QUERY http://example.com/",
-                ("example.com", 80, "example.com", "/"),
-            ),
+            ("QUERY http://example.com/", ("example.com", 80, "example.com", "/")),
         ] {
             let (host, port, authority, form) = expected;
             assert_eq!(
@@ -213,10 +198,7 @@ mod tests {
             assert_eq!(asked(line), Err(TargetError::Malformed), "{line}");
         }
         let long = "a".repeat(300);
-        assert_eq!(
-            asked(&format!("CONNECT {long}:443")),
-            Err(TargetError::Malformed)
-        );
+        assert_eq!(asked(&format!("CONNECT {long}:443")), Err(TargetError::Malformed));
     }
 
     #[test]
@@ -235,10 +217,7 @@ mod tests {
             ("GET http://:80/x", TargetError::Malformed),
             ("GET http:/example.com/", TargetError::Malformed),
             ("GET http://example.com/#x", TargetError::Malformed),
-            (
-                "GET http://example.com#@other.example/",
-                TargetError::Malformed,
-            ),
+            ("GET http://example.com#@other.example/", TargetError::Malformed),
             ("GET http://exa\\mple.com/", TargetError::Malformed),
             ("GET example.com:80", TargetError::Malformed),
         ] {
@@ -249,10 +228,7 @@ mod tests {
     #[test]
     fn one_host_field_or_none_in_http_1_0() {
         for (text, expected) in [
-            (
-                "GET http://a.example/ HTTP/1.1\r\n\r\n",
-                Some(TargetError::Host),
-            ),
+            ("GET http://a.example/ HTTP/1.1\r\n\r\n", Some(TargetError::Host)),
             (
                 "GET http://a.example/ HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
                 Some(TargetError::Host),
@@ -261,10 +237,7 @@ mod tests {
                 "GET http://a.example/ HTTP/1.0\r\nHost: a\r\nhost: a\r\n\r\n",
                 Some(TargetError::Host),
             ),
-            (
-                "CONNECT a.example:1 HTTP/1.1\r\n\r\n",
-                Some(TargetError::Host),
-            ),
+            ("CONNECT a.example:1 HTTP/1.1\r\n\r\n", Some(TargetError::Host)),
             ("GET http://a.example/ HTTP/1.1\r\nHost:\r\n\r\n", None),
             ("GET http://a.example/ HTTP/1.0\r\n\r\n", None),
             ("CONNECT a.example:1 HTTP/1.0\r\n\r\n", None),

@@ -91,19 +91,13 @@ async fn private_addresses_and_port_25_are_prohibited() {
         );
     }
     let outcome = exit.dial(&to_name("localhost", 80)).await;
-    assert!(
-        matches!(outcome, Err(DialError::Prohibited(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
     let mailing = world.exit(ExitSpec {
         allow_smtp: true,
         ..pool(&[loopback(11)])
     });
     let outcome = mailing.dial(&to("127.0.0.1:25".parse().unwrap())).await;
-    assert!(
-        !matches!(outcome, Err(DialError::Prohibited(_))),
-        "{outcome:?}"
-    );
+    assert!(!matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -131,10 +125,7 @@ async fn of_a_names_addresses_only_allowed_ones_are_dialled() {
     let mixed = to_name("mixed.example.com", origin.address.port());
     assert!(exit.dial(&mixed).await.is_ok());
     let outcome = exit.dial(&to_name("private.example.com", 80)).await;
-    assert!(
-        matches!(outcome, Err(DialError::Prohibited(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -158,10 +149,7 @@ async fn a_name_that_changes_its_mind_is_judged_by_the_answer_that_is_dialled() 
     assert_eq!(server.questions(), 1, "one answer is judged and dialled");
     let other = world.exit(pool(&[loopback(12)]));
     let outcome = other.dial(&name).await;
-    assert!(
-        matches!(outcome, Err(DialError::Prohibited(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -186,10 +174,7 @@ async fn without_a_list_of_name_servers_names_fail_and_addresses_work() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11)]));
     let outcome = exit.dial(&to_name("example.com", 80)).await;
-    assert!(
-        matches!(outcome, Err(DialError::NameTimeout(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(DialError::NameTimeout(_))), "{outcome:?}");
     assert!(origin.sees(&exit).await.is_ok());
 }
 
@@ -221,16 +206,13 @@ struct FullListener {
 
 impl FullListener {
     async fn new() -> Self {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         socket.bind(&any.into()).unwrap();
         socket.listen(0).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         let mut queued = Vec::new();
-        while let Ok(Ok(stream)) =
-            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
-        {
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
             queued.push(stream);
         }
         Self {

@@ -21,10 +21,7 @@ async fn an_exit_is_probed_at_its_start() {
 #[tokio::test]
 async fn an_exit_without_its_address_is_unavailable_and_says_nothing_of_the_network() {
     let world = World::new();
-    for exit in [
-        pool(&[NOT_HERE]),
-        spec(ExitWay::Interface("nodevice0".to_owned())),
-    ] {
+    for exit in [pool(&[NOT_HERE]), spec(ExitWay::Interface("nodevice0".to_owned()))] {
         let exit = world.exit(exit);
         let destination = to(closed_port().await);
         let expected = DialError::ExitUnavailable {
@@ -70,14 +67,11 @@ async fn silent_destinations_and_silent_name_servers_take_an_exit_down_until_one
     let origin = Origin::start().await;
     // A name server that answers nothing, neither by UDP nor by TCP.
     let mute = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    mute.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
+    mute.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     mute.listen(0).unwrap();
     let address = mute.local_addr().unwrap().as_socket().unwrap();
     let mut queued = Vec::new();
-    while let Ok(Ok(stream)) =
-        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
-    {
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
         queued.push(stream);
     }
     let mut plan = World::plan();
@@ -94,10 +88,7 @@ async fn silent_destinations_and_silent_name_servers_take_an_exit_down_until_one
     assert_eq!(reason, "neither destinations nor name servers answer");
     let destination = to(SocketAddr::from(([8, 8, 8, 8], 80)));
     let failed = exit.dial(&destination).await.unwrap_err();
-    assert!(
-        matches!(failed, DialError::ExitUnavailable { .. }),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
     assert!(origin.sees(&exit).await.is_ok());
     assert_eq!(world.event().await.0, "up 127.0.0.11");
 }
@@ -117,15 +108,9 @@ async fn a_closed_exit_is_not_told_of() {
 async fn many_exits_are_probed_within_seconds() {
     let mut world = World::new();
     let started = std::time::Instant::now();
-    let _exits: Vec<_> = (0..5_000)
-        .map(|_| world.exit(pool(&[loopback(11)])))
-        .collect();
+    let _exits: Vec<_> = (0..5_000).map(|_| world.exit(pool(&[loopback(11)]))).collect();
     for _ in 0..5_000 {
         assert_eq!(world.event().await.0, "up 127.0.0.11");
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }

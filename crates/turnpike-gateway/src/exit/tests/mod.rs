@@ -64,8 +64,7 @@ impl World {
         let event = tokio::time::timeout(Duration::from_secs(10), self.events.recv());
         match event.await.unwrap().unwrap() {
             Event::ExitUp {
-                address: Some(address),
-                ..
+                address: Some(address), ..
             } => (format!("up {address}"), String::new()),
             Event::ExitUp { address: None, .. } => ("up".to_owned(), String::new()),
             Event::ExitDown { reason, .. } => ("down".to_owned(), reason),
@@ -176,10 +175,7 @@ impl Origin {
 async fn line(mut stream: TcpStream) -> String {
     use tokio::io::{AsyncBufReadExt as _, BufReader};
     let mut line = String::new();
-    BufReader::new(&mut stream)
-        .read_line(&mut line)
-        .await
-        .unwrap();
+    BufReader::new(&mut stream).read_line(&mut line).await.unwrap();
     line.trim_end().to_owned()
 }
 
@@ -193,10 +189,7 @@ async fn closed_port() -> SocketAddr {
 async fn soon(what: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while !what() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "it did not come true"
-        );
+        assert!(tokio::time::Instant::now() < deadline, "it did not come true");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

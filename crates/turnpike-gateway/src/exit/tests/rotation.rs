@@ -161,10 +161,7 @@ async fn a_command_that_fails_says_why_and_changes_nothing() {
         ..pool(&[loopback(11)])
     });
     let failed = exit.rotate().await.unwrap_err().to_string();
-    assert!(
-        failed.starts_with("/nonexistent/redial cannot be run: "),
-        "{failed}"
-    );
+    assert!(failed.starts_with("/nonexistent/redial cannot be run: "), "{failed}");
 }
 
 #[tokio::test]
@@ -180,10 +177,7 @@ async fn a_command_that_hangs_is_killed_with_what_it_started() {
         ..pool(&[loopback(11)])
     });
     let failed = exit.rotate().await;
-    assert_eq!(
-        failed,
-        Err(RotationError::TimedOut(Duration::from_millis(500)))
-    );
+    assert_eq!(failed, Err(RotationError::TimedOut(Duration::from_millis(500))));
     let child = std::fs::read_to_string(&mark).unwrap();
     let status = PathBuf::from(format!("/proc/{}/status", child.trim()));
     soon(|| std::fs::read_to_string(&status).map_or(true, |text| text.contains("State:\tZ"))).await;
@@ -242,10 +236,7 @@ async fn an_http_call_rotates() {
         })
     };
     let told = web("200 OK", "198.51.100.9\n").await;
-    let rotated = call(format!("{told}/rotate?key=secret"))
-        .rotate()
-        .await
-        .unwrap();
+    let rotated = call(format!("{told}/rotate?key=secret")).rotate().await.unwrap();
     assert_eq!(rotated.address, Some("198.51.100.9".parse().unwrap()));
     let ok = web("204 No Content", "").await;
     assert_eq!(call(ok).rotate().await.unwrap().address, Some(loopback(11)));
@@ -262,10 +253,7 @@ async fn an_http_call_that_fails_is_told_without_the_address() {
             "answered 302",
         ),
         (web("200 OK", &endless).await, "more than 64 KiB"),
-        (
-            format!("http://{}", closed_port().await),
-            "cannot be called",
-        ),
+        (format!("http://{}", closed_port().await), "cannot be called"),
         ("not a url".to_owned(), "cannot be called"),
     ] {
         let exit = world.exit(ExitSpec {
@@ -274,10 +262,7 @@ async fn an_http_call_that_fails_is_told_without_the_address() {
         });
         let failed = exit.rotate().await.unwrap_err().to_string();
         assert!(failed.contains(expected), "{failed}");
-        assert!(
-            !failed.contains("secret") && !failed.contains("127.0.0.1"),
-            "{failed}"
-        );
+        assert!(!failed.contains("secret") && !failed.contains("127.0.0.1"), "{failed}");
         assert_eq!(exit.generation(), 1);
     }
 }

@@ -65,13 +65,7 @@ async fn a_closed_exit_ends_its_tunnels_and_dials_no_more() {
     exit.close();
     assert!(dialed.lease.is_cancelled());
     let outcome = exit.dial(&to(origin.address)).await;
-    assert!(
-        matches!(outcome, Err(DialError::ExitUnavailable { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(DialError::ExitUnavailable { .. })), "{outcome:?}");
     assert!(exit.udp(loopback(1)).is_err());
-    assert_eq!(
-        exit.rotate().await,
-        Err(crate::exit::RotationError::UnknownExit)
-    );
+    assert_eq!(exit.rotate().await, Err(crate::exit::RotationError::UnknownExit));
 }

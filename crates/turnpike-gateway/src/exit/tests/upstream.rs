@@ -37,10 +37,7 @@ async fn follow(mut stream: TcpStream, steps: Vec<Step>) {
                 if stream.read_exact(&mut read).await.is_err() {
                     return;
                 }
-                assert_eq!(
-                    String::from_utf8_lossy(&read),
-                    String::from_utf8_lossy(&expected)
-                );
+                assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(&expected));
             }
             Say(bytes) => {
                 let _ = stream.write_all(bytes).await;
@@ -63,8 +60,7 @@ fn upstream(address: SocketAddr, credentials: Option<(&str, &str)>) -> Upstream 
     Upstream {
         host: address.ip().to_string(),
         port: address.port(),
-        credentials: credentials
-            .map(|(name, word)| (name.to_owned(), SecretString::from(word.to_owned()))),
+        credentials: credentials.map(|(name, word)| (name.to_owned(), SecretString::from(word.to_owned()))),
     }
 }
 
@@ -167,10 +163,7 @@ async fn what_a_socks_proxy_says_of_the_destination_is_passed_on() {
 #[tokio::test]
 async fn what_an_http_proxy_says_of_the_destination_is_passed_on() {
     for (reply, expected) in [
-        (
-            &b"HTTP/1.1 502 Bad Gateway\r\n\r\n"[..],
-            DialError::HostUnreachable,
-        ),
+        (&b"HTTP/1.1 502 Bad Gateway\r\n\r\n"[..], DialError::HostUnreachable),
         (b"HTTP/1.1 503 Squid\r\n\r\n", DialError::HostUnreachable),
         (b"HTTP/1.0 504 Late\r\n\r\n", DialError::TimedOut),
         (
@@ -203,8 +196,7 @@ async fn a_wrong_password_takes_the_exit_down() {
             answer,
         ]
     };
-    let refusal =
-        b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n";
+    let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n";
     let credentials = Some(("user", "wrong"));
     for exit in [
         socks(proxy(login(Say(&[1, 1]))).await, credentials),
@@ -258,10 +250,7 @@ async fn a_proxy_that_is_not_there_takes_the_exit_down_and_is_found_when_it_is_b
     assert_eq!(event, "down");
     assert!(reason.contains("refused the connection"), "{reason}");
     let failed = exit.dial(&destination()).await.unwrap_err();
-    assert!(
-        matches!(failed, DialError::ExitUnavailable { .. }),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
     let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -280,10 +269,7 @@ async fn a_proxy_that_speaks_something_else_takes_the_exit_down() {
         let world = World::new();
         let exit = world.exit(exit);
         let failed = exit.dial(&destination()).await.unwrap_err();
-        assert!(
-            matches!(failed, DialError::ExitUnavailable { .. }),
-            "{failed:?}"
-        );
+        assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
         assert!(exit.health.down_cause().is_some());
     }
 }
@@ -297,10 +283,7 @@ async fn a_proxy_that_breaks_off_or_falls_mute_ends_the_dial() {
         (socks(proxy(then(Mute)).await, None), true),
         (http(proxy(vec![Reset]).await, None), false),
         (
-            http(
-                proxy(vec![Expect(HTTP_REQUEST.as_bytes().to_vec()), Mute]).await,
-                None,
-            ),
+            http(proxy(vec![Expect(HTTP_REQUEST.as_bytes().to_vec()), Mute]).await, None),
             false,
         ),
     ] {
@@ -358,10 +341,7 @@ async fn a_head_that_never_ends_is_not_read_for_ever() {
     let world = World::new();
     let exit = world.exit(http(proxy, None));
     let failed = exit.dial(&destination()).await.unwrap_err();
-    assert!(
-        matches!(failed, DialError::ExitUnavailable { .. }),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
 }
 
 #[tokio::test]
@@ -369,10 +349,7 @@ async fn an_upstream_carries_no_datagrams() {
     let world = World::new();
     let exit = world.exit(http(closed_port().await, None));
     assert!(matches!(exit.udp(loopback(1)), Err(DialError::NoUdp)));
-    assert_eq!(
-        exit.resolve_udp(&destination()).await,
-        Err(DialError::NoUdp)
-    );
+    assert_eq!(exit.resolve_udp(&destination()).await, Err(DialError::NoUdp));
 }
 
 #[tokio::test]
@@ -380,8 +357,5 @@ async fn what_is_prohibited_is_prohibited_through_an_upstream_too() {
     let world = World::new();
     let exit = world.exit(socks(closed_port().await, None));
     let outcome = exit.dial(&to("10.0.0.1:80".parse().unwrap())).await;
-    assert!(
-        matches!(outcome, Err(DialError::Prohibited(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }

@@ -31,9 +31,7 @@ pub(super) async fn connect(
     let mut end = HeadEnd::first();
     let length = loop {
         if stream.read_buf(&mut answer).await.map_err(broken)? == 0 {
-            return Err(UpstreamError::BrokeOff(
-                "closed without an answer".to_owned(),
-            ));
+            return Err(UpstreamError::BrokeOff("closed without an answer".to_owned()));
         }
         match end.find(&answer) {
             Parse::Done(_, length) => break length,
@@ -63,11 +61,7 @@ fn request(to: SocketAddr, credentials: Option<&(String, SecretString)>) -> Stri
 }
 
 fn of_refusal(head: &ResponseHead<'_>) -> UpstreamError {
-    if let Some(said) = head
-        .fields
-        .members("proxy-status")
-        .find_map(of_proxy_status)
-    {
+    if let Some(said) = head.fields.members("proxy-status").find_map(of_proxy_status) {
         return UpstreamError::Destination(said);
     }
     match (head.status, retry_after(head)) {

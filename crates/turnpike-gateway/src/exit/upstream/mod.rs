@@ -143,18 +143,15 @@ impl Proxy<'_> {
                 AttemptError::Exhausted(reason) => UpstreamError::Exhausted(reason),
                 AttemptError::Refused => self.down("refused the connection"),
                 AttemptError::TimedOut => self.down("did not answer in time"),
-                AttemptError::NetworkUnreachable
-                | AttemptError::HostUnreachable
-                | AttemptError::Source(_) => self.down("cannot be reached"),
+                AttemptError::NetworkUnreachable | AttemptError::HostUnreachable | AttemptError::Source(_) => {
+                    self.down("cannot be reached")
+                }
             })
     }
 
     fn down(&self, what: &str) -> UpstreamError {
         let Upstream { host, port, .. } = self.upstream;
-        UpstreamError::Down(
-            Cause::Upstream,
-            format!("the upstream proxy {host}:{port} {what}"),
-        )
+        UpstreamError::Down(Cause::Upstream, format!("the upstream proxy {host}:{port} {what}"))
     }
 }
 

@@ -27,26 +27,18 @@ pub(super) async fn log_in(
     stream.read_exact(&mut answer).await.map_err(broken)?;
     match (answer, credentials) {
         ([0x05, NO_LOGIN], _) => Ok(()),
-        ([0x05, PASSWORD], Some((username, password))) => {
-            give_password(stream, username, password).await
-        }
+        ([0x05, PASSWORD], Some((username, password))) => give_password(stream, username, password).await,
         ([0x05, PASSWORD], None) => Err(refuses("wants a password, and none is configured")),
         ([0x05, NONE_ACCEPTABLE], _) => Err(refuses("accepts no way of login that we have")),
         _ => Err(misbehaves("does not speak SOCKS5")),
     }
 }
 
-async fn give_password(
-    stream: &mut TcpStream,
-    username: &str,
-    password: &SecretString,
-) -> Result<(), UpstreamError> {
+async fn give_password(stream: &mut TcpStream, username: &str, password: &SecretString) -> Result<(), UpstreamError> {
     let password = password.expose_secret();
     let lengths = (u8::try_from(username.len()), u8::try_from(password.len()));
     let (Ok(username_length), Ok(password_length)) = lengths else {
-        return Err(refuses(
-            "cannot be given credentials of more than 255 bytes",
-        ));
+        return Err(refuses("cannot be given credentials of more than 255 bytes"));
     };
     let mut login = Vec::with_capacity(3 + username.len() + password.len());
     login.extend_from_slice(&[0x01, username_length]);

@@ -25,9 +25,7 @@ impl Answer {
         status: 407,
         reason: "Proxy Authentication Required",
         error: "http_request_denied",
-        sentence: Cow::Borrowed(
-            "This proxy wants the user name and the password of its subscription.",
-        ),
+        sentence: Cow::Borrowed("This proxy wants the user name and the password of its subscription."),
         field: Cow::Borrowed("Proxy-Authenticate: Basic realm=\"proxy\", charset=\"UTF-8\"\r\n"),
     };
 
@@ -73,15 +71,9 @@ impl Answer {
         "The destination did not answer in time.",
     );
 
-    pub(super) const BROKEN_BODY: Self =
-        Self::bad_request("The request's body is not framed as chunks must be.");
+    pub(super) const BROKEN_BODY: Self = Self::bad_request("The request's body is not framed as chunks must be.");
 
-    const fn new(
-        status: u16,
-        reason: &'static str,
-        error: &'static str,
-        sentence: &'static str,
-    ) -> Self {
+    const fn new(status: u16, reason: &'static str, error: &'static str, sentence: &'static str) -> Self {
         Self {
             status,
             reason,
@@ -124,11 +116,7 @@ impl Answer {
 impl From<HeadError> for Answer {
     fn from(error: HeadError) -> Self {
         let (status, reason, sentence) = match error {
-            HeadError::RequestLineTooLong => (
-                414,
-                "URI Too Long",
-                "The request line is longer than 16 KiB.",
-            ),
+            HeadError::RequestLineTooLong => (414, "URI Too Long", "The request line is longer than 16 KiB."),
             HeadError::TooLarge => (
                 431,
                 "Request Header Fields Too Large",
@@ -165,12 +153,8 @@ impl From<TargetError> for Answer {
             TargetError::UseConnect => Self::bad_request(
                 "Encrypted pages are not fetched on your behalf: use CONNECT and speak TLS through the tunnel.",
             ),
-            TargetError::UserInfo => {
-                Self::bad_request("The address must not contain a user name or a password.")
-            }
-            TargetError::Malformed => {
-                Self::bad_request("The request's target is not a host and port to go to.")
-            }
+            TargetError::UserInfo => Self::bad_request("The address must not contain a user name or a password."),
+            TargetError::Malformed => Self::bad_request("The request's target is not a host and port to go to."),
             TargetError::Host => Self::bad_request("A request must have exactly one Host field."),
             TargetError::UnknownScheme => Self::new(
                 501,
@@ -179,9 +163,7 @@ impl From<TargetError> for Answer {
                 "Only http:// addresses are forwarded; anything else goes through CONNECT.",
             ),
             TargetError::Trace => Self {
-                field: Cow::Borrowed(
-                    "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, CONNECT\r\n",
-                ),
+                field: Cow::Borrowed("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, CONNECT\r\n"),
                 ..Self::new(
                     405,
                     "Method Not Allowed",
@@ -196,12 +178,10 @@ impl From<TargetError> for Answer {
 impl From<FramingError> for Answer {
     fn from(error: FramingError) -> Self {
         match error {
-            FramingError::TwoLengths => Self::bad_request(
-                "A request has either Transfer-Encoding or Content-Length, not both.",
-            ),
-            FramingError::ContentLength => {
-                Self::bad_request("Content-Length must be one decimal number.")
+            FramingError::TwoLengths => {
+                Self::bad_request("A request has either Transfer-Encoding or Content-Length, not both.")
             }
+            FramingError::ContentLength => Self::bad_request("Content-Length must be one decimal number."),
             FramingError::TransferEncoding => {
                 Self::bad_request("Transfer-Encoding must be the one word chunked, in HTTP/1.1.")
             }
@@ -226,9 +206,7 @@ impl From<DialError> for Answer {
                 (502, "Bad Gateway", "destination_ip_unroutable")
             }
             DialError::TimedOut => (504, "Gateway Timeout", "connection_timeout"),
-            DialError::ExitUnavailable { .. } => {
-                (503, "Service Unavailable", "destination_unavailable")
-            }
+            DialError::ExitUnavailable { .. } => (503, "Service Unavailable", "destination_unavailable"),
             DialError::NoUdp => (501, "Not Implemented", "http_request_error"),
         };
         let field = match &error {
@@ -325,10 +303,7 @@ mod tests {
             let mut parts = expected.split('|');
             let mut part = || parts.next().unwrap_or_default();
             let status = part();
-            assert!(
-                text.starts_with(&format!("HTTP/1.1 {status}\r\n")),
-                "{text}"
-            );
+            assert!(text.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{text}");
             let kind = part();
             assert!(
                 text.contains(&format!("\r\nProxy-Status: turnpike; error={kind}\r\n")),

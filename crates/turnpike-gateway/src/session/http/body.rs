@@ -55,12 +55,7 @@ pub(super) struct Message {
 
 impl Message {
     /// Begins with `head`, and with what `pending` has of the body already: both share a write.
-    pub(super) fn begin(
-        head: Vec<u8>,
-        pending: &mut BytesMut,
-        body: Body,
-        form: Form,
-    ) -> Result<Self, ChunkError> {
+    pub(super) fn begin(head: Vec<u8>, pending: &mut BytesMut, body: Body, form: Form) -> Result<Self, ChunkError> {
         let (mut start, mut rest) = (head, Rest::of(body));
         let used = rest.take(pending, form, &mut start)?;
         pending.advance(used);
@@ -70,11 +65,7 @@ impl Message {
 
     /// Passes all of it on.
     pub(super) async fn relay(self, source: Source<'_>, sink: &Sink<'_>) -> Result<(), Broken> {
-        let Self {
-            start,
-            mut rest,
-            form,
-        } = self;
+        let Self { start, mut rest, form } = self;
         sink.write(&start).await?;
         drop(start);
         while !rest.is_finished() {
@@ -167,12 +158,7 @@ impl Rest {
     }
 
     /// Adds to `output` what goes on; says how much of `input` is body.
-    fn take(
-        &mut self,
-        input: &[u8],
-        form: Form,
-        output: &mut Vec<u8>,
-    ) -> Result<usize, ChunkError> {
+    fn take(&mut self, input: &[u8], form: Form, output: &mut Vec<u8>) -> Result<usize, ChunkError> {
         if let Self::Chunks { reader, finished } = self {
             let recoded = reader.recode(input, form, |piece| output.extend_from_slice(piece))?;
             *finished = recoded.finished;
@@ -211,9 +197,7 @@ impl Sink<'_> {
                 Direction::Down => self.meter.add_down(count as u64),
             }
         };
-        peer::write(self.stream, bytes, moved)
-            .await
-            .map_err(|_| Broken::Sink)
+        peer::write(self.stream, bytes, moved).await.map_err(|_| Broken::Sink)
     }
 }
 
@@ -241,8 +225,7 @@ impl Pulse {
     /// From now on silence may last no longer than this.
     pub(super) fn limit_to(&self, limit: Duration) {
         self.beat();
-        self.limit_ms
-            .fetch_min(milliseconds(limit), Ordering::Relaxed);
+        self.limit_ms.fetch_min(milliseconds(limit), Ordering::Relaxed);
     }
 
     /// Returns when nothing has moved for the limit.

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use turnpike_wire::Parse;
 use turnpike_wire::http::{
-    Body, Form, HeadEnd, HeadError, Persistence, ResponseFraming, ResponseHead, Version,
-    response_for_client, response_framing, switching_for_client,
+    Body, Form, HeadEnd, HeadError, Persistence, ResponseFraming, ResponseHead, Version, response_for_client,
+    response_framing, switching_for_client,
 };
 
 use super::body::{Broken, Direction, Message, Pulse, Sink, Source};
@@ -184,8 +184,7 @@ pub(super) async fn run(
             }
         }
     };
-    if is_sending && matches!(outcome, Outcome::Answered { .. }) && peer::half_close(client).is_ok()
-    {
+    if is_sending && matches!(outcome, Outcome::Answered { .. }) && peer::half_close(client).is_ok() {
         // The client has its answer and knows that the connection closes. The origin may still want the body.
         pulse.limit_to(SILENCE_AFTER_AN_END);
         tokio::select! {
@@ -254,9 +253,7 @@ impl Download<'_> {
         loop {
             match end.find(self.from_origin) {
                 Parse::Done(_, end) => return Ok(self.from_origin.split_to(end).freeze()),
-                Parse::Refuse(
-                    HeadError::TooLarge | HeadError::TooManyFields | HeadError::RequestLineTooLong,
-                ) => {
+                Parse::Refuse(HeadError::TooLarge | HeadError::TooManyFields | HeadError::RequestLineTooLong) => {
                     return Err(Cause::TooLong);
                 }
                 Parse::Refuse(_) => return Err(Cause::Malformed),
@@ -273,8 +270,7 @@ impl Download<'_> {
     /// What a head means for the client. Nothing of it has been passed on yet.
     fn read(&mut self, raw: &[u8]) -> Result<Said, Cause> {
         let head = ResponseHead::parse(raw).map_err(|_| Cause::Malformed)?;
-        let framing =
-            response_framing(&head, &self.exchange.method).map_err(|_| Cause::Unframed)?;
+        let framing = response_framing(&head, &self.exchange.method).map_err(|_| Cause::Unframed)?;
         let is_old = self.request.version == Version::Http10;
         match head.status {
             101 if self.exchange.upgrade && head.fields.has_member("upgrade", "websocket") => {
@@ -291,11 +287,7 @@ impl Download<'_> {
         }
     }
 
-    fn begin_answer(
-        &mut self,
-        head: &ResponseHead<'_>,
-        mut framing: ResponseFraming,
-    ) -> Result<Answer, Cause> {
+    fn begin_answer(&mut self, head: &ResponseHead<'_>, mut framing: ResponseFraming) -> Result<Answer, Cause> {
         let is_old = self.request.version == Version::Http10;
         let form = if is_old && framing.body == Body::Chunked {
             Form::Data
@@ -307,16 +299,14 @@ impl Download<'_> {
         // Behind a request that was not taken whole, and behind an upgrade that was refused, what the client sends next
         // cannot be told from what it sent before.
         let goes_on = self.progress.is_sent.load(Ordering::Relaxed) && !self.exchange.upgrade;
-        let client_stays =
-            goes_on && self.request.keeps_alive && !ends_by_close && !self.closing.is_cancelled();
+        let client_stays = goes_on && self.request.keeps_alive && !ends_by_close && !self.closing.is_cancelled();
         let persistence = match (client_stays, is_old) {
             (false, _) => Persistence::Close,
             (true, true) => Persistence::KeepAlive,
             (true, false) => Persistence::Default,
         };
         let onward = response_for_client(head, &framing, persistence);
-        let message = Message::begin(onward, self.from_origin, framing.body, form)
-            .map_err(|_| Cause::Malformed)?;
+        let message = Message::begin(onward, self.from_origin, framing.body, form).map_err(|_| Cause::Malformed)?;
         Ok(Answer {
             message,
             ends_by_close,
@@ -332,9 +322,7 @@ impl Download<'_> {
             client_stays,
             origin_stays,
         } = answer;
-        self.progress
-            .ends_by_close
-            .store(ends_by_close, Ordering::Relaxed);
+        self.progress.ends_by_close.store(ends_by_close, Ordering::Relaxed);
         self.progress.is_answering.store(true, Ordering::Relaxed);
         let source = Source {
             stream: self.origin,

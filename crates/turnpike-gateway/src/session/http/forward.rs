@@ -39,12 +39,8 @@ impl Origin {
 
     /// Whether an idle connection can carry a request to `destination`, as far as can be seen without sending it.
     fn serves(&self, destination: &Destination, generation: u64) -> bool {
-        let is_quiet =
-            matches!(self.peer.stream.try_read(&mut [0]), Err(error) if peer::is_transient(&error));
-        is_quiet
-            && self.destination == *destination
-            && self.generation == generation
-            && !self.lease.is_cancelled()
+        let is_quiet = matches!(self.peer.stream.try_read(&mut [0]), Err(error) if peer::is_transient(&error));
+        is_quiet && self.destination == *destination && self.generation == generation && !self.lease.is_cancelled()
     }
 }
 
@@ -67,15 +63,7 @@ impl Session {
                     }
                 },
             };
-            match exchange::run(
-                &self.context,
-                &mut self.client,
-                &mut origin,
-                request,
-                exchange,
-            )
-            .await
-            {
+            match exchange::run(&self.context, &mut self.client, &mut origin, request, exchange).await {
                 Outcome::Answered {
                     client_stays,
                     origin_stays,
@@ -84,18 +72,12 @@ impl Session {
                         is_used: true,
                         ..origin
                     });
-                    return if client_stays {
-                        Some(self)
-                    } else {
-                        self.close().await
-                    };
+                    return if client_stays { Some(self) } else { self.close().await };
                 }
                 Outcome::Switched(head) => return self.become_tunnel(&head, origin),
                 // The origin closed its idle connection just when the request left: it has not seen it.
                 Outcome::Unanswered(Cause::Closed)
-                    if origin.is_used
-                        && request.body == Body::Empty
-                        && exchange.is_idempotent() => {}
+                    if origin.is_used && request.body == Body::Empty && exchange.is_idempotent() => {}
                 Outcome::Unanswered(cause) => {
                     drop(origin);
                     return self.give_up(&Answer::from(cause), request).await;
@@ -108,11 +90,7 @@ impl Session {
     async fn dial(&self, destination: &Destination) -> Result<Origin, DialError> {
         let exit = &self.context.route.exit;
         let generation = exit.generation();
-        let Dialed {
-            stream,
-            early,
-            lease,
-        } = exit.dial(destination).await?;
+        let Dialed { stream, early, lease } = exit.dial(destination).await?;
         Ok(Origin {
             peer: Peer {
                 stream,

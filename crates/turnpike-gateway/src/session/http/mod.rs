@@ -98,9 +98,7 @@ impl Session {
                 continue;
             }
             let handshake = self.context.config.handshake_timeout;
-            let deadline = *self
-                .deadline
-                .get_or_insert_with(|| Instant::now() + handshake);
+            let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + handshake);
             match tokio::time::timeout_at(deadline, self.client.read_more()).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return None,
@@ -156,13 +154,7 @@ impl Session {
         match self.context.route.exit.dial(destination).await {
             Ok(dialed) => {
                 let Peer { stream, pending } = self.client;
-                relay::tunnel(
-                    &self.context,
-                    stream,
-                    pending.freeze(),
-                    TUNNEL_IS_OPEN,
-                    dialed,
-                );
+                relay::tunnel(&self.context, stream, pending.freeze(), TUNNEL_IS_OPEN, dialed);
                 None
             }
             Err(error) => {
@@ -176,9 +168,7 @@ impl Session {
     /// 407. Browsers and runtimes wait for it and try again on the same connection.
     async fn challenge(mut self, request: &Request) -> Option<Self> {
         self.failed_logins += 1;
-        let stays = self.failed_logins < LOGIN_TRIES
-            && request.keeps_alive
-            && self.discard_body(request).await;
+        let stays = self.failed_logins < LOGIN_TRIES && request.keeps_alive && self.discard_body(request).await;
         self.say(&Answer::LOGIN_REQUIRED, request, stays).await
     }
 
@@ -213,11 +203,7 @@ impl Session {
     }
 
     async fn send(self, bytes: Vec<u8>, stays: bool) -> Option<Self> {
-        let sent = tokio::time::timeout(
-            self.context.config.handshake_timeout,
-            self.client.write(&bytes),
-        )
-        .await;
+        let sent = tokio::time::timeout(self.context.config.handshake_timeout, self.client.write(&bytes)).await;
         match sent {
             Ok(Ok(())) if stays => Some(self),
             Ok(Ok(())) => self.close().await,

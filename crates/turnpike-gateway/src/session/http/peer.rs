@@ -69,11 +69,7 @@ pub(super) fn release_if_empty(pending: &mut BytesMut) {
 }
 
 /// Writes all of `bytes`, telling `moved` of each portion as it leaves.
-pub(super) async fn write(
-    stream: &TcpStream,
-    mut bytes: &[u8],
-    moved: impl Fn(usize),
-) -> io::Result<()> {
+pub(super) async fn write(stream: &TcpStream, mut bytes: &[u8], moved: impl Fn(usize)) -> io::Result<()> {
     while !bytes.is_empty() {
         match stream.try_write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -108,8 +104,5 @@ pub(super) async fn ended_or_spoke(stream: &TcpStream) {
 }
 
 pub(super) fn is_transient(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

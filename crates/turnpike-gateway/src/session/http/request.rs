@@ -2,8 +2,7 @@
 
 use turnpike_wire::address::Destination;
 use turnpike_wire::http::{
-    Body, Credentials, Fields, RequestHead, Target, Version, basic_credentials, request_body,
-    request_for_origin,
+    Body, Credentials, Fields, RequestHead, Target, Version, basic_credentials, request_body, request_for_origin,
 };
 
 use super::answer::Answer;

@@ -12,9 +12,8 @@ async fn large_bodies_pass_both_ways_unchanged_and_are_counted() {
     let authority = origin.authority();
     let client = world.client().await;
     let (mut from_proxy, mut to_proxy) = client.stream.into_split();
-    let request_head = format!(
-        "POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}Content-Length: {LENGTH}\r\n\r\n"
-    );
+    let request_head =
+        format!("POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}Content-Length: {LENGTH}\r\n\r\n");
     let sent = bytes.clone();
     let sending = tokio::spawn(async move {
         to_proxy.write_all(request_head.as_bytes()).await.unwrap();
@@ -22,8 +21,7 @@ async fn large_bodies_pass_both_ways_unchanged_and_are_counted() {
         to_proxy
     });
     let mut server = origin.accept().await;
-    let origin_head =
-        format!("POST / HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {LENGTH}\r\n\r\n");
+    let origin_head = format!("POST / HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {LENGTH}\r\n\r\n");
     server.expect(&origin_head).await;
     // The origin sends everything back as it comes, in chunks of any size.
     let answer_head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -57,9 +55,8 @@ async fn large_bodies_pass_both_ways_unchanged_and_are_counted() {
     let framed = patiently(echoing).await.unwrap();
     drop(patiently(sending).await.unwrap());
 
-    let mut rest = answer.strip_prefix(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".as_slice(),
-    );
+    let mut rest =
+        answer.strip_prefix(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".as_slice());
     if rest.is_none() {
         rest = answer.strip_prefix(answer_head.as_bytes());
     }
@@ -119,9 +116,7 @@ async fn an_answer_without_a_length_ends_with_the_connection() {
     client.get(&authority, "/").await;
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
-    server
-        .send("HTTP/1.0 200 OK\r\nA: b\r\n\r\nall of it")
-        .await;
+    server.send("HTTP/1.0 200 OK\r\nA: b\r\n\r\nall of it").await;
     drop(server);
     client
         .expect("HTTP/1.1 200 OK\r\nA: b\r\nConnection: close\r\n\r\nall of it")
@@ -162,12 +157,8 @@ async fn an_answer_to_head_has_no_body() {
     server
         .expect(format!("HEAD / HTTP/1.1\r\nHost: {authority}\r\n\r\n"))
         .await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await;
     client.get(&authority, "/").await;
     server.expect_get(&authority, "/").await;
 }
@@ -220,8 +211,7 @@ async fn an_answer_that_is_none_is_said_to_be_so() {
         server.send(answer).await;
         drop(server);
         let (head, _) = client.answer().await;
-        let expected =
-            format!("HTTP/1.1 502 Bad Gateway\r\nProxy-Status: turnpike; error={error}\r\n");
+        let expected = format!("HTTP/1.1 502 Bad Gateway\r\nProxy-Status: turnpike; error={error}\r\n");
         assert!(head.starts_with(&expected), "{answer:?}: {head:?}");
         assert!(head.contains("\r\nConnection: keep-alive\r\n"), "{head:?}");
     }
@@ -251,9 +241,7 @@ async fn an_answer_that_breaks_off_is_seen_to_break_off() {
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
     server.send("HTTP/1.1 200 OK\r\n\r\nshort").await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nshort")
-        .await;
+    client.expect("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nshort").await;
     server.stream.set_zero_linger().unwrap();
     drop(server);
     let read = patiently(client.stream.read_to_end(&mut Vec::new())).await;
@@ -271,9 +259,7 @@ async fn an_answer_that_breaks_off_is_seen_to_break_off() {
     server
         .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n")
         .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nshort")
-        .await;
+    client.expect("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nshort").await;
     server.send("broken").await;
     let read = patiently(client.stream.read_to_end(&mut Vec::new())).await;
     assert_eq!(
@@ -295,16 +281,17 @@ async fn a_broken_request_body_never_ends_well() {
     ] {
         let mut client = world.client().await;
         let fields = format!("Host: {authority}\r\n{LOGIN}Transfer-Encoding: chunked\r\n");
-        client.send(format!("POST http://{authority}/ HTTP/1.1\r\n{fields}\r\n{body}GET /smuggled HTTP/1.1\r\n\r\n")).await;
+        client
+            .send(format!(
+                "POST http://{authority}/ HTTP/1.1\r\n{fields}\r\n{body}GET /smuggled HTTP/1.1\r\n\r\n"
+            ))
+            .await;
         let answer = client.rest().await;
         assert!(
             answer.starts_with("HTTP/1.1 400 Bad Request\r\n"),
             "{body:?}: {answer:?}"
         );
         let seen = origin.accept().await.rest().await;
-        assert!(
-            !seen.ends_with("0\r\n\r\n") && !seen.contains("smuggled"),
-            "{seen:?}"
-        );
+        assert!(!seen.ends_with("0\r\n\r\n") && !seen.contains("smuggled"), "{seen:?}");
     }
 }

@@ -21,7 +21,9 @@ async fn a_request_reaches_its_origin_line_by_line_and_the_connections_are_kept(
              X-Forwarded-For: 1.2.3.4\r\nCookie: a\r\nCookie: b\r\n\r\n"
         ))
         .await;
-    server.send("HTTP/1.1 200 Fine\r\nsET-cOOKIE: c\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nhi").await;
+    server
+        .send("HTTP/1.1 200 Fine\r\nsET-cOOKIE: c\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nhi")
+        .await;
     client
         .expect("HTTP/1.1 200 Fine\r\nsET-cOOKIE: c\r\nContent-Length: 2\r\n\r\nhi")
         .await;
@@ -60,29 +62,22 @@ async fn pipelined_requests_are_answered_in_their_order() {
     let mut requests = String::new();
     for (number, path) in [(0, "/1"), (1, "/2"), (1, "/3")] {
         let authority = origins[number].authority();
-        requests +=
-            &format!("GET http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}\r\n");
+        requests += &format!("GET http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}\r\n");
     }
     client.send(requests).await;
     let mut first = origins[0].accept().await;
     first.expect_get(&origins[0].authority(), "/1").await;
-    first
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
-        .await;
+    first.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none").await;
     let mut second = origins[1].accept().await;
     for (path, word) in [("/2", "two"), ("/3", "333")] {
         second.expect_get(&origins[1].authority(), path).await;
         second
-            .send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{word}"
-            ))
+            .send(format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{word}"))
             .await;
     }
     for word in ["one", "two", "333"] {
         client
-            .expect(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{word}"
-            ))
+            .expect(format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{word}"))
             .await;
     }
 }
@@ -133,14 +128,20 @@ async fn interim_answers_are_passed_on_as_they_come() {
         .await;
     let mut server = origin.accept().await;
     server
-        .expect(format!("PUT / HTTP/1.1\r\nHost: {authority}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"))
+        .expect(format!(
+            "PUT / HTTP/1.1\r\nHost: {authority}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        ))
         .await;
     server.send("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.expect("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.send("body").await;
     server.expect("body").await;
-    server.send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-    client.expect("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    server
+        .send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    client
+        .expect("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        .await;
     client.get(&authority, "/next").await;
     server.expect_get(&authority, "/next").await;
 }
@@ -190,9 +191,7 @@ async fn an_http_1_0_client_may_keep_its_connection_alive() {
                 "GET / HTTP/1.1\r\nHost: {authority}\r\nConnection: keep-alive\r\n\r\n"
             ))
             .await;
-        server
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .await;
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
         client
             .expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok")
             .await;
@@ -213,9 +212,7 @@ async fn a_client_that_wants_to_close_is_closed() {
             .await;
         let mut server = origin.accept().await;
         server.expect_get(&authority, "/").await;
-        server
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .await;
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
         client
             .expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
             .await;
@@ -234,12 +231,8 @@ async fn a_client_that_half_closes_still_gets_its_answer() {
     client.half_close().await;
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
     client.expect_end().await;
 }
 
@@ -252,12 +245,8 @@ async fn an_idempotent_request_is_sent_again_where_the_kept_connection_has_died(
     client.get(&authority, "/1").await;
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/1").await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
 
     // The origin closes when it sees the request, as one does whose time for idle connections has just run out.
     client.get(&authority, "/2").await;
@@ -265,12 +254,8 @@ async fn an_idempotent_request_is_sent_again_where_the_kept_connection_has_died(
     drop(server);
     let mut fresh = origin.accept().await;
     fresh.expect_get(&authority, "/2").await;
-    fresh
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    fresh.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
 
     // What may have had an effect is not done twice.
     client
@@ -283,9 +268,7 @@ async fn an_idempotent_request_is_sent_again_where_the_kept_connection_has_died(
         .await;
     drop(fresh);
     let (head, _) = client.answer().await;
-    assert!(head.starts_with(
-        "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: turnpike; error=connection_terminated\r\n"
-    ));
+    assert!(head.starts_with("HTTP/1.1 502 Bad Gateway\r\nProxy-Status: turnpike; error=connection_terminated\r\n"));
     origin.assert_unvisited();
 }
 
@@ -303,16 +286,10 @@ async fn a_kept_connection_that_closes_while_idle_is_noticed_before_it_is_used()
             .await;
         let mut server = origin.accept().await;
         server
-            .expect(format!(
-                "POST /{number} HTTP/1.1\r\nHost: {authority}\r\n\r\n"
-            ))
+            .expect(format!("POST /{number} HTTP/1.1\r\nHost: {authority}\r\n\r\n"))
             .await;
-        server
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            .await;
-        client
-            .expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            .await;
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
         server.half_close().await;
         server.expect_end().await;
     }
@@ -330,9 +307,7 @@ async fn bytes_that_nobody_asked_for_end_a_kept_connection() {
     server
         .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nevil!")
         .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        .await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
     client.get(&authority, "/2").await;
     let mut fresh = origin.accept().await;
     fresh.expect_get(&authority, "/2").await;
@@ -347,12 +322,8 @@ async fn a_rotation_leaves_no_kept_connection_in_use() {
     client.get(&authority, "/1").await;
     let (mut server, before) = origin.accept_from().await;
     server.expect_get(&authority, "/1").await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
 
     world.gateway.rotate(&exit()).await.unwrap();
 
@@ -360,10 +331,6 @@ async fn a_rotation_leaves_no_kept_connection_in_use() {
     let (mut fresh, after) = origin.accept_from().await;
     assert_ne!(before, after);
     fresh.expect_get(&authority, "/2").await;
-    fresh
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    fresh.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
 }

@@ -20,16 +20,12 @@ async fn a_route_that_ends_takes_its_requests_with_it() {
     reading.get(&authority, "/").await;
     let mut busy = origin.accept().await;
     busy.expect_get(&authority, "/").await;
-    busy.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-        .await;
+    busy.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
     reading
         .expect("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         .await;
 
-    world
-        .gateway
-        .apply(vec![Change::RemoveRoute(route())])
-        .await;
+    world.gateway.apply(vec![Change::RemoveRoute(route())]).await;
 
     let ended = async {
         server.expect_end().await;
@@ -58,7 +54,9 @@ async fn a_client_that_breaks_off_does_not_keep_its_origin() {
     // It closes in the middle of its body.
     let mut client = world.client().await;
     client
-        .send(format!("POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 9\r\n{LOGIN}\r\nhalf"))
+        .send(format!(
+            "POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 9\r\n{LOGIN}\r\nhalf"
+        ))
         .await;
     let mut server = origin.accept().await;
     server
@@ -79,11 +77,8 @@ async fn connections_at_rest_and_in_the_middle_of_a_body_hold_no_buffer() {
     idle.get(&authority, "/").await;
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    idle.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    idle.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
 
     let mut halfway = world.client().await;
     halfway.get(&authority, "/").await;
@@ -112,9 +107,7 @@ async fn heads_and_bodies_that_are_passed_on_are_counted_and_our_own_words_are_n
     let authority = origin.authority();
     let mut client = world.client().await;
     client
-        .send(format!(
-            "GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n"
-        ))
+        .send(format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n"))
         .await;
     client.answer().await;
     client.get("10.0.0.1", "/").await;
@@ -124,12 +117,8 @@ async fn heads_and_bodies_that_are_passed_on_are_counted_and_our_own_words_are_n
     client.get(&authority, "/").await;
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
     let up = format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n").len() as u64;
     assert_eq!(world.traffic(), (up, 43));
 }
@@ -151,10 +140,7 @@ async fn a_client_may_think_for_a_minute_between_two_requests() {
     let mut rest = Vec::new();
     client.stream.read_to_end(&mut rest).await.unwrap();
     let waited = start.elapsed().as_secs();
-    assert!(
-        (59..=61).contains(&waited) && rest.is_empty(),
-        "{waited} s, {rest:?}"
-    );
+    assert!((59..=61).contains(&waited) && rest.is_empty(), "{waited} s, {rest:?}");
 }
 
 #[tokio::test]
@@ -178,9 +164,7 @@ async fn a_gateway_that_stops_ends_what_waits_and_lets_answers_finish() {
     idle.expect_end().await;
     server.expect_end().await;
     busy.send("HTTP/1.1 204 None\r\n\r\n").await;
-    waiting
-        .expect("HTTP/1.1 204 None\r\nConnection: close\r\n\r\n")
-        .await;
+    waiting.expect("HTTP/1.1 204 None\r\nConnection: close\r\n\r\n").await;
     waiting.expect_end().await;
     drop((idle, waiting));
     patiently(stopping).await.unwrap();

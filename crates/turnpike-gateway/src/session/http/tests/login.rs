@@ -21,9 +21,7 @@ async fn a_browser_that_is_challenged_tries_again_on_the_same_connection() {
     let authority = origin.authority();
     let mut client = world.client().await;
     client
-        .send(format!(
-            "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n"
-        ))
+        .send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n"))
         .await;
     client.expect(challenge("keep-alive")).await;
     client
@@ -37,9 +35,7 @@ async fn a_browser_that_is_challenged_tries_again_on_the_same_connection() {
             "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}\r\n"
         ))
         .await;
-    client
-        .expect("HTTP/1.1 200 Connection established\r\n\r\n")
-        .await;
+    client.expect("HTTP/1.1 200 Connection established\r\n\r\n").await;
     let mut server = origin.accept().await;
     server.send("hello").await;
     client.expect("hello").await;
@@ -72,12 +68,8 @@ async fn every_request_brings_its_credentials() {
     client.get(&authority, "/").await;
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     client
         .send(format!(
             "GET http://{authority}/secret HTTP/1.1\r\nHost: {authority}\r\n\r\n"
@@ -117,14 +109,10 @@ async fn a_short_body_of_a_challenged_request_is_read_and_a_long_one_ends_the_co
     let world = World::new().await;
     let origin = Origin::new().await;
     let authority = origin.authority();
-    let request = |fields: &str| {
-        format!("POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n{fields}\r\n")
-    };
+    let request = |fields: &str| format!("POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n{fields}\r\n");
     let mut client = world.client().await;
     let short = "x".repeat(64 * 1024);
-    client
-        .send(request("Content-Length: 65536\r\n") + &short)
-        .await;
+    client.send(request("Content-Length: 65536\r\n") + &short).await;
     client.expect(challenge("keep-alive")).await;
     client
         .send(request("Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n")
@@ -148,10 +136,7 @@ async fn a_short_body_of_a_challenged_request_is_read_and_a_long_one_ends_the_co
         ),
         ("Transfer-Encoding: chunked\r\n", "zzz\r\n".to_owned()),
         // It waits for us to say that the body is wanted, and we do not want it.
-        (
-            "Expect: 100-continue\r\nContent-Length: 5\r\n",
-            String::new(),
-        ),
+        ("Expect: 100-continue\r\nContent-Length: 5\r\n", String::new()),
     ] {
         let mut client = world.client().await;
         client.send(request(fields) + &body).await;

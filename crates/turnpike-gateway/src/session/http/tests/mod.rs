@@ -1,9 +1,5 @@
 //! Byte scripts: a client that says exactly this, an origin that sees exactly that, and a real gateway between them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
 
 mod bodies;
 mod forwarding;
@@ -70,13 +66,7 @@ impl World {
             drain: Duration::from_secs(30),
             allow_smtp: false,
         };
-        assert!(
-            gateway
-                .apply(vec![Change::Exit(exit)])
-                .await
-                .failed
-                .is_empty()
-        );
+        assert!(gateway.apply(vec![Change::Exit(exit)]).await.failed.is_empty());
         let route = Route {
             id: route(),
             port: PORT,
@@ -86,13 +76,7 @@ impl World {
             exit: self::exit(),
             ends_at: i64::MAX,
         };
-        assert!(
-            gateway
-                .apply(vec![Change::Route(route)])
-                .await
-                .failed
-                .is_empty()
-        );
+        assert!(gateway.apply(vec![Change::Route(route)]).await.failed.is_empty());
         Self {
             gateway,
             address,
@@ -177,20 +161,15 @@ impl Script {
         let mut seen = Vec::with_capacity(expected.len());
         while seen.len() < expected.len() {
             let mut portion = vec![0; expected.len() - seen.len()];
-            let count = patiently(self.stream.read(&mut portion))
-                .await
-                .unwrap_or_else(|error| {
-                    panic!("{error} behind {:?}", String::from_utf8_lossy(&seen));
-                });
+            let count = patiently(self.stream.read(&mut portion)).await.unwrap_or_else(|error| {
+                panic!("{error} behind {:?}", String::from_utf8_lossy(&seen));
+            });
             seen.extend_from_slice(&portion[..count]);
             if count == 0 || !expected.starts_with(&seen) {
                 break;
             }
         }
-        assert_eq!(
-            String::from_utf8_lossy(&seen),
-            String::from_utf8_lossy(expected)
-        );
+        assert_eq!(String::from_utf8_lossy(&seen), String::from_utf8_lossy(expected));
     }
 
     /// The connection ends here, without another byte.
@@ -211,11 +190,9 @@ impl Script {
     async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            let byte = patiently(self.stream.read_u8())
-                .await
-                .unwrap_or_else(|error| {
-                    panic!("{error} behind {:?}", String::from_utf8_lossy(&head));
-                });
+            let byte = patiently(self.stream.read_u8()).await.unwrap_or_else(|error| {
+                panic!("{error} behind {:?}", String::from_utf8_lossy(&head));
+            });
             head.push(byte);
         }
         String::from_utf8(head).unwrap()
@@ -253,7 +230,5 @@ impl Script {
 }
 
 async fn patiently<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work)
-        .await
-        .expect("the script is stuck")
+    tokio::time::timeout(PATIENCE, work).await.expect("the script is stuck")
 }

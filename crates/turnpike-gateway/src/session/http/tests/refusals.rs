@@ -49,15 +49,11 @@ async fn what_could_be_read_in_two_ways_is_refused_and_closed() {
         "Host: other\r\n",
     ];
     for fields in bodies {
-        let request = format!(
-            "POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}{fields}\r\nhello"
-        );
+        let request = format!("POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}{fields}\r\nhello");
         refused(&world, &request, "400 Bad Request").await;
     }
     for request in [
-        format!(
-            "POST http://{authority}/ HTTP/1.0\r\n{LOGIN}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-        ),
+        format!("POST http://{authority}/ HTTP/1.0\r\n{LOGIN}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         format!("GET http://{authority}/ HTTP/1.1\r\n{LOGIN}\r\n"),
         format!("GET http://{authority}/  HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n"),
         format!("GET  http://{authority}/ HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n"),
@@ -68,19 +64,14 @@ async fn what_could_be_read_in_two_ways_is_refused_and_closed() {
         format!("GET https://{authority}/ HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n"),
         format!("CONNECT 127.0.0.1 HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n"),
         format!("CONNECT 127.0.0.1:99999 HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n"),
-        format!(
-            "CONNECT {}:443 HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n",
-            "a".repeat(300)
-        ),
+        format!("CONNECT {}:443 HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n", "a".repeat(300)),
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
     ] {
         refused(&world, &request, "400 Bad Request").await;
     }
     for (request, status) in [
         (
-            format!(
-                "GET http://{authority}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n{LOGIN}\r\n"
-            ),
+            format!("GET http://{authority}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n{LOGIN}\r\n"),
             "501 Not Implemented",
         ),
         (
@@ -100,10 +91,7 @@ async fn what_could_be_read_in_two_ways_is_refused_and_closed() {
             "505 HTTP Version Not Supported",
         ),
         (
-            format!(
-                "GET http://{authority}/{} HTTP/1.1\r\n",
-                "x".repeat(17 * 1024)
-            ),
+            format!("GET http://{authority}/{} HTTP/1.1\r\n", "x".repeat(17 * 1024)),
             "414 URI Too Long",
         ),
         (
@@ -155,9 +143,7 @@ async fn refused(world: &World, request: &str, status: &str) {
 async fn a_browser_that_takes_the_port_for_a_page_is_told_what_it_is() {
     let world = World::new().await;
     let mut client = world.client().await;
-    client
-        .send("GET / HTTP/1.1\r\nHost: proxy.example\r\n\r\n")
-        .await;
+    client.send("GET / HTTP/1.1\r\nHost: proxy.example\r\n\r\n").await;
     let (_, page) = client.answer().await;
     assert!(
         page.starts_with("This is the port of a Turnpike proxy, not a web page."),
@@ -172,16 +158,8 @@ async fn a_destination_that_cannot_be_reached_is_answered_with_its_cause() {
     for (authority, status, error) in [
         (closed.as_str(), "502 Bad Gateway", "connection_refused"),
         ("10.1.2.3:80", "403 Forbidden", "destination_ip_prohibited"),
-        (
-            "[::ffff:10.1.2.3]:80",
-            "403 Forbidden",
-            "destination_ip_prohibited",
-        ),
-        (
-            "169.254.169.254:80",
-            "403 Forbidden",
-            "destination_ip_prohibited",
-        ),
+        ("[::ffff:10.1.2.3]:80", "403 Forbidden", "destination_ip_prohibited"),
+        ("169.254.169.254:80", "403 Forbidden", "destination_ip_prohibited"),
         ("127.0.0.1:25", "403 Forbidden", "destination_ip_prohibited"),
     ] {
         let expected = format!("HTTP/1.1 {status}\r\nProxy-Status: turnpike; error={error}\r\n");
@@ -191,23 +169,16 @@ async fn a_destination_that_cannot_be_reached_is_answered_with_its_cause() {
             client.get(authority, "/").await;
             let (head, sentence) = client.answer().await;
             assert!(head.starts_with(&expected), "{authority}: {head:?}");
-            assert!(
-                head.ends_with("\r\nConnection: keep-alive\r\n\r\n"),
-                "{head:?}"
-            );
+            assert!(head.ends_with("\r\nConnection: keep-alive\r\n\r\n"), "{head:?}");
             assert!(sentence.ends_with(".\n"), "{sentence:?}");
         }
         client
-            .send(format!(
-                "HEAD http://{authority}/ HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n"
-            ))
+            .send(format!("HEAD http://{authority}/ HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\n"))
             .await;
         client.head().await;
         // A tunnel's client may have spoken already, and a body is on its way: these two close.
         client
-            .send(format!(
-                "CONNECT {authority} HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\nearly"
-            ))
+            .send(format!("CONNECT {authority} HTTP/1.1\r\nHost: a\r\n{LOGIN}\r\nearly"))
             .await;
         let (head, _) = client.answer().await;
         assert!(head.starts_with(&expected), "{authority}: {head:?}");
@@ -216,7 +187,9 @@ async fn a_destination_that_cannot_be_reached_is_answered_with_its_cause() {
 
         let mut client = world.client().await;
         client
-            .send(format!("POST http://{authority}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n{LOGIN}\r\nhello"))
+            .send(format!(
+                "POST http://{authority}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n{LOGIN}\r\nhello"
+            ))
             .await;
         let (head, _) = client.answer().await;
         assert!(head.starts_with(&expected), "{authority}: {head:?}");
@@ -245,13 +218,8 @@ async fn an_origin_that_says_nothing_is_given_up() {
 async fn a_request_that_does_not_arrive_in_time_is_given_up() {
     let world = World::with(|config| config.handshake_timeout = Duration::from_millis(200)).await;
     let mut client = world.client().await;
-    client
-        .send("GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: a\r\n")
-        .await;
+    client.send("GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: a\r\n").await;
     let (head, _) = client.answer().await;
-    assert!(
-        head.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
-        "{head:?}"
-    );
+    assert!(head.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{head:?}");
     client.expect_end().await;
 }

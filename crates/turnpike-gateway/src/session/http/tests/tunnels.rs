@@ -11,13 +11,13 @@ async fn a_tunnel_is_answered_after_the_dial_and_keeps_what_was_sent_ahead() {
         let mut client = world.client().await;
         // A length on CONNECT means nothing: all of this is the tunnel's.
         client
-            .send(format!("CONNECT {authority} HTTP/{version}\r\nHost: a\r\n{LOGIN}Content-Length: 3\r\n\r\nearly data"))
+            .send(format!(
+                "CONNECT {authority} HTTP/{version}\r\nHost: a\r\n{LOGIN}Content-Length: 3\r\n\r\nearly data"
+            ))
             .await;
         let mut server = origin.accept().await;
         server.expect("early data").await;
-        client
-            .expect("HTTP/1.1 200 Connection established\r\n\r\n")
-            .await;
+        client.expect("HTTP/1.1 200 Connection established\r\n\r\n").await;
         server.send("hello").await;
         client.expect("hello").await;
         client.send("GET / HTTP/1.1\r\n\r\n").await;
@@ -48,10 +48,7 @@ async fn a_tunnel_may_go_to_an_ipv6_address() {
     // The exit has IPv4 addresses only: it says so, and does not take `[` for a host.
     let (head, _) = client.answer().await;
     assert!(head.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{head:?}");
-    assert!(
-        head.contains("error=destination_ip_unroutable\r\n"),
-        "{head:?}"
-    );
+    assert!(head.contains("error=destination_ip_unroutable\r\n"), "{head:?}");
 }
 
 #[tokio::test]
@@ -63,20 +60,14 @@ async fn a_request_and_then_a_tunnel_on_one_connection() {
     client.get(&authority, "/").await;
     let mut server = origin.accept().await;
     server.expect_get(&authority, "/").await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    client
-        .expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     client
         .send(format!(
             "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{LOGIN}\r\n"
         ))
         .await;
-    client
-        .expect("HTTP/1.1 200 Connection established\r\n\r\n")
-        .await;
+    client.expect("HTTP/1.1 200 Connection established\r\n\r\n").await;
     let mut tunnel = origin.accept().await;
     tunnel.send("hello").await;
     client.expect("hello").await;
@@ -127,9 +118,7 @@ async fn nothing_passes_behind_an_upgrade_that_was_refused() {
         .await;
     let mut server = origin.accept().await;
     server.expect(upgrade_at_origin(&authority)).await;
-    server
-        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
-        .await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await;
     client
         .expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
         .await;
