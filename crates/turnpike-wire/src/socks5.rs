@@ -296,7 +296,8 @@ mod tests {
                 greeting(&first),
                 Parse::Done(Greeting { offers_password: methods.contains(&2) }, first.len())
             );
-            prop_assert!(login(&second) == Parse::Done(Login { username, password }, second.len()));
+            let is_read = login(&second) == Parse::Done(Login { username, password }, second.len());
+            prop_assert!(is_read);
             prop_assert_eq!(
                 request(&third),
                 Parse::Done(Request::Connect(Destination::new(host, port).unwrap()), third.len())
