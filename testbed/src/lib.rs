@@ -1,0 +1,17 @@
+//! What black-box tests stand on: a PostgreSQL cluster, ports, and the Turnpike binary itself, each private to its test and
+//! gone when the test ends.
+//!
+//! Everything here blocks and uses the standard library, so that a test needs no runtime of its own. A fixture that cannot be
+//! set up panics: there is no test to run without it.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a fixture that cannot be set up fails its test on the spot, and says on standard output why a test was skipped"
+)]
+
+pub mod ports;
+pub mod postgres;
+mod wait;
+
+pub use wait::{eventually, poll};
