@@ -34,7 +34,7 @@ pub(crate) struct RotateAnswer {
     /// The address before; null where it was not known.
     #[schema(value_type = Option<String>, required)]
     previous_ip: Option<IpAddr>,
-    /// Whether they differ.
+    /// Whether they are known to differ.
     changed: bool,
     /// From the request to the new address, in milliseconds.
     took_ms: i64,
@@ -44,11 +44,13 @@ pub(crate) struct RotateAnswer {
 
 impl From<Outcome> for RotateAnswer {
     fn from(outcome: Outcome) -> Self {
+        // An address that is not known may be the same one as before.
+        let changed = matches!((outcome.previous, outcome.address), (Some(before), Some(now)) if before != now);
         Self {
             ok: True,
             ip: outcome.address,
             previous_ip: outcome.previous,
-            changed: outcome.address != outcome.previous,
+            changed,
             took_ms: outcome.took.0,
             next_allowed_at: outcome.next_allowed_at.0,
         }
