@@ -1,2 +1,14 @@
-//! placeholder
-fn main() {}
+//! Turnpike: a self-hosted proxy shop and proxy gateway.
+
+mod cli;
+mod config;
+mod document;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run(cli::CommandLine::parse()).await
+}
