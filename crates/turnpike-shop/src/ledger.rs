@@ -68,6 +68,21 @@ pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: 
         .await
 }
 
+/// The sum of all postings, which is zero. It reads the whole ledger.
+///
+/// # Errors
+/// Only the database's.
+pub async fn imbalance(shop: &Shop) -> Result<Cents> {
+    shop.store
+        .read(|tx| {
+            Box::pin(async move {
+                let sum = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS cents FROM posting";
+                Ok(Cents(tx.one(sum, &[]).await?.int("cents")?))
+            })
+        })
+        .await
+}
+
 /// Takes an order's price from its buyer: one ledger transaction, even where the price is zero.
 ///
 /// # Errors

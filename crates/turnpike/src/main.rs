@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod document;
+mod serve;
 
 use std::process::ExitCode;
 
