@@ -7,6 +7,7 @@
 
 pub(crate) mod admission;
 mod http;
+mod peer;
 mod socks;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use turnpike_wire::sniff::{self, Sniffed};
 
+use crate::exit::DialError;
 use crate::gateway::{GatewayConfig, Shared};
 use crate::listener::Port;
 use crate::route::ActiveRoute;
@@ -191,6 +193,15 @@ impl Context {
     /// Counts a refusal: `credentials`, `unknown_protocol`, `destination`, `request`, `busy`, `exit`, `dial`.
     pub(crate) fn refused(&self, reason: &'static str) {
         metrics::counter!("turnpike_refusals_total", "reason" => reason).increment(1);
+    }
+
+    /// Counts a dial that came to nothing.
+    fn dial_failed(&self, error: &DialError) {
+        self.refused(match error {
+            DialError::Prohibited(_) => "destination",
+            DialError::ExitUnavailable { .. } => "exit",
+            _ => "dial",
+        });
     }
 
     /// The connection's entry in the books of admission; it must live as long as the connection.

@@ -225,15 +225,6 @@ impl From<DialError> for Answer {
     }
 }
 
-/// For the counter of refusals.
-pub(super) fn refusal_reason(error: &DialError) -> &'static str {
-    match error {
-        DialError::Prohibited(_) => "destination",
-        DialError::ExitUnavailable { .. } => "exit",
-        _ => "dial",
-    }
-}
-
 /// Rounded up: a client that comes back earlier would find nothing changed.
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)

@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use turnpike_wire::http::{Body, ChunkError, Chunked, Form};
 
-use super::peer::{self, Peer};
 use crate::meter::Meter;
 use crate::relay::{Buffer, Buffers};
+use crate::session::peer::{self, Peer};
 
 /// Where a body comes from.
 pub(super) struct Source<'s> {

@@ -13,10 +13,10 @@ use turnpike_wire::http::{
 
 use super::body::{Broken, Direction, Message, Pulse, Sink, Source};
 use super::forward::Origin;
-use super::peer::{self, Peer};
 use super::request::{Exchange, Request};
 use crate::relay::Buffers;
 use crate::session::Context;
+use crate::session::peer::{self, Peer};
 
 /// The most interim answers (1xx) that are passed on for one request.
 const MAX_INTERIM_ANSWERS: u32 = 1_000;

@@ -6,12 +6,12 @@ use turnpike_wire::address::Destination;
 use turnpike_wire::http::Body;
 
 use super::Session;
-use super::answer::{self, Answer};
+use super::answer::Answer;
 use super::exchange::{self, Cause, Outcome};
-use super::peer::{self, Peer};
 use super::request::{Exchange, Request};
 use crate::exit::{DialError, Dialed};
 use crate::relay;
+use crate::session::peer::{self, Peer};
 
 /// A connection to an origin.
 pub(super) struct Origin {
@@ -58,7 +58,7 @@ impl Session {
                 None => match self.dial(&exchange.destination).await {
                     Ok(origin) => origin,
                     Err(error) => {
-                        self.context.refused(answer::refusal_reason(&error));
+                        self.context.dial_failed(&error);
                         return self.give_up(&Answer::from(error), request).await;
                     }
                 },

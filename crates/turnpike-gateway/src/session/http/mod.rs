@@ -8,7 +8,6 @@ mod answer;
 mod body;
 mod exchange;
 mod forward;
-mod peer;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -21,11 +20,11 @@ use turnpike_wire::Parse;
 use turnpike_wire::address::Destination;
 use turnpike_wire::http::{Body, HeadEnd};
 
+use super::peer::{self, Peer};
 use super::{Client, Context, Login};
 use crate::relay;
 use answer::Answer;
 use forward::Origin;
-use peer::Peer;
 use request::{Asked, Request};
 
 /// How long a client may think between two requests.
@@ -158,7 +157,7 @@ impl Session {
                 None
             }
             Err(error) => {
-                self.context.refused(answer::refusal_reason(&error));
+                self.context.dial_failed(&error);
                 // What the client may have sent ahead is a tunnel's data, not a request: this connection is over.
                 self.say(&Answer::from(error), request, false).await
             }

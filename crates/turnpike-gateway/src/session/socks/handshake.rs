@@ -1,0 +1,144 @@
+//! What the handshakes of all versions do: read a message, gather answers, refuse.
+
+use bytes::{Buf as _, Bytes};
+use tokio::time::{Instant, timeout, timeout_at};
+use turnpike_wire::Parse;
+use turnpike_wire::address::Destination;
+
+use crate::exit::DialError;
+use crate::relay;
+use crate::session::peer::Peer;
+use crate::session::{Client, Context, Login};
+
+/// A client that has not logged in.
+pub(super) struct Handshake {
+    context: Context,
+    client: Peer,
+    /// When the whole handshake must have arrived.
+    deadline: Instant,
+    /// Answers that are due. A client that has sent its next message already does not wait for them one by one, so
+    /// they go out together, at the latest when there is something to wait for.
+    answers: Vec<u8>,
+}
+
+/// Why there is no next message.
+pub(super) enum Unread<R> {
+    /// It is none, or it cannot be served.
+    Refused(R),
+    /// The client has gone, or has not sent it in time.
+    Gone,
+}
+
+impl Handshake {
+    pub(super) fn new(context: Context, client: Client) -> Self {
+        Self {
+            context,
+            client: Peer {
+                stream: client.stream,
+                pending: client.buffer,
+            },
+            deadline: client.deadline,
+            answers: Vec::new(),
+        }
+    }
+
+    /// The next message, as `parse` reads it. What is behind it stays for the next step.
+    pub(super) async fn next<T, R>(&mut self, parse: impl Fn(&[u8]) -> Parse<T, R>) -> Result<T, Unread<R>> {
+        loop {
+            match parse(&self.client.pending) {
+                Parse::Done(message, used) => {
+                    self.client.pending.advance(used);
+                    return Ok(message);
+                }
+                Parse::Refuse(refused) => return Err(Unread::Refused(refused)),
+                Parse::Need(_) => {}
+            }
+            let more = async {
+                self.client.write(&self.answers).await?;
+                self.answers.clear();
+                self.client.read_more().await
+            };
+            match timeout_at(self.deadline, more).await {
+                Ok(Ok(1..)) => {}
+                _ => return Err(Unread::Gone),
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, answer: &[u8]) {
+        self.answers.extend_from_slice(answer);
+    }
+
+    /// Judges a login. Absent where it is not the customer's: then `bad` has been answered, or nothing at all.
+    pub(super) async fn log_in(self, username: &[u8], password: &[u8], bad: &[u8]) -> Option<LoggedIn> {
+        match self.context.login(username, password) {
+            Login::Good => return Some(LoggedIn(self)),
+            Login::Bad => self.end(bad).await,
+            Login::Silent => self.context.fall_silent(self.client.stream).await,
+        }
+        None
+    }
+
+    /// Refuses what is not even a try to log in.
+    pub(super) async fn refuse(self, reason: &'static str, answer: &[u8]) {
+        self.context.refused(reason);
+        if self.context.config.stealth {
+            self.context.fall_silent(self.client.stream).await;
+        } else {
+            self.end(answer).await;
+        }
+    }
+
+    /// Says the last words and closes. What the client still sends is not looked at.
+    async fn end(mut self, answer: &[u8]) {
+        self.answer(answer);
+        let sent = timeout(self.context.config.handshake_timeout, self.client.write(&self.answers)).await;
+        if matches!(sent, Ok(Ok(()))) {
+            self.client.finish().await;
+        }
+    }
+}
+
+/// A client that is the customer.
+pub(super) struct LoggedIn(Handshake);
+
+impl LoggedIn {
+    pub(super) async fn next<T, R>(&mut self, parse: impl Fn(&[u8]) -> Parse<T, R>) -> Result<T, Unread<R>> {
+        self.0.next(parse).await
+    }
+
+    pub(super) fn answer(&mut self, answer: &[u8]) {
+        self.0.answer(answer);
+    }
+
+    /// Dials first and answers after, so that a client learns what became of it; then the connection is a tunnel.
+    pub(super) async fn connect<A: AsRef<[u8]>>(
+        mut self,
+        destination: &Destination,
+        answer: impl Fn(Result<(), &DialError>) -> A,
+    ) {
+        match self.0.context.route.exit.dial(destination).await {
+            Ok(dialed) => {
+                self.answer(answer(Ok(())).as_ref());
+                let Handshake {
+                    context,
+                    client,
+                    answers,
+                    ..
+                } = self.0;
+                let early: Bytes = client.pending.freeze();
+                relay::tunnel(&context, client.stream, early, &answers, dialed);
+            }
+            Err(error) => {
+                self.0.context.dial_failed(&error);
+                self.0.end(answer(Err(&error)).as_ref()).await;
+            }
+        }
+    }
+
+    /// Refuses a request that cannot be served.
+    pub(super) async fn refuse(self, answer: &[u8]) {
+        self.0.context.refused("request");
+        self.0.end(answer).await;
+    }
+}

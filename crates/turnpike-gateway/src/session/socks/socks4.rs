@@ -1,0 +1,31 @@
+//! SOCKS4 and 4a: one request, which brings the credentials with it.
+
+use turnpike_wire::socks4::{self, GRANTED, REJECTED, WRONG_USER};
+
+use super::{Handshake, Unread};
+use crate::exit::DialError;
+use crate::session::{Client, Context};
+
+/// Serves a connection whose first bytes are SOCKS4, until it ends or has become a tunnel.
+pub(in crate::session) async fn serve_socks4(context: Context, client: Client) {
+    let mut handshake = Handshake::new(context, client);
+    let request = match handshake.next(socks4::request).await {
+        Ok(request) => request,
+        Err(Unread::Refused(_)) => return handshake.refuse("request", &REJECTED).await,
+        Err(Unread::Gone) => return,
+    };
+    let Some((username, password)) = request.credentials() else {
+        return handshake.refuse("credentials", &WRONG_USER).await;
+    };
+    if let Some(customer) = handshake.log_in(username, password, &WRONG_USER).await {
+        customer.connect(&request.destination, answer).await;
+    }
+}
+
+/// There is one word for everything that goes wrong.
+fn answer(dialed: Result<(), &DialError>) -> [u8; 8] {
+    match dialed {
+        Ok(()) => GRANTED,
+        Err(_) => REJECTED,
+    }
+}

@@ -1,0 +1,81 @@
+//! SOCKS5: greeting, login, request.
+
+use turnpike_wire::socks5::{self, Refused, Reply, Request};
+
+use super::{Handshake, LoggedIn, Unread};
+use crate::exit::DialError;
+use crate::session::{Client, Context};
+
+/// Serves a connection whose first bytes are SOCKS5, until it ends or has become a tunnel.
+pub(in crate::session) async fn serve_socks5(context: Context, client: Client) {
+    let Some(handshake) = greet(Handshake::new(context, client)).await else {
+        return;
+    };
+    let Some(mut customer) = log_in(handshake).await else {
+        return;
+    };
+    match customer.next(socks5::request).await {
+        Ok(Request::Connect(destination)) => customer.connect(&destination, answer).await,
+        Ok(Request::UdpAssociate { .. }) => customer.refuse(&socks5::reply(Reply::CommandNotSupported, None)).await,
+        Err(Unread::Refused(refused)) => customer.refuse(&socks5::reply(reply_to(refused), None)).await,
+        Err(Unread::Gone) => {}
+    }
+}
+
+/// Chooses the way to log in; there is one only.
+async fn greet(mut handshake: Handshake) -> Option<Handshake> {
+    match handshake.next(socks5::greeting).await {
+        Ok(greeting) if greeting.offers_password => {
+            handshake.answer(&socks5::CHOOSE_PASSWORD);
+            return Some(handshake);
+        }
+        Ok(_) | Err(Unread::Refused(_)) => handshake.refuse("credentials", &socks5::NONE_ACCEPTABLE).await,
+        Err(Unread::Gone) => {}
+    }
+    None
+}
+
+async fn log_in(mut handshake: Handshake) -> Option<LoggedIn> {
+    match handshake.next(socks5::login).await {
+        Ok(login) => {
+            let mut customer = handshake
+                .log_in(&login.username, &login.password, &socks5::LOGIN_BAD)
+                .await?;
+            customer.answer(&socks5::LOGIN_GOOD);
+            return Some(customer);
+        }
+        Err(Unread::Refused(_)) => handshake.refuse("request", &socks5::LOGIN_BAD).await,
+        Err(Unread::Gone) => {}
+    }
+    None
+}
+
+/// The exit's own address is not told: behind a modem it is of no use, and nobody else's business.
+fn answer(dialed: Result<(), &DialError>) -> Vec<u8> {
+    let reply = match dialed {
+        Ok(()) => Reply::Succeeded,
+        Err(error) => reply_of(error),
+    };
+    socks5::reply(reply, None)
+}
+
+/// The outcomes of dials in this protocol's words.
+fn reply_of(error: &DialError) -> Reply {
+    match error {
+        DialError::Prohibited(_) => Reply::NotAllowed,
+        DialError::NoSuchName(_) | DialError::NameTimeout(_) | DialError::HostUnreachable => Reply::HostUnreachable,
+        DialError::Refused => Reply::ConnectionRefused,
+        DialError::NetworkUnreachable => Reply::NetworkUnreachable,
+        DialError::TimedOut => Reply::TtlExpired,
+        DialError::ExitUnavailable { .. } => Reply::GeneralFailure,
+        DialError::NoUdp => Reply::CommandNotSupported,
+    }
+}
+
+fn reply_to(refused: Refused) -> Reply {
+    match refused {
+        Refused::Malformed => Reply::GeneralFailure,
+        Refused::Command => Reply::CommandNotSupported,
+        Refused::Address => Reply::AddressTypeNotSupported,
+    }
+}
