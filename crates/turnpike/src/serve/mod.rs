@@ -8,6 +8,7 @@
 //! | time | shop | what ends, what is released | `upkeep` |
 
 mod logs;
+mod metrics;
 mod rotations;
 mod routes;
 mod translate;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -61,9 +62,12 @@ impl Server {
     /// # Errors
     /// A sentence for the operator: a listener that cannot be opened.
     pub(crate) async fn start(config: &Config, shop: Shop) -> Result<Self> {
+        raise_descriptor_limit();
         let listeners = Listeners::open(config).await?;
         let stop = CancellationToken::new();
         let loops = TaskTracker::new();
+        // Before anything is counted or described.
+        let exposition = listeners.metrics.is_some().then(metrics::start);
         let mut server = Self {
             gateway: None,
             api: listeners.api.as_ref().map(|(_, address)| *address),
@@ -87,9 +91,8 @@ impl Server {
             let serving = web.serve(listener, stop.clone(), config.gateway.drain_timeout);
             server.servers.spawn(serving);
         }
-        if let Some((listener, _)) = listeners.metrics {
-            let exposition = exposition();
-            loops.spawn(upkeep_of_metrics(exposition.clone(), stop.clone()));
+        if let Some(((listener, _), exposition)) = listeners.metrics.zip(exposition) {
+            loops.spawn(metrics::keep(exposition.clone(), stop.clone()));
             let serving = turnpike_web::serve_metrics(listener, move || exposition.render(), stop.clone());
             server.servers.spawn(serving);
         }
@@ -192,6 +195,18 @@ impl Server {
     }
 }
 
+/// A port needs two descriptors and a tunnel two: as many as this process may have.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
 /// The listeners that do not depend on subscriptions, opened before anything is started.
 struct Listeners {
     api: Option<(TcpListener, SocketAddr)>,
@@ -259,29 +274,6 @@ fn web_config(config: &Config) -> WebConfig {
         requests_per_second: config.limits.api_requests_per_second,
         burst: config.limits.api_burst,
         ..WebConfig::default()
-    }
-}
-
-/// The process's metrics. The recorder belongs to the process and can be installed once.
-fn exposition() -> PrometheusHandle {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    if metrics::set_global_recorder(recorder).is_err() {
-        tracing::warn!("another metrics recorder is installed; /metrics stays empty");
-    }
-    metrics::gauge!("turnpike_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    handle
-}
-
-/// Folds histograms, which otherwise grow until somebody asks for `/metrics`.
-async fn upkeep_of_metrics(handle: PrometheusHandle, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(5));
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => handle.run_upkeep(),
-        }
     }
 }
 

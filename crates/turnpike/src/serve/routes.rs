@@ -106,7 +106,7 @@ impl Follower {
         let newest = routes::revision(&self.shop, &self.name).await?;
         let lag = newest.saturating_sub(self.applied.unwrap_or(0));
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("turnpike_route_lag_revisions").set(lag.max(0) as f64);
+        ::metrics::gauge!("turnpike_route_lag_revisions").set(lag.max(0) as f64);
         if self.applied == Some(newest) {
             return Ok(());
         }
@@ -121,7 +121,7 @@ impl Follower {
         routes::applied(&self.shop, &self.name, revision).await?;
         self.applied = Some(revision);
         self.progress.applied.store(revision, Ordering::Relaxed);
-        metrics::gauge!("turnpike_route_lag_revisions").set(0.0);
+        ::metrics::gauge!("turnpike_route_lag_revisions").set(0.0);
         Ok(())
     }
 

@@ -147,7 +147,7 @@ pub(super) async fn sum_ledger(shop: Shop, stop: CancellationToken) {
                     tracing::error!(%imbalance, "the ledger does not sum to zero; run `turnpike audit`");
                 }
                 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-                metrics::gauge!("turnpike_ledger_imbalance_cents").set(imbalance.0 as f64);
+                ::metrics::gauge!("turnpike_ledger_imbalance_cents").set(imbalance.0 as f64);
             }
             Err(error) => tracing::debug!(%error, "the ledger could not be summed"),
         }
