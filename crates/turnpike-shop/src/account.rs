@@ -83,7 +83,7 @@ pub async fn create(
                     return Err(Refusal::AccountExists(email).into());
                 }
                 tx.execute(
-                    "INSERT INTO ledger_account (id, kind, balance) VALUES ($1, 'customer', 0)",
+                    "INSERT INTO ledger_account (id, kind, balance, postings) VALUES ($1, 'customer', 0, 0)",
                     &[Value::Text(id.to_string())],
                 )
                 .await?;
@@ -144,6 +144,9 @@ pub async fn set_status(shop: &Shop, actor: &str, email: &str, status: AccountSt
             let (actor, email) = (actor.clone(), email.clone());
             Box::pin(async move {
                 let id = id_of(tx, &email).await?;
+                // Waits for this account's purchases that are under way: what they open must be among those closed below.
+                let lock = "SELECT balance FROM ledger_account WHERE id = $1 FOR UPDATE";
+                tx.one(lock, &[Value::Text(id.to_string())]).await?;
                 let changed = tx
                     .execute(
                         "UPDATE account SET status = $1, version = version + 1 WHERE id = $2 AND status <> $1",

@@ -64,7 +64,8 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "I4",
         rule: "the system accounts balance the customers' accounts, and every account has its place in the ledger",
-        sql: "SELECT 'the whole ledger' AS broken FROM posting HAVING CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) <> 0
+        sql: "SELECT 'the whole ledger' AS broken
+              FROM (SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS cents FROM posting) AS whole WHERE cents <> 0
               UNION ALL SELECT a.id FROM account a
               WHERE NOT EXISTS (SELECT 1 FROM ledger_account l WHERE l.id = a.id AND l.kind = 'customer') LIMIT 20",
         takes: Takes::Nothing,
@@ -131,7 +132,8 @@ const INVARIANTS: &[Invariant] = &[
                  OR c.redeemed <> (SELECT CAST(COALESCE(SUM(u.redeemed), 0) AS BIGINT) FROM coupon_use u WHERE u.coupon_id = c.id)
               UNION ALL
               SELECT c.code FROM coupon_use u JOIN coupon c ON c.id = u.coupon_id
-              WHERE u.redeemed <> (SELECT COUNT(*) FROM shop_order o WHERE o.coupon_id = u.coupon_id AND o.account_id = u.account_id)
+              WHERE u.redeemed > COALESCE(c.per_account, u.redeemed)
+                 OR u.redeemed <> (SELECT COUNT(*) FROM shop_order o WHERE o.coupon_id = u.coupon_id AND o.account_id = u.account_id)
               LIMIT 20",
         takes: Takes::Nothing,
     },
@@ -168,20 +170,34 @@ const INVARIANTS: &[Invariant] = &[
         name: "I13",
         rule: "no account has two trials in one network within 30 days",
         sql: "SELECT a.account_id AS broken
-              FROM shop_order a JOIN plan pa ON pa.id = a.plan_id
-              JOIN shop_order b ON b.account_id = a.account_id AND b.kind = 'trial' AND b.id > a.id
-              JOIN order_line la ON la.order_id = a.id JOIN order_line lb ON lb.order_id = b.id
-              JOIN plan pb ON pb.id = b.plan_id
-              WHERE a.kind = 'trial' AND pa.network_id = pb.network_id AND ABS(a.created_at - b.created_at) < 2592000000 LIMIT 20",
+              FROM shop_order a JOIN shop_order b
+                ON b.account_id = a.account_id AND b.network_id = a.network_id AND b.kind = 'trial' AND b.id > a.id
+              WHERE a.kind = 'trial' AND ABS(a.created_at - b.created_at) < 2592000000 LIMIT 20",
         takes: Takes::Nothing,
     },
     Invariant {
         name: "I14",
-        rule: "every money row that another one names is there",
+        rule: "no money row has gone: every customer's postings are counted without a gap, each with the balance that follows",
+        sql: "SELECT l.id AS broken FROM ledger_account l LEFT JOIN posting p ON p.ledger_account_id = l.id
+              WHERE l.kind = 'customer' GROUP BY l.id, l.postings
+              HAVING COUNT(p.number) <> l.postings OR COUNT(p.line) <> l.postings OR COALESCE(MAX(p.number), 0) <> l.postings
+              UNION ALL
+              SELECT p.transaction_id FROM posting p
+              LEFT JOIN posting b ON b.ledger_account_id = p.ledger_account_id AND b.number = p.number - 1
+              WHERE p.number IS NOT NULL AND p.balance_after <> COALESCE(b.balance_after, 0) + p.amount_cents LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
+        name: "I14",
+        rule: "every money row that another one names is there, and every charge names its order",
         sql: "SELECT p.transaction_id AS broken FROM posting p
               WHERE NOT EXISTS (SELECT 1 FROM ledger_transaction t WHERE t.id = p.transaction_id)
               UNION ALL
-              SELECT l.order_id FROM order_line l WHERE NOT EXISTS (SELECT 1 FROM shop_order o WHERE o.id = l.order_id) LIMIT 20",
+              SELECT l.order_id FROM order_line l WHERE NOT EXISTS (SELECT 1 FROM shop_order o WHERE o.id = l.order_id)
+              UNION ALL
+              SELECT t.id FROM ledger_transaction t
+              WHERE t.kind IN ('purchase', 'renewal', 'trial')
+                AND NOT EXISTS (SELECT 1 FROM shop_order o WHERE o.id = t.order_id) LIMIT 20",
         takes: Takes::Nothing,
     },
 ];

@@ -45,7 +45,7 @@ pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: 
             Box::pin(async move {
                 let id = account::id_of(tx, &email).await?;
                 let kind = if amount.0 < 0 { "debit" } else { "credit" };
-                let Some(balance) = move_money(tx, &id, amount).await? else {
+                let Some(moved) = move_money(tx, &id, amount).await? else {
                     return Err(Refusal::OverDebit {
                         balance: balance_of(tx, &id).await?,
                         account: id,
@@ -53,10 +53,11 @@ pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: 
                     }
                     .into());
                 };
+                let balance = moved.balance;
                 let posting = Posting {
                     customer: &id,
                     amount,
-                    balance,
+                    moved,
                     counterpart: FUNDING,
                 };
                 post(tx, kind, None, &note, posting, now).await?;
@@ -96,25 +97,32 @@ pub(crate) async fn charge(
     now: UnixMillis,
 ) -> Result<()> {
     let amount = Cents(-price.0);
-    let Some(balance) = move_money(tx, buyer, amount).await? else {
+    let Some(moved) = move_money(tx, buyer, amount).await? else {
         let balance = balance_of(tx, buyer).await?;
         return Err(Refusal::InsufficientBalance { balance, price }.into());
     };
     let posting = Posting {
         customer: buyer,
         amount,
-        balance,
+        moved,
         counterpart: REVENUE,
     };
     post(tx, kind.as_str(), Some(order), "", posting, now).await
 }
 
-/// Changes a customer's cached balance; the new one, or absent where it would fall below zero.
-async fn move_money(tx: &mut Tx, customer: &AccountId, amount: Cents) -> Result<Option<Cents>> {
+/// A customer's account after money has been moved.
+struct Moved {
+    balance: Cents,
+    /// How many postings it has with this one.
+    postings: i64,
+}
+
+/// Changes a customer's cached balance; absent where it would fall below zero.
+async fn move_money(tx: &mut Tx, customer: &AccountId, amount: Cents) -> Result<Option<Moved>> {
     let row = tx
         .optional(
-            "UPDATE ledger_account SET balance = balance + $1
-             WHERE id = $2 AND balance + $1 >= 0 AND balance <= $3 RETURNING balance",
+            "UPDATE ledger_account SET balance = balance + $1, postings = postings + 1
+             WHERE id = $2 AND balance + $1 >= 0 AND balance <= $3 RETURNING balance, postings",
             &[
                 Value::Int(amount.0),
                 Value::Text(customer.to_string()),
@@ -123,7 +131,13 @@ async fn move_money(tx: &mut Tx, customer: &AccountId, amount: Cents) -> Result<
             ],
         )
         .await?;
-    row.map(|row| row.int("balance").map(Cents)).transpose()
+    row.map(|row| {
+        Ok(Moved {
+            balance: Cents(row.int("balance")?),
+            postings: row.int("postings")?,
+        })
+    })
+    .transpose()
 }
 
 async fn balance_of(tx: &mut Tx, customer: &AccountId) -> Result<Cents> {
@@ -140,8 +154,7 @@ async fn balance_of(tx: &mut Tx, customer: &AccountId) -> Result<Cents> {
 struct Posting<'a> {
     customer: &'a AccountId,
     amount: Cents,
-    /// The customer's balance after it.
-    balance: Cents,
+    moved: Moved,
     counterpart: &'static str,
 }
 
@@ -166,17 +179,17 @@ async fn post(
     )
     .await?;
     tx.execute(
-        "INSERT INTO posting (transaction_id, line, ledger_account_id, amount_cents, balance_after, created_at)
-         VALUES ($1, 1, $2, $3, $4, $5), ($1, 2, $6, $7, $8, $5)",
+        "INSERT INTO posting (transaction_id, line, ledger_account_id, amount_cents, number, balance_after, created_at)
+         VALUES ($1, 1, $2, $3, $4, $5, $6), ($1, 2, $7, $8, NULL, NULL, $6)",
         &[
             id,
             Value::Text(posting.customer.to_string()),
             Value::Int(posting.amount.0),
-            Value::Int(posting.balance.0),
+            Value::Int(posting.moved.postings),
+            Value::Int(posting.moved.balance.0),
             Value::Int(now.0),
             Value::Text(posting.counterpart.to_owned()),
             Value::Int(-posting.amount.0),
-            Value::NullInt,
         ],
     )
     .await?;
@@ -198,7 +211,7 @@ pub async fn statement(shop: &Shop, email: &str, limit: i64) -> Result<Vec<Line>
                     .all(
                         "SELECT p.created_at, t.kind, p.amount_cents, p.balance_after, t.note
                          FROM posting p JOIN ledger_transaction t ON t.id = p.transaction_id
-                         WHERE p.ledger_account_id = $1 ORDER BY p.created_at DESC, p.transaction_id LIMIT $2",
+                         WHERE p.ledger_account_id = $1 ORDER BY p.number DESC LIMIT $2",
                         &[Value::Text(id.to_string()), Value::Int(limit)],
                     )
                     .await?;

@@ -105,8 +105,8 @@ pub(crate) struct NewOrder<'a> {
     pub(crate) kind: OrderKind,
     /// Whose.
     pub(crate) buyer: &'a AccountId,
-    /// Of which plan.
-    pub(crate) plan: &'a PlanId,
+    /// Of which plan, and at which terms.
+    pub(crate) terms: &'a Terms,
     /// By how much duration and price are multiplied.
     pub(crate) repeat: RepeatCount,
     /// How many subscriptions.
@@ -126,21 +126,24 @@ impl NewOrder<'_> {
     pub(crate) async fn write(&self, tx: &mut Tx, now: UnixMillis) -> Result<OrderId> {
         let id = OrderId::random();
         tx.execute(
-            "INSERT INTO shop_order (id, account_id, kind, plan_id, repeat_count, quantity, coupon_id, unit_price_cents,
-                                     discount_cents, price_cents, idempotency_key, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            "INSERT INTO shop_order (id, account_id, kind, plan_id, network_id, repeat_count, quantity, coupon_id,
+                                     unit_price_cents, discount_cents, price_cents, idempotency_key, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             &[
                 Value::Text(id.to_string()),
                 Value::Text(self.buyer.to_string()),
                 Value::Text(self.kind.to_string()),
-                Value::Text(self.plan.to_string()),
+                Value::Text(self.terms.plan.to_string()),
+                Value::Text(self.terms.network.to_string()),
                 Value::Int(self.repeat.value()),
                 Value::Int(self.quantity.value()),
-                self.coupon.map_or(Value::NullText, |coupon| Value::Text(coupon.id.to_string())),
+                self.coupon
+                    .map_or(Value::NullText, |coupon| Value::Text(coupon.id.to_string())),
                 Value::Int(self.unit.0),
                 Value::Int(self.price.discount.0),
                 Value::Int(self.price.total.0),
-                self.idempotency.map_or(Value::NullText, |sent| Value::Text(sent.key.clone())),
+                self.idempotency
+                    .map_or(Value::NullText, |sent| Value::Text(sent.key.clone())),
                 Value::Int(now.0),
             ],
         )

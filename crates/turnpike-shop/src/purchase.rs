@@ -90,7 +90,7 @@ async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder
     let id = NewOrder {
         kind: OrderKind::Purchase,
         buyer,
-        plan: &terms.plan,
+        terms: &terms,
         repeat: order.repeat,
         quantity: order.quantity,
         unit: terms.price,

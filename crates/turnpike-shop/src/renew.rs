@@ -99,7 +99,7 @@ async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrde
     let id = NewOrder {
         kind: OrderKind::Renewal,
         buyer: account,
-        plan: &terms.plan,
+        terms: &terms,
         repeat: order.repeat,
         quantity: Quantity::ONE,
         unit: terms.price,

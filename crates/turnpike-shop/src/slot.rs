@@ -58,10 +58,10 @@ pub(crate) async fn take(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i6
         let ended = Vec::new();
         return Ok(Taken { slot, ended });
     }
-    let ended = subscription::end_due_in(tx, search.network, search.connection_type, now, wanted - taken).await?;
+    let ended = subscription::end_due_in(tx, search, now, wanted - taken).await?;
     match longest_free(tx, search).await? {
         Some(slot) => Ok(Taken { slot, ended }),
-        None => Err(why_none(tx, search, taken, wanted).await?),
+        None => Err(why_none(tx, search, taken, wanted, now).await?),
     }
 }
 
@@ -119,8 +119,9 @@ pub(crate) async fn free_of_exit(tx: &mut Tx, exit: &ExitId, connection_type: Co
     row.as_ref().map(Slot::read).transpose()
 }
 
-/// Why [`longest_free`] found none although `wanted` were asked for, `taken` of which this transaction has.
-async fn why_none(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i64) -> Result<Error> {
+/// Why [`longest_free`] found none although `wanted` were asked for, `taken` of which this transaction has. A slot whose
+/// holder is over counts as free: this transaction has ended all that it could lock, so somebody else is about to.
+async fn why_none(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i64, now: UnixMillis) -> Result<Error> {
     let row = tx
         .one(
             "SELECT CAST(COUNT(*) AS BIGINT) AS free, CAST(COALESCE(SUM(has_port), 0) AS BIGINT) AS with_port
@@ -128,12 +129,15 @@ async fn why_none(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i64) -> R
                         (SELECT 1 FROM port p WHERE p.gateway = e.gateway AND p.subscription_id IS NULL AND p.in_range = 1)
                     THEN 1 ELSE 0 END AS has_port
                    FROM slot s JOIN network_exit e ON e.id = s.exit_id
-                   WHERE s.network_id = $1 AND s.connection_type = $2 AND s.subscription_id IS NULL AND s.sellable = 1
+                   LEFT JOIN subscription h ON h.id = s.subscription_id AND h.state = 'active' AND h.ends_at <= $4
+                   WHERE s.network_id = $1 AND s.connection_type = $2 AND s.sellable = 1
+                     AND (s.subscription_id IS NULL OR h.id IS NOT NULL)
                   ) AS visible",
             &[
                 Value::Text(search.network.to_string()),
                 Value::Text(search.connection_type.to_string()),
                 Value::Text(search.home.unwrap_or_default().to_owned()),
+                Value::Int(now.0),
             ],
         )
         .await?;

@@ -265,23 +265,27 @@ pub(crate) async fn end_due(tx: &mut Tx, now: UnixMillis, limit: i64) -> Result<
     end_all(tx, &due, now).await
 }
 
-/// As [`end_due`], but only those that hold a slot of this kind in this network: what a sale does before it says "sold out".
+/// As [`end_due`], but only those whose end makes room for a sale: what a sale does before it says "sold out".
 pub(crate) async fn end_due_in(
     tx: &mut Tx,
-    network: &NetworkId,
-    connection_type: ConnectionType,
+    search: slot::Search<'_>,
     now: UnixMillis,
     limit: i64,
 ) -> Result<Vec<SubscriptionId>> {
     let due = tx
         .all(
-            "SELECT id FROM subscription
-             WHERE state = 'active' AND ends_at <= $1 AND network_id = $2 AND connection_type = $3
-             ORDER BY ends_at LIMIT $4 FOR UPDATE SKIP LOCKED",
+            // The slot can be sold again, and its gateway has a port to go with it: the port of the one that ends stays his.
+            "SELECT s.id FROM subscription s
+             JOIN slot t ON t.subscription_id = s.id
+             WHERE s.state = 'active' AND s.ends_at <= $1 AND s.network_id = $2 AND s.connection_type = $3 AND t.sellable = 1
+               AND (s.gateway = $4 OR EXISTS
+                    (SELECT 1 FROM port p WHERE p.gateway = s.gateway AND p.subscription_id IS NULL AND p.in_range = 1))
+             ORDER BY s.ends_at, s.id LIMIT $5 FOR UPDATE OF s SKIP LOCKED",
             &[
                 Value::Int(now.0),
-                Value::Text(network.to_string()),
-                Value::Text(connection_type.to_string()),
+                Value::Text(search.network.to_string()),
+                Value::Text(search.connection_type.to_string()),
+                Value::Text(search.home.unwrap_or_default().to_owned()),
                 Value::Int(limit),
             ],
         )

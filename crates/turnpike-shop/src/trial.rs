@@ -55,7 +55,7 @@ async fn give(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &TrialOrder)
     let id = NewOrder {
         kind: OrderKind::Trial,
         buyer: account,
-        plan: &terms.plan,
+        terms: &terms,
         repeat: RepeatCount::ONE,
         quantity: Quantity::ONE,
         unit: Cents(0),

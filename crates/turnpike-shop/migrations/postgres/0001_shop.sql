@@ -181,6 +181,8 @@ CREATE TABLE shop_order (
     account_id       TEXT NOT NULL REFERENCES account (id),
     kind             TEXT NOT NULL CHECK (kind IN ('purchase', 'renewal', 'trial')),
     plan_id          TEXT NOT NULL REFERENCES plan (id),
+    -- The plan's network then: a plan may be given another one later.
+    network_id       TEXT NOT NULL REFERENCES network (id),
     repeat_count     BIGINT NOT NULL CHECK (repeat_count BETWEEN 1 AND 100),
     quantity         BIGINT NOT NULL CHECK (quantity BETWEEN 1 AND 100),
     coupon_id        TEXT REFERENCES coupon (id),
@@ -228,15 +230,17 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 
--- Where money can be. A customer's row has the account's id and a cached balance; 'funding' (money from
--- outside) and 'revenue' have none, so that they are not a lock that every sale takes.
+-- Where money can be. A customer's row has the account's id, a cached balance and the count of its postings; 'funding' (money
+-- from outside) and 'revenue' have neither, so that they are not a lock that every sale takes.
 CREATE TABLE ledger_account (
-    id      TEXT PRIMARY KEY,
-    kind    TEXT NOT NULL CHECK (kind IN ('customer', 'funding', 'revenue')),
-    balance BIGINT,
-    CHECK (CASE WHEN kind = 'customer' THEN balance IS NOT NULL AND balance >= 0 ELSE balance IS NULL END)
+    id       TEXT PRIMARY KEY,
+    kind     TEXT NOT NULL CHECK (kind IN ('customer', 'funding', 'revenue')),
+    balance  BIGINT,
+    postings BIGINT,
+    CHECK (CASE WHEN kind = 'customer' THEN balance IS NOT NULL AND balance >= 0 AND postings IS NOT NULL
+           ELSE balance IS NULL AND postings IS NULL END)
 );
-INSERT INTO ledger_account (id, kind, balance) VALUES ('funding', 'funding', NULL), ('revenue', 'revenue', NULL);
+INSERT INTO ledger_account (id, kind) VALUES ('funding', 'funding'), ('revenue', 'revenue');
 
 CREATE TABLE ledger_transaction (
     id         TEXT PRIMARY KEY,
@@ -252,12 +256,13 @@ CREATE TABLE posting (
     line              BIGINT NOT NULL,
     ledger_account_id TEXT NOT NULL REFERENCES ledger_account (id),
     amount_cents      BIGINT NOT NULL,
-    -- The customer's balance after this line; NULL on system accounts.
+    -- Counts a customer's postings from 1, without a gap, and his balance after each; NULL on system accounts.
+    number            BIGINT,
     balance_after     BIGINT,
     created_at        BIGINT NOT NULL,
     PRIMARY KEY (transaction_id, line)
 );
-CREATE INDEX posting_by_account ON posting (ledger_account_id, created_at);
+CREATE UNIQUE INDEX posting_by_account ON posting (ledger_account_id, number);
 
 -- One row per wish to rotate; at most one open per exit.
 CREATE TABLE rotation (
@@ -332,12 +337,18 @@ END
 $$;
 CREATE TRIGGER posting_is_immutable BEFORE UPDATE ON posting FOR EACH ROW EXECUTE FUNCTION refuse_change('a posting is immutable');
 CREATE TRIGGER posting_is_kept BEFORE DELETE ON posting FOR EACH ROW EXECUTE FUNCTION refuse_change('a posting is never deleted');
+CREATE TRIGGER posting_is_not_emptied BEFORE TRUNCATE ON posting EXECUTE FUNCTION refuse_change('a posting is never deleted');
 CREATE TRIGGER ledger_transaction_is_immutable BEFORE UPDATE ON ledger_transaction FOR EACH ROW EXECUTE FUNCTION refuse_change('a ledger transaction is immutable');
 CREATE TRIGGER ledger_transaction_is_kept BEFORE DELETE ON ledger_transaction FOR EACH ROW EXECUTE FUNCTION refuse_change('a ledger transaction is never deleted');
+CREATE TRIGGER ledger_transaction_is_not_emptied BEFORE TRUNCATE ON ledger_transaction EXECUTE FUNCTION refuse_change('a ledger transaction is never deleted');
 CREATE TRIGGER shop_order_is_immutable BEFORE UPDATE ON shop_order FOR EACH ROW EXECUTE FUNCTION refuse_change('an order is immutable');
 CREATE TRIGGER shop_order_is_kept BEFORE DELETE ON shop_order FOR EACH ROW EXECUTE FUNCTION refuse_change('an order is never deleted');
+CREATE TRIGGER shop_order_is_not_emptied BEFORE TRUNCATE ON shop_order EXECUTE FUNCTION refuse_change('an order is never deleted');
 CREATE TRIGGER order_line_is_immutable BEFORE UPDATE ON order_line FOR EACH ROW EXECUTE FUNCTION refuse_change('an order line is immutable');
 CREATE TRIGGER order_line_is_kept BEFORE DELETE ON order_line FOR EACH ROW EXECUTE FUNCTION refuse_change('an order line is never deleted');
+CREATE TRIGGER order_line_is_not_emptied BEFORE TRUNCATE ON order_line EXECUTE FUNCTION refuse_change('an order line is never deleted');
 CREATE TRIGGER subscription_is_kept BEFORE DELETE ON subscription FOR EACH ROW EXECUTE FUNCTION refuse_change('a subscription is never deleted');
+CREATE TRIGGER subscription_is_not_emptied BEFORE TRUNCATE ON subscription EXECUTE FUNCTION refuse_change('a subscription is never deleted');
 CREATE TRIGGER audit_log_is_immutable BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change('the audit log is immutable');
 CREATE TRIGGER audit_log_is_kept BEFORE DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change('the audit log is never deleted');
+CREATE TRIGGER audit_log_is_not_emptied BEFORE TRUNCATE ON audit_log EXECUTE FUNCTION refuse_change('the audit log is never deleted');

@@ -181,6 +181,8 @@ CREATE TABLE shop_order (
     account_id       TEXT NOT NULL REFERENCES account (id),
     kind             TEXT NOT NULL CHECK (kind IN ('purchase', 'renewal', 'trial')),
     plan_id          TEXT NOT NULL REFERENCES plan (id),
+    -- The plan's network then: a plan may be given another one later.
+    network_id       TEXT NOT NULL REFERENCES network (id),
     repeat_count     BIGINT NOT NULL CHECK (repeat_count BETWEEN 1 AND 100),
     quantity         BIGINT NOT NULL CHECK (quantity BETWEEN 1 AND 100),
     coupon_id        TEXT REFERENCES coupon (id),
@@ -228,15 +230,17 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 
--- Where money can be. A customer's row has the account's id and a cached balance; 'funding' (money from
--- outside) and 'revenue' have none, so that they are not a lock that every sale takes.
+-- Where money can be. A customer's row has the account's id, a cached balance and the count of its postings; 'funding' (money
+-- from outside) and 'revenue' have neither, so that they are not a lock that every sale takes.
 CREATE TABLE ledger_account (
-    id      TEXT PRIMARY KEY,
-    kind    TEXT NOT NULL CHECK (kind IN ('customer', 'funding', 'revenue')),
-    balance BIGINT,
-    CHECK (CASE WHEN kind = 'customer' THEN balance IS NOT NULL AND balance >= 0 ELSE balance IS NULL END)
+    id       TEXT PRIMARY KEY,
+    kind     TEXT NOT NULL CHECK (kind IN ('customer', 'funding', 'revenue')),
+    balance  BIGINT,
+    postings BIGINT,
+    CHECK (CASE WHEN kind = 'customer' THEN balance IS NOT NULL AND balance >= 0 AND postings IS NOT NULL
+           ELSE balance IS NULL AND postings IS NULL END)
 );
-INSERT INTO ledger_account (id, kind, balance) VALUES ('funding', 'funding', NULL), ('revenue', 'revenue', NULL);
+INSERT INTO ledger_account (id, kind) VALUES ('funding', 'funding'), ('revenue', 'revenue');
 
 CREATE TABLE ledger_transaction (
     id         TEXT PRIMARY KEY,
@@ -252,12 +256,13 @@ CREATE TABLE posting (
     line              BIGINT NOT NULL,
     ledger_account_id TEXT NOT NULL REFERENCES ledger_account (id),
     amount_cents      BIGINT NOT NULL,
-    -- The customer's balance after this line; NULL on system accounts.
+    -- Counts a customer's postings from 1, without a gap, and his balance after each; NULL on system accounts.
+    number            BIGINT,
     balance_after     BIGINT,
     created_at        BIGINT NOT NULL,
     PRIMARY KEY (transaction_id, line)
 );
-CREATE INDEX posting_by_account ON posting (ledger_account_id, created_at);
+CREATE UNIQUE INDEX posting_by_account ON posting (ledger_account_id, number);
 
 -- One row per wish to rotate; at most one open per exit.
 CREATE TABLE rotation (

@@ -1,0 +1,17 @@
+//! The shop's verbs, each on both engines.
+//!
+//! A test is a plain `async fn name(site: &Site)`, listed in its file's `on_both_engines!`. It builds its [`world::World`], acts, and
+//! asserts; that the books are in order after it is asserted for it (see [`site::Site::run`]).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's broken assumption should stop it"
+)]
+
+#[macro_use]
+mod site;
+mod raw;
+mod world;
+
+mod purchase;
