@@ -10,8 +10,10 @@
     reason = "a fixture that cannot be set up fails its test on the spot, and says on standard output why a test was skipped"
 )]
 
+mod machine;
 pub mod ports;
 pub mod postgres;
 mod wait;
 
+pub use machine::{SKIPPED_VARIABLE, program, python, python_environment, skip};
 pub use wait::{eventually, poll};

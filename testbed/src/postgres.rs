@@ -398,8 +398,7 @@ mod tests {
     #[test]
     fn a_cluster_survives_a_crash_and_a_freeze_and_leaves_nothing_behind() {
         if binaries().is_none() {
-            println!("skipped: no PostgreSQL server on this machine");
-            return;
+            return crate::skip("no PostgreSQL server on this machine");
         }
         let mut cluster = Cluster::start();
         assert_eq!(cluster.query("SHOW fsync"), "on");

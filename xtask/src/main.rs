@@ -1,1 +1,40 @@
-fn main() {}
+//! Chores of the repository, run as `cargo xtask CHORE`.
+#![allow(clippy::print_stdout, reason = "a chore talks to whoever started it")]
+
+mod setup;
+mod steps;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of the repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Install what the tests need beyond the Rust toolchain
+    ///
+    /// Installs Debian packages (PostgreSQL, curl, Chromium, proxies of other makes, tools for network namespaces) with apt-get
+    /// where this user may, and the Python clients into a virtual environment under `target/`. What is there already is left
+    /// alone. What cannot be installed is listed with the reason; the tests that need it skip themselves.
+    Setup,
+    /// Set up, then check formatting and lints and run every test
+    ///
+    /// One PostgreSQL cluster is started for the whole run, in a temporary directory, so that the tests of both database engines
+    /// run. At the end stand the tests that were skipped, each with its reason, and the totals. The exit code is 0 only when
+    /// everything passed.
+    Test(test::Options),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().chore {
+        Chore::Setup => setup::run().map(|missing| setup::report(&missing)),
+        Chore::Test(options) => test::run(&options),
+    }
+}
