@@ -5,6 +5,8 @@ mod setup;
 mod steps;
 mod test;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -32,9 +34,14 @@ enum Chore {
     Test(test::Options),
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Arguments::parse().chore {
-        Chore::Setup => setup::run().map(|missing| setup::report(&missing)),
-        Chore::Test(options) => test::run(&options),
+        Chore::Setup => setup::report(&setup::run()?),
+        Chore::Test(options) => {
+            if !test::run(&options)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
