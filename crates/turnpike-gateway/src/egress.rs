@@ -1,8 +1,21 @@
 //! May we dial this? The destination rule, judged on the address that is dialled.
+//!
+//! A gateway stands inside a network: behind it are its own services, its operator's other machines, the cloud's
+//! metadata, the admin page of every modem. To a customer it leads to the public internet and to nothing else.
+//! What is judged is an address after resolution, and that same address is dialled. A name is judged before
+//! resolution too, but only to say early and clearly what could not come out well; no name is safe by its spelling.
+//!
+//! - [`addresses`]: what an address is, in every spelling that IPv6 has for one of IPv4
+//! - [`names`]: names that never leave the machine
+
+mod addresses;
+mod names;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// What the rule says of one address and port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +27,23 @@ pub enum Verdict {
 }
 
 /// Which destinations a gateway refuses. Everything that is not public unicast is refused, in every spelling.
+///
+/// # Which word wins
+/// Ports 0 and 25 are judged first, and nothing opens them but `allow_smtp` the latter.
+///
+/// `own` is closed although it may be public, and `allow` is open although it may be private. Where both have an
+/// address, the narrower word wins. `10.0.0.0/8` in `allow` opens a network, not the database that happens to be in it;
+/// naming the database's `10.0.0.5/32` itself does open it, since nothing else can have been meant. Ranges of loopback
+/// in `allow` win over `own` always: they have nothing but this machine's own services in them, so whoever opens
+/// them means those (the demo does, whose customers ask its API for their address).
+///
+/// `allow` speaks of the address that is dialled. It opens no tunnel to it: with `10.0.0.0/8` in it, a NAT64 or 6to4
+/// address that leads to 10.0.0.1 is refused as before.
+///
+/// # Loops
+/// A connection to one of the gateway's own ports would come back as another customer's. No rule about ports is needed
+/// against that: the addresses on which they listen are in `own`. Where the operator opens them in spite of that, a
+/// loop still costs its maker one complete handshake per turn, and meets the limits on connections per source.
 #[derive(Debug, Clone)]
 pub struct DestinationPolicy {
     allow: Vec<IpNet>,
@@ -24,20 +54,72 @@ impl DestinationPolicy {
     /// Refuses everything that is not public, and `own`, but for what `allow` has.
     #[must_use]
     pub fn new(allow: Vec<IpNet>, own: Vec<IpAddr>) -> Self {
-        Self { allow, own }
+        Self {
+            allow: allow.into_iter().map(canonical).collect(),
+            own: own.iter().map(IpAddr::to_canonical).collect(),
+        }
     }
 
     /// Judges one destination; `allow_smtp` opens port 25.
     #[must_use]
     pub fn judge(&self, destination: SocketAddr, allow_smtp: bool) -> Verdict {
-        let _ = (destination, allow_smtp, &self.allow, &self.own);
-        unimplemented!("helper W")
+        match destination.port() {
+            0 => return Verdict::Refused("port 0"),
+            25 if !allow_smtp => return Verdict::Refused("port 25, by which mail is sent"),
+            _ => {}
+        }
+        // The system dials `::ffff:a.b.c.d` as IPv4: these two are one address, not one that leads to another.
+        let address = destination.ip().to_canonical();
+        if self.is_own(address) {
+            return Verdict::Refused("an address of this installation");
+        }
+        if self.allow.iter().any(|range| range.contains(&address)) {
+            return Verdict::Allowed;
+        }
+        match addresses::special(address) {
+            Some(what) => Verdict::Refused(what),
+            None => Verdict::Allowed,
+        }
     }
 
     /// Judges a name before it is resolved.
     #[must_use]
     pub fn judge_name(&self, name: &str) -> Verdict {
-        let _ = name;
-        unimplemented!("helper W")
+        match names::special(name) {
+            Some(what) => Verdict::Refused(what),
+            None => Verdict::Allowed,
+        }
+    }
+
+    /// Whether `address` is this installation's own or leads to one that is, and `allow` has no narrower word on it.
+    fn is_own(&self, address: IpAddr) -> bool {
+        let is_one_of_ours = |address: IpAddr| self.own.contains(&address);
+        let leads_to_ours = match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(address) => addresses::embedded(address).any(|inner| is_one_of_ours(inner.into())),
+        };
+        leads_to_ours || (is_one_of_ours(address) && !self.is_named(IpNet::from(address)))
+    }
+
+    /// Whether `allow` has a range inside `ours`, or one of loopback, that has all of `ours`.
+    fn is_named(&self, ours: IpNet) -> bool {
+        self.allow
+            .iter()
+            .any(|range| range.contains(&ours) && (ours.contains(range) || is_loopback(range)))
+    }
+}
+
+/// Whether a range has loopback addresses only.
+fn is_loopback(range: &IpNet) -> bool {
+    range.network().is_loopback() && range.broadcast().is_loopback()
+}
+
+/// A range of IPv4-mapped addresses as the range of IPv4 that it is.
+fn canonical(range: IpNet) -> IpNet {
+    match (range.network().to_canonical(), range.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(network), Some(length)) if range.network().is_ipv6() => {
+            Ipv4Net::new(network, length).map_or(range, IpNet::V4)
+        }
+        _ => range,
     }
 }

@@ -1,0 +1,77 @@
+//! What is this installation's own, against what the operator has opened.
+
+use super::*;
+
+const OWN: Verdict = Verdict::Refused("an address of this installation");
+
+fn judged(policy: &DestinationPolicy, address: &str) -> Verdict {
+    policy.judge(SocketAddr::new(address.parse().unwrap(), 5432), false)
+}
+
+#[test]
+fn own_addresses_are_closed_in_every_spelling_though_they_are_public() {
+    let policy = policy(&[], &["1.2.3.4", "2606:4700::1"]);
+    for address in [
+        "1.2.3.4",
+        "::ffff:1.2.3.4",
+        "::1.2.3.4",
+        "::ffff:0:1.2.3.4",
+        "64:ff9b::1.2.3.4",
+        "64:ff9b:1::1.2.3.4",
+        "64:ff9b:1:102:3:400::",
+        "2002:102:304::1",
+        "2606:4700::5efe:1.2.3.4",
+        "2606:4700::200:5efe:1.2.3.4",
+        "2606:4700::1",
+    ] {
+        assert_eq!(judged(&policy, address), OWN, "{address}");
+    }
+    for address in ["1.2.3.5", "::ffff:1.2.3.5", "64:ff9b::1.2.3.5", "2606:4700::2"] {
+        assert_eq!(judged(&policy, address), Verdict::Allowed, "{address}");
+    }
+}
+
+#[test]
+fn own_addresses_may_be_told_as_mapped_ones() {
+    assert_eq!(judged(&policy(&[], &["::ffff:1.2.3.4"]), "1.2.3.4"), OWN);
+}
+
+#[test]
+fn a_wider_range_does_not_open_an_own_address() {
+    for wider in ["10.0.0.0/8", "10.0.0.4/30", "0.0.0.0/0"] {
+        let policy = policy(&[wider], &["10.0.0.5"]);
+        assert_eq!(judged(&policy, "10.0.0.5"), OWN, "{wider}");
+        assert_eq!(judged(&policy, "10.0.0.6"), Verdict::Allowed, "{wider}");
+    }
+}
+
+#[test]
+fn naming_an_own_address_opens_it() {
+    let policy = policy(
+        &["10.0.0.0/8", "10.0.0.5/32", "1.2.3.4/32"],
+        &["10.0.0.5", "1.2.3.4", "10.0.0.7"],
+    );
+    assert_eq!(judged(&policy, "10.0.0.5"), Verdict::Allowed);
+    assert_eq!(judged(&policy, "1.2.3.4"), Verdict::Allowed);
+    assert_eq!(judged(&policy, "10.0.0.7"), OWN);
+    // But not the ways around it.
+    assert_eq!(judged(&policy, "64:ff9b::1.2.3.4"), OWN);
+}
+
+#[test]
+fn opening_loopback_opens_this_machines_own_services_there() {
+    let demo = policy(&["127.0.0.0/8"], &["127.0.0.1", "::1", "10.0.0.5"]);
+    assert_eq!(judged(&demo, "127.0.0.1"), Verdict::Allowed);
+    assert_eq!(judged(&demo, "127.0.0.9"), Verdict::Allowed);
+    assert_eq!(judged(&demo, "::1"), OWN);
+    assert_eq!(judged(&demo, "10.0.0.5"), OWN);
+    let everything = policy(&["0.0.0.0/0"], &["127.0.0.1"]);
+    assert_eq!(judged(&everything, "127.0.0.1"), OWN);
+}
+
+#[test]
+fn mail_to_a_named_address_is_refused_all_the_same() {
+    let policy = policy(&["10.0.0.5/32"], &["10.0.0.5"]);
+    let mail = SocketAddr::from(([10, 0, 0, 5], 25));
+    assert_ne!(policy.judge(mail, false), Verdict::Allowed);
+}
