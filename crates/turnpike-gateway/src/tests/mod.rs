@@ -4,5 +4,6 @@
 
 mod admission;
 mod ports;
+mod socks;
 mod tunnels;
 mod world;

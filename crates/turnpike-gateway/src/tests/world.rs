@@ -197,6 +197,11 @@ impl Origin {
         self.listener.local_addr().unwrap()
     }
 
+    /// Its listener, for asking without waiting.
+    pub(super) fn into_std(self) -> std::net::TcpListener {
+        self.listener.into_std().unwrap()
+    }
+
     pub(super) async fn accept(&self) -> (TcpStream, SocketAddr) {
         self.listener.accept().await.unwrap()
     }

@@ -79,3 +79,31 @@ fn reply_to(refused: Refused) -> Reply {
         Refused::Address => Reply::AddressTypeNotSupported,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_in_which_a_dial_fails_has_its_reply() {
+        let name = || "h.example".to_owned();
+        let down = DialError::ExitUnavailable {
+            reason: "it is rotating".to_owned(),
+            retry_after: std::time::Duration::ZERO,
+        };
+        for (error, code) in [
+            (DialError::Prohibited("no".to_owned()), 0x02),
+            (DialError::NoSuchName(name()), 0x04),
+            (DialError::NameTimeout(name()), 0x04),
+            (DialError::Refused, 0x05),
+            (DialError::NetworkUnreachable, 0x03),
+            (DialError::HostUnreachable, 0x04),
+            (DialError::TimedOut, 0x06),
+            (down, 0x01),
+            (DialError::NoUdp, 0x07),
+        ] {
+            assert_eq!(answer(Err(&error)), [5, code, 0, 1, 0, 0, 0, 0, 0, 0], "{error}");
+        }
+        assert_eq!(answer(Ok(())), [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
+}
