@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub(crate) use duration::in_units;
 pub(crate) use source::parse;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, nearest};
 pub(crate) use value::Value;
 
 /// What is wrong in a document, in one sentence that says where.
@@ -47,6 +47,16 @@ pub(crate) enum Place {
     },
     /// In an environment variable.
     Variable(Arc<str>),
+}
+
+impl fmt::Display for Place {
+    /// Within the sentence that names the file: `in line 3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { line, .. } => write!(f, "in line {line}"),
+            Self::Variable(name) => write!(f, "in {name}"),
+        }
+    }
 }
 
 impl Place {

@@ -1,5 +1,6 @@
 //! Turnpike: a self-hosted proxy shop and proxy gateway.
 
+mod catalogue_file;
 mod cli;
 mod config;
 mod document;

@@ -52,7 +52,7 @@ fn database(root: &mut Table, defaults: Database) -> Result<Database, Mistake> {
     let url = match (url, file) {
         (None, None) => return Ok(defaults),
         (Some(url), Some(file)) if is_variable(&url) == is_variable(&file) => {
-            return Err(file.wrong("stands beside url; give one of the two"));
+            return Err(file.wrong("stands beside database.url; give one of the two"));
         }
         // The environment is stronger than the file.
         (Some(url), Some(file)) if is_variable(&file) => {

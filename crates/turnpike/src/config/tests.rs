@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::fmt::Write as _;
 
 use super::*;
 
@@ -10,9 +11,216 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, Mistake> {
     Config::of(document, variables)
 }
 
+/// The sentence of each mistake, below what makes it.
+fn sentences(mistakes: &[(&str, &[(&str, &str)])]) -> String {
+    let mut all = String::new();
+    for (text, variables) in mistakes {
+        let mistake = load(text, variables).unwrap_err();
+        for line in text.lines() {
+            writeln!(all, "    {line}").unwrap();
+        }
+        for (name, value) in *variables {
+            writeln!(all, "    {name}={value}").unwrap();
+        }
+        writeln!(all, "{mistake}\n").unwrap();
+    }
+    all
+}
+
 #[test]
 fn nothing_said_gives_the_defaults() {
     let config = load("", &[]).unwrap();
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(config.master_key_file(), Path::new("turnpike.key"));
+    insta::assert_debug_snapshot!(config);
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = load(
+        r#"
+        roles = ["gateway"]
+        [server]
+        listen = "[::1]:8443"
+        public_url = "https://shop.example.com/"
+        metrics_listen = "off"
+        trusted_proxies = ["192.0.2.1", "10.0.0.0/8"]
+        [database]
+        url = "sqlite:///var/lib/turnpike/shop.db"
+        [gateway]
+        name = "ams-1"
+        public_host = "[2001:db8::1]"
+        bind = ["127.0.0.1"]
+        ports = "20000-29999"
+        allow_destinations = ["127.0.0.0/8"]
+        dns_servers = ["9.9.9.9", "[2620:fe::fe]:5353"]
+        idle_timeout = "1h"
+        drain_timeout = "0s"
+        stealth = true
+        [limits]
+        api_requests_per_second = 5
+        api_burst = 6
+        rotation_cooldown_seconds = 0
+        grace = "1d"
+        [secrets]
+        master_key_file = "/etc/turnpike/key"
+        "#,
+        &[],
+    )
+    .unwrap();
+    insta::assert_debug_snapshot!(config);
+    assert_eq!(
+        config.database.url.expose_secret(),
+        "sqlite:///var/lib/turnpike/shop.db"
+    );
+}
+
+#[test]
+fn every_value_can_be_overridden_by_the_environment() {
+    let config = load(
+        "[server]\nlisten = \"127.0.0.1:1\"\n[gateway]\nname = \"file\"\nstealth = true\n[limits]\napi_burst = 3",
+        &[
+            ("TURNPIKE__ROLES", "web"),
+            ("TURNPIKE__SERVER__LISTEN", "127.0.0.1:2"),
+            ("TURNPIKE__SERVER__TRUSTED_PROXIES", ""),
+            ("TURNPIKE__DATABASE__URL", "postgres://u:p@h/d"),
+            ("TURNPIKE__GATEWAY__BIND", "127.0.0.1, ::1"),
+            ("TURNPIKE__GATEWAY__ALLOW_DESTINATIONS", "[\"127.0.0.0/8\", \"::1\"]"),
+            ("TURNPIKE__GATEWAY__PORTS", "5-6"),
+            ("TURNPIKE__GATEWAY__STEALTH", "false"),
+            ("TURNPIKE__LIMITS__API_BURST", "4"),
+            ("TURNPIKE__LIMITS__GRACE", "5m"),
+            ("TURNPIKE__SECRETS__MASTER_KEY_FILE", "k"),
+            ("TURNPIKE_CONFIG", "not looked at here"),
+            ("TURNPIKE_LOG", "debug"),
+            ("OTHER", "x"),
+        ],
+    )
+    .unwrap();
+    insta::assert_debug_snapshot!(config);
+    assert_eq!(config.database.url.expose_secret(), "postgres://u:p@h/d");
+}
+
+#[test]
+fn a_mistake_in_the_file_names_file_line_and_key() {
+    let sentences = sentences(&[
+        ("[server]\nlisen = \"127.0.0.1:80\"", &[]),
+        ("[server]\n\n# a comment\ncolour = \"red\"", &[]),
+        ("[gatway]\nname = \"a\"", &[]),
+        ("port = 1", &[]),
+        ("[gateway]\nDrain-Timeout = \"5s\"", &[]),
+        ("[server]\nlisten = 8080", &[]),
+        ("[server]\nlisten = \"localhost:8080\"", &[]),
+        ("[server]\npublic_url = \"shop.example.com\"", &[]),
+        ("[server]\npublic_url = \"https://u:p@shop.example.com\"", &[]),
+        ("[server]\nmetrics_listen = true", &[]),
+        ("[server]\ntrusted_proxies = \"192.0.2.1\"", &[]),
+        (
+            "[server]\ntrusted_proxies = [\n  \"192.0.2.1\",\n  \"192.0.2.0/33\",\n]",
+            &[],
+        ),
+        ("server = 1", &[]),
+        ("roles = []", &[]),
+        ("roles = [\"webb\"]", &[]),
+        ("[gateway]\nports = \"12999-12001\"", &[]),
+        ("[gateway]\nports = \"0-5\"", &[]),
+        ("[gateway]\nports = 12001", &[]),
+        ("[gateway]\nports = \"1-70000\"", &[]),
+        ("[gateway]\nname = \"\"", &[]),
+        ("[gateway]\nname = \"gw 1\"", &[]),
+        ("[gateway]\npublic_host = \"proxy.example.com:80\"", &[]),
+        ("[gateway]\nbind = []", &[]),
+        ("[gateway]\nbind = [\"eth0\"]", &[]),
+        ("[gateway]\ndns_servers = [\"dns.example\"]", &[]),
+        ("[gateway]\nidle_timeout = \"30x\"", &[]),
+        ("[gateway]\nidle_timeout = \"0s\"", &[]),
+        ("[gateway]\nidle_timeout = 900", &[]),
+        ("[gateway]\nstealth = \"yes\"", &[]),
+        ("[limits]\napi_burst = 0", &[]),
+        ("[limits]\napi_burst = -4", &[]),
+        ("[limits]\napi_burst = 1.5", &[]),
+        ("[limits]\napi_burst = \"4\"", &[]),
+        ("[limits]\napi_burst = 99999999999999999999", &[]),
+        ("[limits]\ngrace = 1979-05-27", &[]),
+        ("[database]\nurl = \"mysql://u:secret@h/d\"", &[]),
+        ("[database]\nurl = \"postgres://u:se/cret@h:x/d\"", &[]),
+        ("[database]\nurl = \"sqlite://\"", &[]),
+        ("[database]\nurl = 5", &[]),
+        ("[database]\nurl = \"sqlite://a\"\nurl_file = \"b\"", &[]),
+        ("[database]\nurl_file = \"/nonexistent/url\"", &[]),
+        ("[secrets]\nmaster_key_file = \"\"", &[]),
+        ("[server]\nlisten = \"a\"\nlisten = \"b\"", &[]),
+        ("[server\nlisten = \"a\"", &[]),
+        ("[server]\nlisten = ", &[]),
+        ("[server]\nlisten = 127.0.0.1:80", &[]),
+        ("just words", &[]),
+        ("[server]\n[server]", &[]),
+    ]);
+    insta::assert_snapshot!(sentences);
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_the_variable() {
+    let sentences = sentences(&[
+        ("", &[("TURNPIKE__SERVER__LISEN", "127.0.0.1:80")]),
+        ("", &[("TURNPIKE__COLOUR", "red")]),
+        ("", &[("TURNPIKE__SERVER__COLOUR", "red")]),
+        ("", &[("TURNPIKE__SERVER", "127.0.0.1:80")]),
+        ("", &[("TURNPIKE__SERVER__LISTEN__PORT", "80")]),
+        ("", &[("TURNPIKE__", "x")]),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"",
+            &[("TURNPIKE__SERVER__LISTEN", "8080")],
+        ),
+        ("", &[("TURNPIKE__LIMITS__API_BURST", "many")]),
+        ("", &[("TURNPIKE__GATEWAY__STEALTH", "yes")]),
+        ("", &[("TURNPIKE__GATEWAY__BIND", "[\"127.0.0.1\"")]),
+        ("", &[("TURNPIKE__GATEWAY__BIND", "127.0.0.1 ::1")]),
+        ("", &[("TURNPIKE__DATABASE__URL", "secret")]),
+        (
+            "",
+            &[
+                ("TURNPIKE__DATABASE__URL", "sqlite://a"),
+                ("TURNPIKE__DATABASE__URL_FILE", "b"),
+            ],
+        ),
+    ]);
+    insta::assert_snapshot!(sentences);
+}
+
+#[test]
+fn the_database_url_can_lie_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    fs::write(&file, "postgres://u:p@h/d\n").unwrap();
+    let file = file.to_str().unwrap();
+    let from_file = load(&format!("[database]\nurl_file = \"{file}\""), &[]).unwrap();
+    assert_eq!(from_file.database.url.expose_secret(), "postgres://u:p@h/d");
+    // The environment is stronger than the file, whichever of the two keys it uses.
+    let overridden = load(
+        "[database]\nurl = \"sqlite://a\"",
+        &[("TURNPIKE__DATABASE__URL_FILE", file)],
+    )
+    .unwrap();
+    assert_eq!(overridden.database.url.expose_secret(), "postgres://u:p@h/d");
+    let overridden = load(
+        &format!("[database]\nurl_file = \"{file}\""),
+        &[("TURNPIKE__DATABASE__URL", "sqlite://a")],
+    )
+    .unwrap();
+    assert_eq!(overridden.database.url.expose_secret(), "sqlite://a");
+}
+
+#[test]
+fn the_master_key_lies_beside_a_file_and_in_the_working_directory_otherwise() {
+    for (url, key) in [
+        ("sqlite://turnpike.db", "turnpike.key"),
+        ("sqlite:///var/lib/turnpike/shop.db", "/var/lib/turnpike/turnpike.key"),
+        ("postgres://u@h/d", "turnpike.key"),
+    ] {
+        let config = load(&format!("[database]\nurl = \"{url}\""), &[]).unwrap();
+        assert_eq!(config.master_key_file(), Path::new(key), "{url}");
+    }
+    let config = load("[secrets]\nmaster_key_file = \"/k\"", &[]).unwrap();
+    assert_eq!(config.master_key_file(), Path::new("/k"));
 }

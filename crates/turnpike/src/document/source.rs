@@ -55,20 +55,15 @@ impl Source {
         }
     }
 
+    /// Never shows a value: it may be a secret that lacks its quotes.
     fn not_toml(&self, text: &str, error: &toml::de::Error) -> Mistake {
-        let span = error.span().unwrap_or_default();
-        let Place::Line { file, line } = self.place(&span) else {
-            return Mistake::new(error.message().to_owned());
-        };
+        let place = self.place(&error.span().unwrap_or_default());
         let what = error.message().trim().replace('\n', ", ");
-        let found = text
-            .get(span)
-            .map(str::trim)
-            .filter(|found| !found.is_empty() && !found.contains('\n'));
-        Mistake::new(match found {
-            Some(found) => format!("{file}, line {line}: {what}, at `{found}`"),
-            None => format!("{file}, line {line}: {what}"),
-        })
+        let key = match &place {
+            Place::Line { line, .. } => text.lines().nth(line - 1).and_then(key_of),
+            Place::Variable(_) => None,
+        };
+        place.wrong(key.unwrap_or("the file"), &format!("is not TOML: {what}"))
     }
 
     fn table(&self, table: &DeTable<'_>, path: &str, span: &Range<usize>) -> Result<Table, Mistake> {
@@ -113,4 +108,15 @@ impl Source {
             content,
         })
     }
+}
+
+/// The key or table header of a line, where it begins with one.
+fn key_of(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if line.starts_with('[') {
+        return Some(line);
+    }
+    let (key, _) = line.split_once('=')?;
+    let is_key = |key: &str| key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    Some(key.trim()).filter(|key| !key.is_empty() && is_key(key))
 }

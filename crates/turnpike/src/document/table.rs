@@ -163,12 +163,12 @@ impl Table {
     }
 }
 
-/// The known key that a mistyped one was most likely meant to be.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let name = name.to_lowercase().replace('-', "_");
+/// The known word that a mistyped one was most likely meant to be.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
     known
         .iter()
-        .map(|known| (strsim::damerau_levenshtein(&name, known), *known))
+        .map(|known| (strsim::damerau_levenshtein(&plain(name), &plain(known)), *known))
         .filter(|(distance, known)| *distance <= 1.max(known.len() / 3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)

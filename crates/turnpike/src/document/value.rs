@@ -137,10 +137,29 @@ impl Value {
         }
     }
 
+    /// The tables of an array, each written as `[[key]]`.
+    pub(crate) fn tables(self) -> Result<Vec<Table>, Mistake> {
+        let wrong = self.wrong(&format!(
+            "must be written as [[{}]], since there can be several",
+            self.key
+        ));
+        match self.content {
+            Content::List(values) => values
+                .into_iter()
+                .map(|value| match value.content {
+                    Content::Table(table) => Ok(table),
+                    _ => Err(wrong.clone()),
+                })
+                .collect(),
+            _ => Err(wrong),
+        }
+    }
+
     /// A table.
     pub(crate) fn table(self) -> Result<Table, Mistake> {
         match self.content {
             Content::Table(table) => Ok(table),
+            Content::Raw(_) => Err(self.wrong("is a section and not a value; set one of its keys")),
             _ => Err(self.must_be(&format!("a table, like [{}]", self.key))),
         }
     }
