@@ -11,7 +11,6 @@ mod value;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use duration::in_units;
 pub(crate) use source::parse;
 pub(crate) use table::{Table, nearest};
 pub(crate) use value::Value;
