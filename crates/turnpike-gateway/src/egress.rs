@@ -37,6 +37,9 @@ pub enum Verdict {
 /// in `allow` win over `own` always: they have nothing but this machine's own services in them, so whoever opens
 /// them means those (the demo does, whose customers ask its API for their address).
 ///
+/// `shop_ports` are where customers may reach the installation itself: at its own addresses that are public, where the
+/// shop answers anybody who comes from outside. A customer sees there which address he leaves from.
+///
 /// `allow` speaks of the address that is dialled. It opens no tunnel to it: with `10.0.0.0/8` in it, a NAT64 or 6to4
 /// address that leads to 10.0.0.1 is refused as before.
 ///
@@ -48,6 +51,7 @@ pub enum Verdict {
 pub struct DestinationPolicy {
     allow: Vec<IpNet>,
     own: Vec<IpAddr>,
+    shop_ports: Vec<u16>,
 }
 
 impl DestinationPolicy {
@@ -57,7 +61,14 @@ impl DestinationPolicy {
         Self {
             allow: allow.into_iter().map(canonical).collect(),
             own: own.iter().map(IpAddr::to_canonical).collect(),
+            shop_ports: Vec::new(),
         }
+    }
+
+    /// Opens these ports at public addresses of the installation.
+    #[must_use]
+    pub fn with_shop_ports(self, shop_ports: Vec<u16>) -> Self {
+        Self { shop_ports, ..self }
     }
 
     /// Judges one destination; `allow_smtp` opens port 25.
@@ -70,7 +81,7 @@ impl DestinationPolicy {
         }
         // The system dials `::ffff:a.b.c.d` as IPv4: these two are one address, not one that leads to another.
         let address = destination.ip().to_canonical();
-        if self.is_own(address) {
+        if self.is_own(address) && !self.is_shop(address, destination.port()) {
             return Verdict::Refused("an address of this installation");
         }
         if self.allow.iter().any(|range| range.contains(&address)) {
@@ -99,6 +110,11 @@ impl DestinationPolicy {
             IpAddr::V6(address) => addresses::embedded(address).any(|inner| is_one_of_ours(inner.into())),
         };
         leads_to_ours || (is_one_of_ours(address) && !self.is_named(IpNet::from(address)))
+    }
+
+    /// Whether the shop answers there. An address that only leads to one of ours by some translation is none of ours.
+    fn is_shop(&self, address: IpAddr, port: u16) -> bool {
+        self.shop_ports.contains(&port) && self.own.contains(&address)
     }
 
     /// Whether `allow` has a range inside `ours`, or one of loopback, that has all of `ours`.

@@ -32,8 +32,10 @@ pub struct GatewayConfig {
     pub public_host: String,
     /// Networks that may be dialled although they are private.
     pub allow_destinations: Vec<IpNet>,
-    /// Addresses of this installation that customers never reach through a port: the database's, the API's.
+    /// Addresses of this installation that customers never reach through a port: the machine's, the database's.
     pub own_addresses: Vec<IpAddr>,
+    /// Where they do reach them, if the address is public: the shop's ports.
+    pub shop_ports: Vec<u16>,
     /// A tunnel in which nothing has moved for this long is closed.
     pub idle_timeout: Duration,
     /// From the first byte to a complete request.
@@ -202,10 +204,8 @@ impl Gateway {
     #[must_use]
     pub fn start(config: GatewayConfig, clock: WallClock) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, told) = mpsc::unbounded_channel();
-        let policy = Arc::new(DestinationPolicy::new(
-            config.allow_destinations.clone(),
-            config.own_addresses.clone(),
-        ));
+        let policy = DestinationPolicy::new(config.allow_destinations.clone(), config.own_addresses.clone());
+        let policy = Arc::new(policy.with_shop_ports(config.shop_ports.clone()));
         let environment = Environment::new(&config, policy, events);
         let shared = Arc::new(Shared::new(Arc::new(config)));
         let meters = Arc::new(Meters::new());

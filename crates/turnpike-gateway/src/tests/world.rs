@@ -39,6 +39,7 @@ impl World {
             public_host: "proxy.example.com".into(),
             allow_destinations: vec!["127.0.0.0/8".parse().unwrap()],
             own_addresses: Vec::new(),
+            shop_ports: Vec::new(),
             idle_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(5),

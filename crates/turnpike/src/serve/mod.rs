@@ -236,17 +236,23 @@ async fn listen(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAd
 }
 
 fn gateway_config(config: &Config, listeners: &Listeners) -> GatewayConfig {
-    let own = |listener: &Option<(TcpListener, SocketAddr)>| listener.as_ref().map(|(_, address)| address.ip());
-    let own_addresses = [own(&listeners.api), own(&listeners.metrics), database_address(config)];
+    let machine = if_addrs::get_if_addrs().unwrap_or_default();
+    let own_addresses = machine
+        .into_iter()
+        .map(|device| device.ip())
+        .chain(database_address(config));
+    // A web server in front of ours has the port of the public URL.
+    let listening = listeners.api.as_ref().map(|(_, address)| address.port());
+    let public = url::Url::parse(&config.server.public_url).ok();
+    let shop_ports = listening
+        .into_iter()
+        .chain(public.and_then(|url| url.port_or_known_default()));
     GatewayConfig {
         bind: config.gateway.bind.clone(),
         public_host: config.gateway.public_host.clone(),
         allow_destinations: config.gateway.allow_destinations.clone(),
-        own_addresses: own_addresses
-            .into_iter()
-            .flatten()
-            .filter(|address| !address.is_unspecified())
-            .collect(),
+        own_addresses: own_addresses.collect(),
+        shop_ports: shop_ports.collect(),
         idle_timeout: config.gateway.idle_timeout,
         handshake_timeout: HANDSHAKE,
         first_byte_timeout: FIRST_BYTE,

@@ -75,3 +75,19 @@ fn mail_to_a_named_address_is_refused_all_the_same() {
     let mail = SocketAddr::from(([10, 0, 0, 5], 25));
     assert_ne!(policy.judge(mail, false), Verdict::Allowed);
 }
+
+#[test]
+fn the_shop_is_reached_at_its_public_address_and_nothing_else_is() {
+    let policy = policy(&[], &["93.184.216.34", "10.0.0.5", "198.18.255.1"]).with_shop_ports(vec![443]);
+    let judged = |address: &str, port| policy.judge(SocketAddr::new(address.parse().unwrap(), port), false);
+    assert_eq!(judged("93.184.216.34", 443), Verdict::Allowed);
+    for (address, port) in [
+        ("93.184.216.34", 22),
+        ("10.0.0.5", 443),
+        ("198.18.255.1", 443),
+        ("64:ff9b::5db8:d822", 443),
+        ("2002:5db8:d822::1", 443),
+    ] {
+        assert!(matches!(judged(address, port), Verdict::Refused(_)), "{address} {port}");
+    }
+}

@@ -48,6 +48,7 @@ impl World {
             public_host: "127.0.0.1".to_owned(),
             allow_destinations: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
             own_addresses: Vec::new(),
+            shop_ports: Vec::new(),
             idle_timeout: PATIENCE,
             handshake_timeout: PATIENCE,
             first_byte_timeout: PATIENCE,
