@@ -2,12 +2,29 @@
 
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::site::{Site, on_both_engines};
+use super::world::{ALICE, Reply};
+
+on_both_engines!(
+    plans,
+    purchase_of_one,
+    purchase_of_two_with_a_coupon,
+    subscriptions_and_their_pages,
+    renewal_plans,
+    available_networks,
+    renew,
+    change_credentials,
+    set_rotation_policy,
+    switch_network,
+    trial,
+    an_error,
+);
 
 /// The redactions that every answer with subscriptions needs.
 macro_rules! assert_answer {
-    ($value:expr) => {
-        insta::assert_json_snapshot!($value, {
+    ($name:literal, $value:expr) => {
+        // Named, so that both engines are held to the same one.
+        insta::assert_json_snapshot!($name, $value, {
             ".**.id" => "[id]",
             ".**.subscriptionId" => "[id]",
             ".subscriptionIds[]" => "[id]",
@@ -38,44 +55,40 @@ fn shape_of_rotate_path(value: insta::internals::Content, _: insta::internals::C
     "/r/[token]"
 }
 
-async fn ok(reply: super::world::Reply) -> Value {
+async fn ok(reply: Reply) -> Value {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     reply.json()
 }
 
-#[tokio::test]
-async fn plans() {
-    let world = World::new().await;
-    assert_answer!(ok(world.get("op=plans").send().await).await);
+async fn plans(site: &Site) {
+    let world = site.world().await;
+    assert_answer!("plans", ok(world.get("op=plans").send().await).await);
 }
 
-#[tokio::test]
-async fn purchase_of_one() {
-    let world = World::new().await;
+async fn purchase_of_one(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let answer = ok(world.post(json!({"op": "purchase", "planId": plan})).send().await).await;
     assert_eq!(answer["subscription"], answer["subscriptions"][0]);
     assert_eq!(answer["subscriptionId"], answer["subscriptions"][0]["subscriptionId"]);
-    assert_eq!(world.balance(super::world::ALICE).await, 50_000 - 1_200);
-    assert_answer!(answer);
+    assert_eq!(world.balance(ALICE).await, 50_000 - 1_200);
+    assert_answer!("purchase_of_one", answer);
 }
 
-#[tokio::test]
-async fn purchase_of_two_with_a_coupon() {
-    let world = World::new().await;
+async fn purchase_of_two_with_a_coupon(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let order = json!({"op": "purchase", "planId": plan, "couponCode": "MYCODE", "repeatCount": 3, "quantity": 2});
     let answer = ok(world.post(order).send().await).await;
     assert_eq!(answer["subscriptionIds"].as_array().unwrap().len(), 2);
-    assert_eq!(world.balance(super::world::ALICE).await, 50_000 - 6_480);
-    assert_answer!(answer);
+    assert_eq!(world.balance(ALICE).await, 50_000 - 6_480);
+    assert_answer!("purchase_of_two_with_a_coupon", answer);
 }
 
-#[tokio::test]
-async fn subscriptions_and_their_pages() {
-    let world = World::new().await;
+async fn subscriptions_and_their_pages(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let empty = ok(world.get("op=subscriptions").send().await).await;
     assert_eq!(empty, json!({"ok": true, "subscriptions": []}));
@@ -102,27 +115,29 @@ async fn subscriptions_and_their_pages() {
     // Those of one purchase are equally old, so which of them is first is chance.
     let listed = all["subscriptions"].as_array().unwrap();
     let first_port = listed.iter().find(|one| one["label"] == "12001 - NL - Private");
-    assert_answer!(first_port.unwrap());
+    assert_answer!("subscriptions_and_their_pages", first_port.unwrap());
 }
 
-#[tokio::test]
-async fn renewal_plans() {
-    let world = World::new().await;
-    let id = world.subscription().await["subscriptionId"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert_answer!(ok(world.get(&format!("op=renewal-plans&subscriptionId={id}")).send().await).await);
-}
-
-#[tokio::test]
-async fn available_networks() {
-    let world = World::new().await;
+async fn renewal_plans(site: &Site) {
+    let world = site.world().await;
     let id = world.subscription().await["subscriptionId"]
         .as_str()
         .unwrap()
         .to_owned();
     assert_answer!(
+        "renewal_plans",
+        ok(world.get(&format!("op=renewal-plans&subscriptionId={id}")).send().await).await
+    );
+}
+
+async fn available_networks(site: &Site) {
+    let world = site.world().await;
+    let id = world.subscription().await["subscriptionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_answer!(
+        "available_networks",
         ok(world
             .get(&format!("op=available-networks&subscriptionId={id}"))
             .send()
@@ -131,18 +146,16 @@ async fn available_networks() {
     );
 }
 
-#[tokio::test]
-async fn renew() {
-    let world = World::new().await;
+async fn renew(site: &Site) {
+    let world = site.world().await;
     let bought = world.subscription().await;
     let plan = world.plan("NL-AMS", "private").await;
     let order = json!({"op": "renew", "subscriptionId": bought["subscriptionId"], "planId": plan, "repeatCount": 3});
-    assert_answer!(ok(world.post(order).send().await).await);
+    assert_answer!("renew", ok(world.post(order).send().await).await);
 }
 
-#[tokio::test]
-async fn change_credentials() {
-    let world = World::new().await;
+async fn change_credentials(site: &Site) {
+    let world = site.world().await;
     let bought = world.subscription().await;
     let order = json!({"op": "change-credentials", "subscriptionId": bought["subscriptionId"]});
     let changed = ok(world.post(order).send().await).await;
@@ -152,12 +165,11 @@ async fn change_credentials() {
         listed["subscriptions"][0]["credentials"]["password"],
         changed["password"]
     );
-    assert_answer!(changed);
+    assert_answer!("change_credentials", changed);
 }
 
-#[tokio::test]
-async fn set_rotation_policy() {
-    let world = World::new().await;
+async fn set_rotation_policy(site: &Site) {
+    let world = site.world().await;
     let bought = world.subscription().await;
     let order = json!({"op": "set-rotation-policy", "subscriptionId": bought["subscriptionId"], "rotationPolicy": 10});
     assert_eq!(ok(world.post(order).send().await).await, json!({"ok": true}));
@@ -165,9 +177,8 @@ async fn set_rotation_policy() {
     assert_eq!(listed["subscriptions"][0]["rotationPolicy"], 10);
 }
 
-#[tokio::test]
-async fn switch_network() {
-    let world = World::new().await;
+async fn switch_network(site: &Site) {
+    let world = site.world().await;
     let bought = world.subscription().await;
     let id = bought["subscriptionId"].as_str().unwrap();
     let target = world.other_network(id).await;
@@ -175,22 +186,20 @@ async fn switch_network() {
     let switched = ok(world.post(order).send().await).await;
     assert_eq!(switched["subscription"]["credentials"], bought["credentials"]);
     assert_eq!(switched["subscription"]["activeUntil"], bought["activeUntil"]);
-    assert_answer!(switched);
+    assert_answer!("switch_network", switched);
 }
 
-#[tokio::test]
-async fn trial() {
-    let world = World::new().await;
+async fn trial(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let answer = ok(world.post(json!({"op": "trial", "planId": plan})).send().await).await;
-    assert_eq!(world.balance(super::world::ALICE).await, 50_000);
-    assert_answer!(answer);
+    assert_eq!(world.balance(ALICE).await, 50_000);
+    assert_answer!("trial", answer);
 }
 
-#[tokio::test]
-async fn an_error() {
-    let world = World::new().await;
+async fn an_error(site: &Site) {
+    let world = site.world().await;
     let reply = world.post(json!({"op": "purchase"})).send().await;
     reply.error();
-    assert_answer!(reply.json());
+    assert_answer!("an_error", reply.json());
 }

@@ -3,7 +3,19 @@
 use serde_json::{Value, json};
 use turnpike_shop::types::Span;
 
+use super::site::{Site, on_both_engines};
 use super::world::{ALICE, World};
+
+on_both_engines!(
+    fields_that_are_missing_or_wrong_are_named,
+    ids_that_nobody_has_are_told_apart_as_the_contract_does,
+    states_that_do_not_allow_it_get_409_and_money_402,
+    an_operation_is_known_by_its_name_and_its_method,
+    bodies_are_bounded_and_of_any_content_type,
+    null_is_absent_and_unknown_fields_are_ignored,
+    pages_have_bounds,
+    an_ended_subscription_refuses_what_needs_a_running_one,
+);
 
 const UNKNOWN_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -13,9 +25,8 @@ async fn refused(world: &World, body: Value) -> (u16, String, Value) {
     (status, code, reply.json().get("field").cloned().unwrap_or_default())
 }
 
-#[tokio::test]
-async fn fields_that_are_missing_or_wrong_are_named() {
-    let world = World::new().await;
+async fn fields_that_are_missing_or_wrong_are_named(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let before = world.balance(ALICE).await;
     for wrong in [
@@ -102,9 +113,8 @@ async fn fields_that_are_missing_or_wrong_are_named() {
     assert_eq!(world.balance(ALICE).await, before);
 }
 
-#[tokio::test]
-async fn ids_that_nobody_has_are_told_apart_as_the_contract_does() {
-    let world = World::new().await;
+async fn ids_that_nobody_has_are_told_apart_as_the_contract_does(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let mine = world.subscription().await["subscriptionId"].clone();
     let cases = [
@@ -146,9 +156,8 @@ async fn ids_that_nobody_has_are_told_apart_as_the_contract_does() {
     }
 }
 
-#[tokio::test]
-async fn states_that_do_not_allow_it_get_409_and_money_402() {
-    let world = World::new().await;
+async fn states_that_do_not_allow_it_get_409_and_money_402(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let shared = world.plan("NL-AMS", "shared").await;
     let german = world.plan("DE-BER", "private").await;
@@ -199,9 +208,8 @@ async fn states_that_do_not_allow_it_get_409_and_money_402() {
     assert!(again.json()["retryAfterSeconds"].as_i64().unwrap() > 29 * 86_400);
 }
 
-#[tokio::test]
-async fn an_operation_is_known_by_its_name_and_its_method() {
-    let world = World::new().await;
+async fn an_operation_is_known_by_its_name_and_its_method(site: &Site) {
+    let world = site.world().await;
     for query in [
         "",
         "op=",
@@ -242,9 +250,8 @@ async fn an_operation_is_known_by_its_name_and_its_method() {
     );
 }
 
-#[tokio::test]
-async fn bodies_are_bounded_and_of_any_content_type() {
-    let world = World::new().await;
+async fn bodies_are_bounded_and_of_any_content_type(site: &Site) {
+    let world = site.world().await;
     let mut padded = json!({"op": "change-credentials", "subscriptionId": UNKNOWN_ID, "padding": ""}).to_string();
     let room = crate::json::MAX_BODY - padded.len();
     padded = padded.replace("\"padding\":\"\"", &format!("\"padding\":\"{}\"", "a".repeat(room)));
@@ -282,18 +289,16 @@ async fn bodies_are_bounded_and_of_any_content_type() {
     }
 }
 
-#[tokio::test]
-async fn null_is_absent_and_unknown_fields_are_ignored() {
-    let world = World::new().await;
+async fn null_is_absent_and_unknown_fields_are_ignored(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "shared").await;
     let order = json!({"op": "purchase", "planId": plan, "couponCode": null, "quantity": null, "repeatCount": null, "price": 0, "accountId": "x"});
     assert_eq!(world.post(order).send().await.status, 200);
     assert_eq!(world.balance(ALICE).await, 50_000 - 300);
 }
 
-#[tokio::test]
-async fn pages_have_bounds() {
-    let world = World::new().await;
+async fn pages_have_bounds(site: &Site) {
+    let world = site.world().await;
     for query in [
         "limit=0",
         "limit=101",
@@ -315,9 +320,8 @@ async fn pages_have_bounds() {
     assert_eq!((reply.error().0, &reply.json()["field"]), (400, &json!("cursor")));
 }
 
-#[tokio::test]
-async fn an_ended_subscription_refuses_what_needs_a_running_one() {
-    let world = World::new().await;
+async fn an_ended_subscription_refuses_what_needs_a_running_one(site: &Site) {
+    let world = site.world().await;
     let mine = world.subscription().await["subscriptionId"].clone();
     world.advance(Span::days(31));
     for order in [

@@ -3,15 +3,24 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use super::site::{Site, on_both_engines};
 use super::world::{ALICE, World};
+
+on_both_engines!(
+    the_same_key_and_body_give_the_same_bytes_and_one_charge,
+    renewals_and_trials_are_remembered_as_well,
+    another_body_under_the_same_key_is_refused,
+    a_refusal_is_not_remembered,
+    a_key_is_1_to_255_printable_characters_once,
+    twenty_at_once_are_charged_once_and_answered_alike,
+);
 
 async fn send(world: &World, key: &str, body: &Value) -> super::world::Reply {
     world.post(body.clone()).header("idempotency-key", key).send().await
 }
 
-#[tokio::test]
-async fn the_same_key_and_body_give_the_same_bytes_and_one_charge() {
-    let world = World::new().await;
+async fn the_same_key_and_body_give_the_same_bytes_and_one_charge(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let order = json!({"op": "purchase", "planId": plan, "quantity": 2});
     let first = send(&world, "k1", &order).await;
@@ -32,9 +41,8 @@ async fn the_same_key_and_body_give_the_same_bytes_and_one_charge() {
     assert_eq!(first.body, same.body);
 }
 
-#[tokio::test]
-async fn renewals_and_trials_are_remembered_as_well() {
-    let world = World::new().await;
+async fn renewals_and_trials_are_remembered_as_well(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let mine = world.subscription().await["subscriptionId"].clone();
     for (key, order) in [
@@ -49,9 +57,8 @@ async fn renewals_and_trials_are_remembered_as_well() {
     assert_eq!(world.balance(ALICE).await, 50_000 - 2_400);
 }
 
-#[tokio::test]
-async fn another_body_under_the_same_key_is_refused() {
-    let world = World::new().await;
+async fn another_body_under_the_same_key_is_refused(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     send(&world, "k1", &json!({"op": "purchase", "planId": plan})).await;
     for other in [
@@ -65,9 +72,8 @@ async fn another_body_under_the_same_key_is_refused() {
     assert_eq!(world.balance(ALICE).await, 50_000 - 1_200);
 }
 
-#[tokio::test]
-async fn a_refusal_is_not_remembered() {
-    let world = World::new().await;
+async fn a_refusal_is_not_remembered(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let order = json!({"op": "purchase", "planId": plan, "quantity": 3});
     let taken = world.subscription().await;
@@ -78,9 +84,8 @@ async fn a_refusal_is_not_remembered() {
     assert_eq!(send(&world, "k1", &order).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_key_is_1_to_255_printable_characters_once() {
-    let world = World::new().await;
+async fn a_key_is_1_to_255_printable_characters_once(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "shared").await;
     let order = json!({"op": "purchase", "planId": plan});
     for key in ["", &"k".repeat(256), "tab\there"] {
@@ -94,9 +99,8 @@ async fn a_key_is_1_to_255_printable_characters_once() {
     assert_eq!(ignored.status, 200, "it counts only where money moves");
 }
 
-#[tokio::test]
-async fn twenty_at_once_are_charged_once_and_answered_alike() {
-    let world = World::new().await;
+async fn twenty_at_once_are_charged_once_and_answered_alike(site: &Site) {
+    let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let order = json!({"op": "purchase", "planId": plan});
     let replies = futures_util::future::join_all((0..20).map(|_| send(&world, "storm", &order))).await;

@@ -10,7 +10,16 @@ use serde_json::json;
 use turnpike_shop::types::Span;
 use turnpike_shop::{Shop, rotation};
 
+use super::site::{Site, on_both_engines};
 use super::world::{ALICE, GATEWAY, World};
+
+on_both_engines!(
+    it_rotates_and_tells_the_truth,
+    only_an_address_that_is_known_to_differ_is_called_a_change,
+    who_only_looks_does_not_rotate,
+    links_that_nobody_has_get_404,
+    where_it_cannot_be_done_it_says_why,
+);
 
 /// Does what is asked for, as `outcome` says; counts how often.
 struct Gateway {
@@ -56,9 +65,8 @@ async fn path(world: &World) -> String {
         .to_owned()
 }
 
-#[tokio::test]
-async fn it_rotates_and_tells_the_truth() {
-    let world = World::new().await;
+async fn it_rotates_and_tells_the_truth(site: &Site) {
+    let world = site.world().await;
     let path = path(&world).await;
     let gateway = Gateway::start(&world.shop, Ok((ip("127.0.0.12"), ip("127.0.0.11"))));
     let reply = world.ask(Method::GET, &path).send().await;
@@ -85,9 +93,8 @@ async fn it_rotates_and_tells_the_truth() {
     assert_eq!(gateway.rotated(), 2);
 }
 
-#[tokio::test]
-async fn only_an_address_that_is_known_to_differ_is_called_a_change() {
-    let world = World::new().await;
+async fn only_an_address_that_is_known_to_differ_is_called_a_change(site: &Site) {
+    let world = site.world().await;
     let path = path(&world).await;
     // What the gateway tells of each rotation, and what the customer then reads. An address that the gateway does not know
     // from before is the one that the rotation before gave.
@@ -114,9 +121,8 @@ async fn only_an_address_that_is_known_to_differ_is_called_a_change() {
     }
 }
 
-#[tokio::test]
-async fn who_only_looks_does_not_rotate() {
-    let world = World::new().await;
+async fn who_only_looks_does_not_rotate(site: &Site) {
+    let world = site.world().await;
     let path = path(&world).await;
     let gateway = Gateway::start(&world.shop, Ok((ip("127.0.0.12"), None)));
     assert_eq!(world.ask(Method::HEAD, &path).send().await.status, 405);
@@ -142,9 +148,8 @@ async fn who_only_looks_does_not_rotate() {
     assert_eq!(gateway.rotated(), 0);
 }
 
-#[tokio::test]
-async fn links_that_nobody_has_get_404() {
-    let world = World::new().await;
+async fn links_that_nobody_has_get_404(site: &Site) {
+    let world = site.world().await;
     for path in [
         "/r/abc",
         "/r/%20",
@@ -158,9 +163,8 @@ async fn links_that_nobody_has_get_404() {
     }
 }
 
-#[tokio::test]
-async fn where_it_cannot_be_done_it_says_why() {
-    let world = World::new().await;
+async fn where_it_cannot_be_done_it_says_why(site: &Site) {
+    let world = site.world().await;
     let shared = world.plan("NL-AMS", "shared").await;
     let sharing = world
         .post(json!({"op": "purchase", "planId": shared}))

@@ -9,8 +9,11 @@ use turnpike_shop::account::{self, SignedIn};
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::types::{Role, Span};
 
+use super::site::{Site, on_both_engines};
 use super::world::{ALICE, World, full};
 use crate::api::{Op, Verb};
+
+on_both_engines!(every_operation_by_every_caller,);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
@@ -204,10 +207,9 @@ fn request(op: Op, ids: &Ids) -> Value {
     }
 }
 
-#[tokio::test]
-async fn every_operation_by_every_caller() {
+async fn every_operation_by_every_caller(site: &Site) {
     for who in Who::ALL {
-        let world = World::new().await;
+        let world = site.world().await;
         let subscription = world.subscription().await["subscriptionId"]
             .as_str()
             .unwrap()

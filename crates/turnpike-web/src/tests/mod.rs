@@ -1,4 +1,5 @@
-//! The server as its callers see it: a whole shop on SQLite behind the router, without sockets.
+//! The server as its callers see it: a whole shop behind the router, without sockets. What depends on the store runs on both
+//! engines.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod answers;
@@ -9,6 +10,7 @@ mod links;
 mod matrix;
 mod operations;
 mod paths;
+mod site;
 mod sockets;
 mod tokens;
 mod world;

@@ -18,8 +18,15 @@ use tower::ServiceExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 use turnpike_shop::routes;
 
+use super::site::{Site, on_both_engines};
 use super::world::{ALICE, GATEWAY, PASSWORD, World, config};
 use crate::WebConfig;
+
+on_both_engines!(
+    logs_and_metrics_tell_what_happened_and_no_secret,
+    a_purchase_is_answered_when_its_port_is_open,
+    a_gateway_that_is_away_does_not_hold_back_an_answer_for_long,
+);
 
 /// Everything that is logged.
 #[derive(Clone, Default)]
@@ -53,8 +60,7 @@ impl Log {
     }
 }
 
-#[tokio::test]
-async fn logs_and_metrics_tell_what_happened_and_no_secret() {
+async fn logs_and_metrics_tell_what_happened_and_no_secret(site: &Site) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -66,7 +72,7 @@ async fn logs_and_metrics_tell_what_happened_and_no_secret() {
     let rendered = recorder.handle();
     let _measuring = metrics::set_default_local_recorder(&recorder);
 
-    let world = World::new().await;
+    let world = site.world().await;
     let bought = world.subscription().await;
     let path = bought["rotate"]["rotatePath"].as_str().unwrap();
     world
@@ -157,13 +163,13 @@ async fn a_panic_ends_its_request_with_500() {
     }
 }
 
-#[tokio::test]
-async fn a_purchase_is_answered_when_its_port_is_open() {
-    let world = World::with(WebConfig {
-        purchase_port_wait: Duration::from_secs(20),
-        ..config()
-    })
-    .await;
+async fn a_purchase_is_answered_when_its_port_is_open(site: &Site) {
+    let world = site
+        .world_with(WebConfig {
+            purchase_port_wait: Duration::from_secs(20),
+            ..config()
+        })
+        .await;
     let opened = Arc::new(AtomicBool::new(false));
     let (shop, told) = (world.shop.clone(), Arc::clone(&opened));
     let before = routes::revision(&shop, GATEWAY).await.unwrap();
@@ -183,13 +189,13 @@ async fn a_purchase_is_answered_when_its_port_is_open() {
     gateway.await.unwrap();
 }
 
-#[tokio::test]
-async fn a_gateway_that_is_away_does_not_hold_back_an_answer_for_long() {
-    let world = World::with(WebConfig {
-        purchase_port_wait: Duration::from_millis(200),
-        ..config()
-    })
-    .await;
+async fn a_gateway_that_is_away_does_not_hold_back_an_answer_for_long(site: &Site) {
+    let world = site
+        .world_with(WebConfig {
+            purchase_port_wait: Duration::from_millis(200),
+            ..config()
+        })
+        .await;
     let started = Instant::now();
     world.subscription().await;
     assert!(

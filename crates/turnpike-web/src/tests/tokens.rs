@@ -4,7 +4,16 @@ use http::Method;
 use serde_json::{Value, json};
 use turnpike_shop::types::Span;
 
+use super::site::{Site, on_both_engines};
 use super::world::{ALICE, PASSWORD, Reply, World};
+
+on_both_engines!(
+    a_password_gives_a_token_that_works_for_fifteen_minutes,
+    a_signed_in_customer_may_buy_but_not_give_trials,
+    wrong_logins_are_refused_alike_and_slowed_down,
+    a_key_may_come_as_a_bearer_and_x_api_key_wins,
+    a_suspended_account_gets_403_at_once_by_either,
+);
 
 async fn sign_in(world: &World, body: Value) -> Reply {
     world
@@ -29,9 +38,8 @@ async fn plans(world: &World, name: &'static str, value: &str) -> Reply {
         .await
 }
 
-#[tokio::test]
-async fn a_password_gives_a_token_that_works_for_fifteen_minutes() {
-    let world = World::new().await;
+async fn a_password_gives_a_token_that_works_for_fifteen_minutes(site: &Site) {
+    let world = site.world().await;
     let reply = sign_in(&world, json!({"email": ALICE, "password": PASSWORD})).await;
     let body = reply.json();
     assert_eq!(
@@ -49,9 +57,8 @@ async fn a_password_gives_a_token_that_works_for_fifteen_minutes() {
     );
 }
 
-#[tokio::test]
-async fn a_signed_in_customer_may_buy_but_not_give_trials() {
-    let world = World::new().await;
+async fn a_signed_in_customer_may_buy_but_not_give_trials(site: &Site) {
+    let world = site.world().await;
     let bearer = format!("Bearer {}", token(&world).await);
     let plan = world.plan("NL-AMS", "private").await;
     let ask = |op: &str| {
@@ -66,9 +73,8 @@ async fn a_signed_in_customer_may_buy_but_not_give_trials() {
     assert_eq!(ask("trial").await.error(), (403, "trial_not_permitted".to_owned()));
 }
 
-#[tokio::test]
-async fn wrong_logins_are_refused_alike_and_slowed_down() {
-    let world = World::new().await;
+async fn wrong_logins_are_refused_alike_and_slowed_down(site: &Site) {
+    let world = site.world().await;
     let wrong = sign_in(&world, json!({"email": ALICE, "password": "not the password"})).await;
     let unknown = sign_in(
         &world,
@@ -97,9 +103,8 @@ async fn wrong_logins_are_refused_alike_and_slowed_down() {
     assert_eq!(last, 429, "guessing gets slower");
 }
 
-#[tokio::test]
-async fn a_key_may_come_as_a_bearer_and_x_api_key_wins() {
-    let world = World::new().await;
+async fn a_key_may_come_as_a_bearer_and_x_api_key_wins(site: &Site) {
+    let world = site.world().await;
     let key = world.key.clone();
     for scheme in ["Bearer", "bearer", "BEARER"] {
         assert_eq!(
@@ -125,9 +130,8 @@ async fn a_key_may_come_as_a_bearer_and_x_api_key_wins() {
     }
 }
 
-#[tokio::test]
-async fn a_suspended_account_gets_403_at_once_by_either() {
-    let world = World::new().await;
+async fn a_suspended_account_gets_403_at_once_by_either(site: &Site) {
+    let world = site.world().await;
     let bearer = format!("Bearer {}", token(&world).await);
     world.suspend(ALICE).await;
     let by_key = world.get("op=plans").send().await;

@@ -11,13 +11,14 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tower::ServiceExt as _;
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::catalogue::{self, Catalogue, Coupon, Discount, Exit, ExitSpec, ExitWay, Network, Plan};
+use turnpike_shop::store::Engine;
 use turnpike_shop::types::{AccountStatus, Cents, ConnectionType, NetworkType, Role, Span, UnixMillis};
 use turnpike_shop::{Settings, Shop, account, ledger, routes};
 
+use super::site::Home;
 use crate::app::{self, App};
 use crate::source::Peer;
 use crate::{Readiness, WebConfig};
@@ -35,7 +36,7 @@ pub(super) struct World {
     /// Alice's key, which may do all.
     pub(super) key: String,
     /// Removed at the end.
-    _directory: TempDir,
+    _home: Arc<Home>,
 }
 
 /// Limits that no test meets by accident, and no waiting for a gateway that is not there.
@@ -56,18 +57,20 @@ impl World {
     }
 
     pub(super) async fn with(config: WebConfig) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", directory.path().join("shop.db").display());
+        Self::at(Arc::new(Home::new(Engine::Sqlite)), config).await
+    }
+
+    pub(super) async fn at(home: Arc<Home>, config: WebConfig) -> Self {
         let clock = Arc::new(AtomicI64::new(NOW.0));
         let ticking = Arc::clone(&clock);
         let shop = Shop::open(
-            &SecretString::from(url),
-            directory.path().join("master.key"),
+            &SecretString::from(home.url()),
+            home.directory.path().join("master.key"),
             Settings::default(),
             Arc::new(move || UnixMillis(ticking.load(Ordering::Relaxed))),
         )
         .await
-        .expect("a shop opens in an empty directory");
+        .expect("a shop opens in an empty place");
         routes::register_gateway(&shop, GATEWAY, "proxy.example.com", 12_001..=12_040)
             .await
             .unwrap();
@@ -80,7 +83,7 @@ impl World {
             router,
             clock,
             key: String::new(),
-            _directory: directory,
+            _home: home,
         };
         world.person(ALICE, Role::Customer).await;
         world.key = world.key_of(ALICE, full()).await;
