@@ -115,7 +115,7 @@ pub(crate) async fn issue(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut body = json::Incoming::new(body);
+    let mut body = json::Incoming::new(&head.headers, body);
     let work = sign_in(&app, &visit, &head, &mut body);
     let outcome = app.in_time(app.config.request_deadline, work).await;
     body.discard().await;
@@ -127,7 +127,7 @@ async fn sign_in(app: &App, visit: &Visit, head: &Parts, body: &mut json::Incomi
         return Err(ApiError::Method { allow: "POST" });
     }
     app.limit_address(visit)?;
-    let TokenRequest { email, password } = fields::request(body.object(&head.headers).await?)?;
+    let TokenRequest { email, password } = fields::request(body.object().await?)?;
     let signed_in = account::sign_in(&app.shop, &email, password, visit.source).await?;
     visit.notes().account = Some(signed_in.account.clone());
     let (token, expires_at) = app.tokens.issue(&signed_in, app.shop.now())?;

@@ -268,8 +268,11 @@ fn sentence(error: &ApiError) -> String {
         ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => {
             "Internal error: something went wrong on our side; name the requestId to support".to_owned()
         }
-        ApiError::Shop(ShopError::Refused(_))
-        | ApiError::InvalidJson(_)
+        ApiError::Shop(ShopError::Refused(refusal)) => match contracts_words(refusal) {
+            Some(words) => format!("{words}: {refusal}"),
+            None => refusal.to_string(),
+        },
+        ApiError::InvalidJson(_)
         | ApiError::BodyNotAnObject
         | ApiError::BodyTooLarge
         | ApiError::Operation(_)
@@ -283,6 +286,25 @@ fn sentence(error: &ApiError) -> String {
         | ApiError::UnknownRotateLink
         | ApiError::Prefetch
         | ApiError::Overdue => error.to_string(),
+    }
+}
+
+/// How the contract names this refusal, where the shop's own sentence does not begin so. Clients that were written against the
+/// contract may look for these words.
+fn contracts_words(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::Unauthorized => Some("Unauthorized"),
+        Refusal::InsufficientBalance { .. } => Some("Insufficient balance"),
+        Refusal::AccountSuspended
+        | Refusal::ReadOnlyKey
+        | Refusal::TrialNotPermitted
+        | Refusal::SourceNotAllowed
+        | Refusal::TrialUsed { .. } => Some("Forbidden"),
+        Refusal::SubscriptionNotFound => Some("Subscription not found"),
+        Refusal::UnknownPlan => Some("Missing or invalid planId"),
+        Refusal::UnknownNetwork => Some("Missing or invalid targetNetwork"),
+        Refusal::RotationCooldown { .. } | Refusal::LoginThrottled { .. } => Some("Rate limited"),
+        _ => None,
     }
 }
 

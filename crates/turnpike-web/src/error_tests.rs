@@ -223,7 +223,7 @@ async fn a_refusal_is_one_sentence_a_code_and_the_requests_id() {
         body,
         json!({
             "ok": false,
-            "error": "The balance of 5.00 does not cover the price of 12.00; add 7.00 or more",
+            "error": "Insufficient balance: the balance of 5.00 does not cover the price of 12.00; add 7.00 or more",
             "code": "insufficient_balance",
             "requestId": "r1",
             "retryable": false,
@@ -288,9 +288,45 @@ async fn header_fields_that_a_status_needs_are_there() {
     assert_eq!(headers.get("allow").unwrap(), "GET, POST");
 }
 
-#[test]
-fn the_contracts_sentences_begin_as_the_contract_has_them() {
-    assert_eq!(field("planId").to_string(), "Missing or invalid planId: rule");
-    assert_eq!(field("repeatCount").to_string(), "Invalid repeatCount: rule");
-    assert_eq!(ApiError::BodyNotAnObject.to_string(), "Body must be an object");
+#[tokio::test]
+async fn sentences_begin_with_the_contracts_words() {
+    let balance = Refusal::InsufficientBalance {
+        balance: Cents(1),
+        price: Cents(2),
+    };
+    let retry_after = Span(1);
+    for (error, words) in [
+        (ApiError::InvalidJson("x".to_owned()), "Invalid JSON body"),
+        (ApiError::BodyNotAnObject, "Body must be an object"),
+        (ApiError::Operation("x".to_owned()), "Missing or unknown op"),
+        (field("planId"), "Missing or invalid planId"),
+        (refused(Refusal::UnknownPlan), "Missing or invalid planId"),
+        (field("subscriptionId"), "Missing or invalid subscriptionId"),
+        (field("targetNetwork"), "Missing or invalid targetNetwork"),
+        (refused(Refusal::UnknownNetwork), "Missing or invalid targetNetwork"),
+        (field("rotationPolicy"), "Missing or invalid rotationPolicy"),
+        (field("repeatCount"), "Invalid repeatCount"),
+        (field("quantity"), "Invalid quantity"),
+        (ApiError::NoCredentials, "Unauthorized"),
+        (refused(Refusal::Unauthorized), "Unauthorized"),
+        (refused(balance), "Insufficient balance"),
+        (refused(Refusal::AccountSuspended), "Forbidden"),
+        (refused(Refusal::ReadOnlyKey), "Forbidden"),
+        (refused(Refusal::TrialNotPermitted), "Forbidden"),
+        (refused(Refusal::SourceNotAllowed), "Forbidden"),
+        (refused(Refusal::TrialUsed { retry_after }), "Forbidden"),
+        (refused(Refusal::SubscriptionNotFound), "Subscription not found"),
+        (refused(Refusal::SoldOut { free: 1, wanted: 2 }), "Sold out"),
+        (refused(Refusal::NoFreePort), "Sold out"),
+        (ApiError::Limited(exceeded()), "Rate limited"),
+        (ApiError::TooManyBadCredentials(exceeded()), "Rate limited"),
+        (refused(Refusal::RotationCooldown { retry_after }), "Rate limited"),
+        (ApiError::Panicked, "Internal error"),
+    ] {
+        let (_, _, body) = answer(&error, Money::Never).await;
+        let sentence = body["error"].as_str().unwrap();
+        // A whole sentence, of which they are the beginning.
+        assert!(sentence.starts_with(words), "{sentence}");
+        assert_eq!(sentence.matches(words).count(), 1, "{sentence}");
+    }
 }

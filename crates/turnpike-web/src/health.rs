@@ -9,9 +9,10 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::{App, ready_json};
+use crate::app::{App, note, ready_json};
 use crate::error::{ApiError, settle};
 use crate::ip::accepts_json;
+use crate::limit::Source;
 use crate::readiness::Finding;
 use crate::response;
 use crate::visit::Visit;
@@ -46,13 +47,18 @@ pub(crate) async fn ready(
     Extension(visit): Extension<Arc<Visit>>,
     request: Request,
 ) -> Response {
-    let permitted = read_only(&request);
     let as_json = accepts_json(request.headers());
-    let outcome = match permitted {
+    let outcome = match permit(&app, &visit, &request) {
         Ok(()) => Ok(report(&app, as_json).await),
         Err(error) => Err(error),
     };
     settle(outcome, &visit)
+}
+
+/// Each report asks the database, so strangers do not get it as often as they like.
+fn permit(app: &App, visit: &Visit, request: &Request) -> Result<(), ApiError> {
+    read_only(request)?;
+    note(visit, app.limits.report.check(&Source::from(visit.source)))
 }
 
 async fn report(app: &App, as_json: bool) -> Response {

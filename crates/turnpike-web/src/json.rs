@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -26,37 +26,48 @@ const MAX_DISCARDED: usize = 1024 * 1024;
 const DISCARD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request's body, read at most once.
-pub(crate) struct Incoming(Option<Body>);
+pub(crate) struct Incoming {
+    body: Option<Body>,
+    /// Its length, where that was announced.
+    announced: Option<u64>,
+    /// The client sends it only when it is asked to: the first read does that.
+    waits_to_be_asked: bool,
+}
 
 impl Incoming {
-    pub(crate) fn new(body: Body) -> Self {
-        Self(Some(body))
+    pub(crate) fn new(headers: &HeaderMap, body: Body) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            body: Some(body),
+            announced: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            waits_to_be_asked: text(EXPECT).is_some_and(|what| what.eq_ignore_ascii_case("100-continue")),
+        }
     }
 
     /// Reads it and parses it as one JSON object. `null` counts as absent, so such members are gone.
-    pub(crate) async fn object(&mut self, headers: &HeaderMap) -> Result<Map<String, Value>, ApiError> {
-        let announced = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > MAX_BODY as u64) {
+    pub(crate) async fn object(&mut self) -> Result<Map<String, Value>, ApiError> {
+        if self.announced.is_some_and(|length| length > MAX_BODY as u64) {
             return Err(ApiError::BodyTooLarge);
         }
-        let Some(body) = &mut self.0 else {
+        let Some(body) = &mut self.body else {
             return Err(ApiError::InvalidJson("it has been read already".to_owned()));
         };
+        self.waits_to_be_asked = false;
         let bytes = match Limited::new(body, MAX_BODY).collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::BodyTooLarge),
             Err(_) => return Err(ApiError::InvalidJson("it broke off".to_owned())),
         };
-        self.0 = None;
+        self.body = None;
         parse_object(&bytes)
     }
 
     /// Reads what a refusal has left unread, within bounds. A connection that is closed with bytes unread is reset, and the
-    /// client may lose the very answer that says why.
+    /// client may lose the very answer that says why. One that has not been asked for yet is not asked for now.
     pub(crate) async fn discard(self) {
-        let Some(mut body) = self.0 else { return };
+        let Some(mut body) = self.body.filter(|_| !self.waits_to_be_asked) else {
+            return;
+        };
         let read = async {
             let mut left = MAX_DISCARDED;
             while let Some(Ok(frame)) = body.frame().await {

@@ -17,7 +17,7 @@ use crate::config::WebConfig;
 
 /// How many customers may sit behind one address without getting into each other's way.
 const CUSTOMERS_PER_ADDRESS: u32 = 4;
-/// `/ip` is how customers look through their ports, and many ports leave by one address.
+/// `/ip` is how customers look through their ports, and many ports leave by one address. `/readyz` is asked by machines.
 const IP_FACTOR: u32 = 25;
 
 /// Who shares a limit: an IPv4 address, or an IPv6 /64, since a customer of IPv6 has 2^64 addresses to himself.
@@ -182,6 +182,8 @@ pub(crate) struct Limits {
     pub(crate) link: Limiter<Source>,
     /// `/ip` per address.
     pub(crate) ip: Limiter<Source>,
+    /// `/readyz` per address.
+    pub(crate) report: Limiter<Source>,
     /// Wrong credentials per address.
     pub(crate) bad_credentials: BadCredentials,
 }
@@ -197,6 +199,7 @@ impl Limits {
             caller: Limiter::new("key", rate, burst),
             link: Limiter::new("link", address_rate, address_burst),
             ip: Limiter::new("ip", ip_rate, ip_burst),
+            report: Limiter::new("report", ip_rate, ip_burst),
             bad_credentials: BadCredentials::new(config.bad_credentials_per_minute),
         }
     }
@@ -208,6 +211,7 @@ impl Limits {
         self.caller.forget_rested();
         self.link.forget_rested();
         self.ip.forget_rested();
+        self.report.forget_rested();
         self.bad_credentials.forget_rested();
     }
 }

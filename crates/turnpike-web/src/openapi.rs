@@ -25,7 +25,7 @@ pub fn document(public_url: &str) -> Value {
         "/api/auth/token": { "post": token(&mut schemas) },
         "/r/{token}": { "get": rotate(&mut schemas, "rotateByGet"), "post": rotate(&mut schemas, "rotateByPost") },
         "/ip": { "get": ip(&mut schemas) },
-        "/healthz": { "get": alive() },
+        "/healthz": { "get": alive(&mut schemas) },
         "/readyz": { "get": ready(&mut schemas) },
     });
     json!({
@@ -181,7 +181,7 @@ fn read_operations(schemas: &mut Schemas) -> Value {
         "description": list(Verb::Get),
         "security": security(),
         "parameters": parameters,
-        "responses": responses(ok(json!({ "oneOf": answers(schemas, Verb::Get) })), &[400, 401, 403, 404, 405, 429, 500, 503], schemas),
+        "responses": responses(ok(json!({ "oneOf": answers(schemas, Verb::Get) })), &[400, 401, 403, 404, 405, 409, 429, 500, 503], schemas),
     })
 }
 
@@ -291,12 +291,19 @@ fn ip(schemas: &mut Schemas) -> Value {
     })
 }
 
-fn alive() -> Value {
+fn alive(schemas: &mut Schemas) -> Value {
     json!({
         "operationId": "alive",
         "summary": "Whether the process runs",
         "security": [],
-        "responses": { "200": { "description": "It does.", "content": { "text/plain": { "schema": { "type": "string" } } } } },
+        "parameters": [request_id_parameter()],
+        "responses": responses(
+            json!({ "description": "It does.", "headers": headers(), "content": {
+                "text/plain": { "schema": { "type": "string" } },
+            } }),
+            &[405, 500],
+            schemas,
+        ),
     })
 }
 
@@ -306,14 +313,18 @@ fn ready(schemas: &mut Schemas) -> Value {
         "text/plain": { "schema": { "type": "string" } },
         "application/json": { "schema": answer },
     });
+    let report = |what: &str| json!({ "description": what, "headers": headers(), "content": content });
+    let mut responses = responses(report("All checks are passed."), &[405, 429, 500], schemas);
+    if let Some(responses) = responses.as_object_mut() {
+        responses.insert("503".to_owned(), report("Some check is not."));
+    }
     json!({
         "operationId": "ready",
         "summary": "Whether the process should be sent work: a line per check",
+        "description": "Plain text; JSON where Accept names application/json.",
         "security": [],
-        "responses": {
-            "200": { "description": "All checks are passed.", "content": content },
-            "503": { "description": "Some check is not.", "content": content },
-        },
+        "parameters": [request_id_parameter()],
+        "responses": responses,
     })
 }
 
@@ -324,8 +335,9 @@ fn security() -> Value {
 fn request_id_parameter() -> Value {
     json!({
         "name": "X-Request-Id", "in": "header", "required": false,
-        "description": "Your own id for this request, to be found again in the answer and in our log.",
-        "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
+        "description": "Your own id for this request, to be found again in the answer and in our log: 1 to 64 letters, digits, \
+            dots, dashes or underscores. Another one is replaced by one of ours.",
+        "schema": { "type": "string" },
     })
 }
 
@@ -350,7 +362,7 @@ fn responses(success: Value, errors: &[u16], schemas: &mut Schemas) -> Value {
         let extra = match status {
             401 => Some("WWW-Authenticate"),
             405 => Some("Allow"),
-            409 | 429 | 503 => Some("Retry-After"),
+            403 | 409 | 429 | 503 => Some("Retry-After"),
             _ => None,
         };
         if let (Some(name), Some(headers)) = (extra, headers.as_object_mut()) {

@@ -237,7 +237,7 @@ pub(crate) async fn proxy(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut body = json::Incoming::new(body);
+    let mut body = json::Incoming::new(&head.headers, body);
     let work = handle(&app, &visit, &head, &mut body);
     let outcome = app.in_time(app.config.request_deadline, work).await;
     body.discard().await;
@@ -259,7 +259,7 @@ async fn handle(app: &App, visit: &Visit, head: &Parts, body: &mut json::Incomin
     note(visit, app.limits.caller.check(&principal.limit_key()))?;
     let members = match verb {
         Verb::Get => query(&head.uri)?,
-        Verb::Post => body.object(&head.headers).await?,
+        Verb::Post => body.object().await?,
     };
     let op = Op::find(verb, members.get("op"))?;
     {

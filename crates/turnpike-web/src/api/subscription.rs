@@ -60,7 +60,8 @@ pub(crate) struct Rotate {
 }
 
 fn status_schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-    wire::words_schema(["active", "expired", "released"])
+    // One whose port has been released is no longer shown.
+    wire::words_schema(["active", "expired"])
 }
 
 impl From<Subscription> for SubscriptionItem {

@@ -99,13 +99,17 @@ pub(crate) fn rotation_policy_schema() -> RefOr<Schema> {
 
 /// A discount code. What it is worth is the shop's to say; here it must be something that can be a code.
 pub(crate) fn coupon<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let rule = || D::Error::custom(format_args!("it must be a text of 1 to {COUPON_LENGTH} characters"));
+    let rule = || {
+        D::Error::custom(format_args!(
+            "it must be a text of 1 to {COUPON_LENGTH} printable characters"
+        ))
+    };
     let code = String::deserialize(deserializer).map_err(|_| rule())?;
-    let code = code.trim();
-    if code.is_empty() || code.chars().count() > COUPON_LENGTH {
+    // PostgreSQL, for one, cannot even compare a text that has a NUL.
+    if code.trim().is_empty() || code.chars().count() > COUPON_LENGTH || code.contains(char::is_control) {
         return Err(rule());
     }
-    Ok(Some(code.to_owned()))
+    Ok(Some(code))
 }
 
 pub(crate) fn coupon_schema() -> RefOr<Schema> {
@@ -113,7 +117,7 @@ pub(crate) fn coupon_schema() -> RefOr<Schema> {
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(COUPON_LENGTH))
-        .pattern(Some(r"\S"))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"))
         .examples(["MYCODE"])
         .into()
 }

@@ -49,6 +49,20 @@ async fn fields_that_are_missing_or_wrong_are_named(site: &Site) {
         }
     }
     for wrong in [
+        json!(7),
+        json!(""),
+        json!(" "),
+        json!("a\0b"),
+        json!("a\nb"),
+        json!("\u{85}"),
+        json!("x".repeat(65)),
+        json!(["MYCODE"]),
+    ] {
+        let order = json!({"op": "purchase", "planId": plan, "couponCode": wrong});
+        let got = refused(&world, order).await;
+        assert_eq!(got, (400, "invalid_field".to_owned(), json!("couponCode")), "{wrong}");
+    }
+    for wrong in [
         json!(1),
         json!(7),
         json!(-5),
@@ -142,6 +156,11 @@ async fn ids_that_nobody_has_are_told_apart_as_the_contract_does(site: &Site) {
         ),
         (
             json!({"op": "purchase", "planId": plan, "couponCode": "NOSUCH"}),
+            400,
+            "invalid_coupon",
+        ),
+        (
+            json!({"op": "renew", "subscriptionId": mine, "planId": plan, "couponCode": "\u{1f600} ' OR 1=1 --"}),
             400,
             "invalid_coupon",
         ),
@@ -334,4 +353,12 @@ async fn an_ended_subscription_refuses_what_needs_a_running_one(site: &Site) {
             "{order}"
         );
     }
+    let id = mine.as_str().unwrap();
+    let networks = world
+        .get(&format!("op=available-networks&subscriptionId={id}"))
+        .send()
+        .await;
+    assert_eq!(networks.error(), (409, "subscription_ended".to_owned()));
+    let plans = world.get(&format!("op=renewal-plans&subscriptionId={id}")).send().await;
+    assert_eq!(plans.status, 200, "within its grace period it can be renewed");
 }

@@ -90,7 +90,7 @@ async fn an_address_that_shows_wrong_keys_is_not_listened_to() {
 }
 
 #[tokio::test]
-async fn ip_is_generous_but_not_endless() {
+async fn ip_and_readiness_are_generous_but_not_endless() {
     let world = World::with(WebConfig {
         requests_per_second: 1,
         burst: 1,
@@ -101,4 +101,10 @@ async fn ip_is_generous_but_not_endless() {
         assert_eq!(world.ask(Method::GET, "/ip").send().await.status, 200);
     }
     assert_eq!(world.ask(Method::GET, "/ip").send().await.error().0, 429);
+    // Those who ask for a report have a share of their own.
+    for _ in 0..25 {
+        assert_eq!(world.ask(Method::GET, "/readyz").send().await.status, 200);
+    }
+    assert_eq!(world.ask(Method::GET, "/readyz").send().await.error().0, 429);
+    assert_eq!(world.ask(Method::GET, "/healthz").send().await.status, 200);
 }

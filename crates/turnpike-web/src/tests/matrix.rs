@@ -4,8 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use turnpike_shop::account::{self, SignedIn};
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::types::{Role, Span};
 
@@ -22,7 +22,12 @@ enum Who {
     Revoked,
     Expired,
     Suspended,
+    /// A key that is shown from an address that it does not allow.
+    Foreign,
     UnsignedToken,
+    /// A token whose quarter of an hour is over.
+    OldToken,
+    /// A token from before the account was suspended and resumed.
     StaleToken,
     ReadOnly,
     NoTrials,
@@ -35,13 +40,15 @@ enum Who {
 }
 
 impl Who {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Nobody,
         Self::Garbage,
         Self::Revoked,
         Self::Expired,
         Self::Suspended,
+        Self::Foreign,
         Self::UnsignedToken,
+        Self::OldToken,
         Self::StaleToken,
         Self::ReadOnly,
         Self::NoTrials,
@@ -79,10 +86,10 @@ fn needs(op: Op) -> Needs {
 fn expected(op: Op, who: Who) -> (u16, &'static str) {
     const OK: (u16, &str) = (200, "");
     match (who, needs(op)) {
-        (Who::Nobody | Who::Garbage | Who::Revoked | Who::Expired | Who::UnsignedToken | Who::StaleToken, _) => {
-            (401, "unauthorized")
-        }
+        (Who::Nobody | Who::Garbage | Who::Revoked | Who::Expired, _)
+        | (Who::UnsignedToken | Who::OldToken | Who::StaleToken, _) => (401, "unauthorized"),
         (Who::Suspended, _) => (403, "account_suspended"),
+        (Who::Foreign, _) => (403, "source_not_allowed"),
         (Who::ReadOnly, Needs::Reading | Needs::ReadingHis) => OK,
         (Who::ReadOnly, Needs::Buying | Needs::ChangingHis | Needs::Trials) => (403, "read_only_key"),
         (Who::NoTrials | Who::SignedIn, Needs::Trials) => (403, "trial_not_permitted"),
@@ -95,28 +102,16 @@ fn expected(op: Op, who: Who) -> (u16, &'static str) {
 /// What the caller shows, as a header field.
 async fn credential(world: &World, who: Who) -> Option<(&'static str, String)> {
     let shop = &world.shop;
-    let alice = account::by_email(shop, ALICE).await.unwrap();
     let key = |key: String| Some(("x-api-key", key));
     let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
-    let signed_in = |version: i64| SignedIn {
-        account: alice.id.clone(),
-        version,
-        role: Role::Customer,
-    };
     match who {
         Who::Nobody => None,
         Who::Garbage => key("rk_garbage".to_owned()),
         Who::Full => key(world.key.clone()),
         Who::Revoked => {
-            let (made, _) = api_key::create(shop, "test", ALICE, full()).await.unwrap();
-            let secret = world.key_of(ALICE, full()).await;
-            for known in api_key::list(shop, Some(ALICE)).await.unwrap() {
-                // All but the one that the fixture buys with.
-                if known.created_at == made.created_at && known.revoked_at.is_none() {
-                    api_key::revoke(shop, "test", known.id.as_str()).await.unwrap();
-                }
-            }
-            key(secret)
+            let (made, secret) = api_key::create(shop, "test", ALICE, full()).await.unwrap();
+            api_key::revoke(shop, "test", made.id.as_str()).await.unwrap();
+            key(secret.expose_secret().to_owned())
         }
         Who::Expired => {
             let ends = world.shop.now().plus(Span::seconds(1));
@@ -137,13 +132,30 @@ async fn credential(world: &World, who: Who) -> Option<(&'static str, String)> {
             key(world.key.clone())
         }
         Who::UnsignedToken => {
-            let now = world.shop.now().0 / 1_000;
-            let claims = json!({"iss": "turnpike", "aud": "turnpike-api", "sub": alice.id, "iat": now, "exp": now + 900, "ver": 0});
-            let header = json!({"alg": "none", "typ": "at+jwt"});
-            let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-            bearer(format!("{}.{}.", part(header), part(claims)))
+            let token = signed_in(world).await;
+            let header = URL_SAFE_NO_PAD.encode(json!({"alg": "none", "typ": "at+jwt"}).to_string());
+            bearer(format!("{header}.{}.", token.split('.').nth(1).unwrap()))
         }
-        Who::StaleToken => bearer(world.app.tokens.issue(&signed_in(-1), world.shop.now()).unwrap().0),
+        Who::OldToken => {
+            let token = signed_in(world).await;
+            world.advance(Span::minutes(15));
+            bearer(token)
+        }
+        Who::StaleToken => {
+            let token = signed_in(world).await;
+            world.suspend(ALICE).await;
+            world.resume(ALICE).await;
+            bearer(token)
+        }
+        Who::Foreign => key(world
+            .key_of(
+                ALICE,
+                NewApiKey {
+                    allowed_sources: vec!["198.51.100.0/24".parse().unwrap()],
+                    ..full()
+                },
+            )
+            .await),
         Who::ReadOnly => key(world
             .key_of(
                 ALICE,
@@ -162,11 +174,7 @@ async fn credential(world: &World, who: Who) -> Option<(&'static str, String)> {
                 },
             )
             .await),
-        Who::SignedIn => {
-            let body = json!({"email": ALICE, "password": super::world::PASSWORD}).to_string();
-            let reply = world.ask(Method::POST, "/api/auth/token").body(&body).send().await;
-            bearer(reply.json()["token"].as_str().unwrap().to_owned())
-        }
+        Who::SignedIn => bearer(signed_in(world).await),
         Who::Other => {
             world.person("bob@example.com", Role::Customer).await;
             key(world.key_of("bob@example.com", full()).await)
@@ -176,6 +184,13 @@ async fn credential(world: &World, who: Who) -> Option<(&'static str, String)> {
             key(world.key_of("olga@example.com", full()).await)
         }
     }
+}
+
+/// Alice's token.
+async fn signed_in(world: &World) -> String {
+    let body = json!({"email": ALICE, "password": super::world::PASSWORD}).to_string();
+    let reply = world.ask(Method::POST, "/api/auth/token").body(&body).send().await;
+    reply.json()["token"].as_str().unwrap().to_owned()
 }
 
 /// Alice's ids that the requests need.

@@ -67,6 +67,37 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
 }
 
 #[tokio::test]
+async fn a_body_that_will_be_refused_is_not_asked_for() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let web = Web::new(world.shop.clone(), config(), Readiness::new());
+    let serving = tokio::spawn(web.serve(listener, stop.clone(), Duration::from_secs(5)));
+    let order = br#"{"op":"purchase"}"#;
+    for (key, length, answers) in [
+        ("garbage", order.len(), &["401 Unauthorized"][..]),
+        (world.key.as_str(), 600_000, &["413 Payload Too Large"]),
+        (world.key.as_str(), order.len(), &["100 Continue", "400 Bad Request"]),
+    ] {
+        let head = format!(
+            "POST /api/proxy HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nConnection: close\r\nExpect: 100-continue\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        // A client that is refused does not send the body; one that is asked does.
+        let body = if answers.len() > 1 { &order[..] } else { b"" };
+        let answer = exchange(address, &head, body).await;
+        let statuses: Vec<_> = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("HTTP/1.1 "))
+            .collect();
+        assert_eq!(statuses, answers, "{answer}");
+    }
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn metrics_have_a_listener_of_their_own() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

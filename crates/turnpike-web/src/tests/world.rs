@@ -1,8 +1,8 @@
 //! A small world to test in: a catalogue, a few people and their keys, and a way to ask.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -107,6 +107,12 @@ impl World {
 
     pub(super) async fn suspend(&self, email: &str) {
         account::set_status(&self.shop, "test", email, AccountStatus::Suspended)
+            .await
+            .unwrap();
+    }
+
+    pub(super) async fn resume(&self, email: &str) {
+        account::set_status(&self.shop, "test", email, AccountStatus::Active)
             .await
             .unwrap();
     }
@@ -217,16 +223,38 @@ impl Ask<'_> {
         self
     }
 
+    /// Sends it. Whatever the answer is, `/openapi.json` must have said that it could come.
     pub(super) async fn send(mut self) -> Reply {
         self.request.extensions_mut().insert(Peer(self.peer));
+        let (method, path) = (self.request.method().clone(), self.request.uri().path().to_owned());
         let response = self.router.clone().oneshot(self.request).await.unwrap();
         let (head, body) = response.into_parts();
-        Reply {
+        let reply = Reply {
             status: head.status,
             headers: head.headers,
             body: body.collect().await.unwrap().to_bytes().to_vec(),
-        }
+        };
+        assert_documented(&method, &path, &reply);
+        reply
     }
+}
+
+fn assert_documented(method: &Method, path: &str, reply: &Reply) {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| crate::openapi("https://shop.example"));
+    let template = if path.starts_with("/r/") { "/r/{token}" } else { path };
+    let responses = &DOCUMENT["paths"][template][method.as_str().to_lowercase()]["responses"];
+    // Other paths and methods are not part of what is described.
+    if responses.is_null() {
+        return;
+    }
+    let content = &responses[reply.status.as_str()]["content"];
+    let content_type = reply.header("content-type").unwrap().split(';').next().unwrap();
+    assert!(
+        !content[content_type].is_null(),
+        "{method} {path} does not document {} as {content_type}: {}",
+        reply.status,
+        reply.text()
+    );
 }
 
 /// An answer.
