@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Result};
 use crate::secrets::MasterKey;
-use crate::store::{Store, Value};
+use crate::store::{Engine, Store, Value};
 use crate::types::{ApiKeyId, Span, UnixMillis};
 
 const PING_BOUND: Duration = Duration::from_secs(2);
@@ -139,6 +139,24 @@ impl Shop {
         tokio::time::timeout(PING_BOUND, read)
             .await
             .unwrap_or_else(|_| Err(Error::Unavailable("it did not answer within 2 s".to_owned())))
+    }
+
+    /// The database's program and version: `SQLite 3.53.1`.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn engine_version(&self) -> Result<String> {
+        self.store
+            .read(|tx| {
+                Box::pin(async move {
+                    let (name, sql) = match tx.engine() {
+                        Engine::Sqlite => ("SQLite", "SELECT sqlite_version() AS version"),
+                        Engine::Postgres => ("PostgreSQL", "SELECT current_setting('server_version') AS version"),
+                    };
+                    Ok(format!("{name} {}", tx.one(sql, &[]).await?.text("version")?))
+                })
+            })
+            .await
     }
 
     /// Closes the database, waiting for what is under way.

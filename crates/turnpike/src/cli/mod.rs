@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod completions;
 mod demo;
+mod doctor;
 mod key;
 mod open;
 mod output;
@@ -84,6 +85,7 @@ enum Command {
     Account(account::Args),
     Key(key::Args),
     Audit(audit::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
@@ -127,6 +129,7 @@ async fn ended(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Account(args) => account::run(&config()?, args).await,
         Command::Key(args) => key::run(&config()?, args).await,
         Command::Audit(args) => audit::run(&config()?, args).await,
+        Command::Doctor(args) => doctor::run(line.config.as_deref(), args).await,
         Command::Completions(args) => completions::run(&args),
     }
 }

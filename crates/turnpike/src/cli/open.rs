@@ -59,7 +59,7 @@ async fn open(config: &Config) -> anyhow::Result<Shop> {
 }
 
 /// The machine's time of day.
-fn system_clock() -> Clock {
+pub(super) fn system_clock() -> Clock {
     Arc::new(|| {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
