@@ -10,7 +10,10 @@
     reason = "a fixture that cannot be set up fails its test on the spot, and says on standard output why a test was skipped"
 )]
 
+pub mod http;
 mod machine;
+pub mod netns;
+pub mod origin;
 pub mod ports;
 pub mod postgres;
 mod wait;

@@ -72,7 +72,7 @@ impl Cluster {
             home,
             binaries,
             owner,
-            ports: Ports::reserve(),
+            ports: Ports::reserve(1),
             server: None,
         };
         // Not synced while it is made: nothing in it is worth keeping yet. The running server syncs.
