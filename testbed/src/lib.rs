@@ -16,6 +16,7 @@ pub mod netns;
 pub mod origin;
 pub mod ports;
 pub mod postgres;
+pub mod turnpike;
 mod wait;
 
 pub use machine::{SKIPPED_VARIABLE, program, python, python_environment, skip};
