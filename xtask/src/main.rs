@@ -1,6 +1,7 @@
 //! Chores of the repository, run as `cargo xtask CHORE`.
 #![allow(clippy::print_stdout, reason = "a chore talks to whoever started it")]
 
+mod demo_check;
 mod setup;
 mod steps;
 mod test;
@@ -32,11 +33,16 @@ enum Chore {
     /// run. At the end stand the tests that were skipped, each with its reason, and the totals. The exit code is 0 only when
     /// everything passed.
     Test(test::Options),
+    /// Start the demo and run every command that it prints, as printed
+    ///
+    /// The addresses must tell the story: the same by HTTP and by SOCKS5, another one after the rotation.
+    DemoCheck(demo_check::Options),
 }
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Setup => setup::report(&setup::run()?),
+        Chore::DemoCheck(options) => demo_check::run(&options)?,
         Chore::Test(options) => {
             if !test::run(&options)? {
                 return Ok(ExitCode::FAILURE);
