@@ -3,6 +3,8 @@
 //! One algorithm, one type, every claim required, and the account's version inside: raising the version (a new password, a
 //! suspension) voids all tokens at once.
 
+mod hs256;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use turnpike_shop::account::SignedIn;
@@ -44,6 +46,7 @@ impl Tokens {
     }
 
     fn with_key(key: &[u8; 32]) -> Self {
+        hs256::install();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
