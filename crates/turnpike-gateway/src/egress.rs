@@ -7,15 +7,21 @@
 //!
 //! - [`addresses`]: what an address is, in every spelling that IPv6 has for one of IPv4
 //! - [`names`]: names that never leave the machine
+//! - [`installation`]: what is this installation itself
 
 mod addresses;
+mod installation;
 mod names;
 #[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use ipnet::{IpNet, Ipv4Net};
+
+pub(crate) use installation::Installation;
 
 /// What the rule says of one address and port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +37,11 @@ pub enum Verdict {
 /// # Which word wins
 /// Ports 0 and 25 are judged first, and nothing opens them but `allow_smtp` the latter.
 ///
-/// `own` is closed although it may be public, and `allow` is open although it may be private. Where both have an
-/// address, the narrower word wins. `10.0.0.0/8` in `allow` opens a network, not the database that happens to be in it;
-/// naming the database's `10.0.0.5/32` itself does open it, since nothing else can have been meant. Ranges of loopback
-/// in `allow` win over `own` always: they have nothing but this machine's own services in them, so whoever opens
-/// them means those (the demo does, whose customers ask its API for their address).
+/// What is the installation's own is closed although it may be public, and `allow` is open although it may be private.
+/// Where both have an address, the narrower word wins. `10.0.0.0/8` in `allow` opens a network, not the database that
+/// happens to be in it; naming the database's `10.0.0.5/32` itself does open it, since nothing else can have been meant.
+/// Ranges of loopback in `allow` win always: they have nothing but this machine's own services in them, so whoever
+/// opens them means those (the demo does, whose customers ask its API for their address).
 ///
 /// `shop_ports` are where customers may reach the installation itself: at its own addresses that are public, where the
 /// shop answers anybody who comes from outside. A customer sees there which address he leaves from.
@@ -45,24 +51,38 @@ pub enum Verdict {
 ///
 /// # Loops
 /// A connection to one of the gateway's own ports would come back as another customer's. No rule about ports is needed
-/// against that: the addresses on which they listen are in `own`. Where the operator opens them in spite of that, a
-/// loop still costs its maker one complete handshake per turn, and meets the limits on connections per source.
-#[derive(Debug, Clone)]
+/// against that: the addresses on which they listen are the installation's own. Where the operator opens them in spite
+/// of that, a loop still costs its maker one complete handshake per turn, and meets the limits on connections per source.
+#[derive(Debug)]
 pub struct DestinationPolicy {
     allow: Vec<IpNet>,
-    own: Vec<IpAddr>,
     shop_ports: Vec<u16>,
+    /// What was told at the start.
+    told: Vec<IpAddr>,
+    /// That, and what has been found since.
+    own: ArcSwap<Installation>,
 }
 
 impl DestinationPolicy {
     /// Refuses everything that is not public, and `own`, but for what `allow` has.
     #[must_use]
     pub fn new(allow: Vec<IpNet>, own: Vec<IpAddr>) -> Self {
-        Self {
+        let policy = Self {
             allow: allow.into_iter().map(canonical).collect(),
-            own: own.iter().map(IpAddr::to_canonical).collect(),
             shop_ports: Vec::new(),
+            told: own,
+            own: ArcSwap::default(),
+        };
+        policy.learn(Installation::default());
+        policy
+    }
+
+    /// Takes note of what is the installation's own besides what was told at the start, in place of what was known.
+    pub(crate) fn learn(&self, mut found: Installation) {
+        for address in &self.told {
+            found.add(*address);
         }
+        self.own.store(Arc::new(found));
     }
 
     /// Opens these ports at public addresses of the installation.
@@ -81,8 +101,10 @@ impl DestinationPolicy {
         }
         // The system dials `::ffff:a.b.c.d` as IPv4: these two are one address, not one that leads to another.
         let address = destination.ip().to_canonical();
-        if self.is_own(address) && !self.is_shop(address, destination.port()) {
-            return Verdict::Refused("an address of this installation");
+        if !self.is_shop(address, destination.port())
+            && let Some(what) = self.own(address)
+        {
+            return Verdict::Refused(what);
         }
         if self.allow.iter().any(|range| range.contains(&address)) {
             return Verdict::Allowed;
@@ -102,26 +124,32 @@ impl DestinationPolicy {
         }
     }
 
-    /// Whether `address` is this installation's own or leads to one that is, and `allow` has no narrower word on it.
-    fn is_own(&self, address: IpAddr) -> bool {
-        let is_one_of_ours = |address: IpAddr| self.own.contains(&address);
-        let leads_to_ours = match address {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(address) => addresses::embedded(address).any(|inner| is_one_of_ours(inner.into())),
-        };
-        leads_to_ours || (is_one_of_ours(address) && !self.is_named(IpNet::from(address)))
+    /// What of the installation's own `address` is or leads to, where `allow` has no narrower word on it.
+    fn own(&self, address: IpAddr) -> Option<&'static str> {
+        let own = self.own.load();
+        if let IpAddr::V6(address) = address {
+            let leads_to_ours = addresses::embedded(address).find_map(|inner| own.with(inner.into()).next());
+            if let Some((_, what)) = leads_to_ours {
+                return Some(what);
+            }
+        }
+        own.with(address)
+            .find(|(ours, _)| !self.is_named(address, ours))
+            .map(|(_, what)| what)
     }
 
     /// Whether the shop answers there. An address that only leads to one of ours by some translation is none of ours.
     fn is_shop(&self, address: IpAddr, port: u16) -> bool {
-        self.shop_ports.contains(&port) && self.own.contains(&address)
+        self.shop_ports.contains(&port)
+            && self.own.load().is_this_machine(address)
+            && addresses::special(address).is_none()
     }
 
-    /// Whether `allow` has a range inside `ours`, or one of loopback, that has all of `ours`.
-    fn is_named(&self, ours: IpNet) -> bool {
+    /// Whether `allow` opens `address` by a range that is no wider than `ours`, or is one of loopback.
+    fn is_named(&self, address: IpAddr, ours: &IpNet) -> bool {
         self.allow
             .iter()
-            .any(|range| range.contains(&ours) && (ours.contains(range) || is_loopback(range)))
+            .any(|range| range.contains(&address) && (ours.contains(range) || is_loopback(range)))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::WallClock;
 use crate::clock::SteadyClock;
 use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
-use crate::exit::{Environment, ExitId, ExitSpec, Rotated, RotationError};
+use crate::exit::{Environment, ExitId, ExitSpec, Rotated, RotationError, Survey};
 use crate::meter::{BatchId, Meters, TrafficBatch};
 use crate::relay::{Buffers, Pipes};
 use crate::route::{Route, RouteId};
@@ -30,9 +30,10 @@ pub struct GatewayConfig {
     pub bind: Vec<IpAddr>,
     /// The public name or address in customers' URLs; told to SOCKS clients when the local one is private.
     pub public_host: String,
-    /// Networks that may be dialled although they are private.
+    /// Networks that may be dialled although they are private. [`DestinationPolicy`] says what they do not open.
     pub allow_destinations: Vec<IpNet>,
-    /// Addresses of this installation that customers never reach through a port: the machine's, the database's.
+    /// Addresses of this installation that customers never reach through a port, unless `allow_destinations` names them:
+    /// the database's. Those of this machine, its exits and `public_host` are found without being told.
     pub own_addresses: Vec<IpAddr>,
     /// Where they do reach them, if the address is public: the shop's ports.
     pub shop_ports: Vec<u16>,
@@ -207,6 +208,7 @@ impl Gateway {
         let policy = DestinationPolicy::new(config.allow_destinations.clone(), config.own_addresses.clone());
         let policy = Arc::new(policy.with_shop_ports(config.shop_ports.clone()));
         let environment = Environment::new(&config, policy, events);
+        let survey = Survey::new(Arc::clone(&environment), config.public_host.clone());
         let shared = Arc::new(Shared::new(Arc::new(config)));
         let meters = Arc::new(Meters::new());
         let clock = Arc::new(SteadyClock::new(clock));
@@ -226,6 +228,7 @@ impl Gateway {
             counts,
         });
         tokio::spawn(Arc::clone(&inner).keep_house());
+        tokio::spawn(Arc::clone(&inner).keep_looking(survey));
         (Self { inner }, told)
     }
 
@@ -332,5 +335,18 @@ impl Inner {
                 table.retry();
             }
         }
+    }
+
+    /// Looks at what is the installation's own, until the gateway stops.
+    async fn keep_looking(self: Arc<Self>, mut survey: Survey) {
+        let looking = async {
+            loop {
+                let exits = self.table.lock().await.exits();
+                survey.take(&exits).await;
+                drop(exits);
+                survey.due().await;
+            }
+        };
+        self.shared.stop.run_until_cancelled(looking).await;
     }
 }

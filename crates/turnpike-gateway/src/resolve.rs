@@ -111,6 +111,12 @@ impl AnswerCache {
             .build();
         Self { answers }
     }
+
+    /// Forgets all answers, as if their time were over.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        self.answers.invalidate_all();
+    }
 }
 
 struct ByTtl;

@@ -86,6 +86,10 @@ impl Table {
         self.exits.get(id).cloned()
     }
 
+    pub(crate) fn exits(&self) -> Vec<Arc<Exit>> {
+        self.exits.values().cloned().collect()
+    }
+
     /// See [`crate::Gateway::replace_all`].
     pub(crate) async fn replace_all(&mut self, exits: Vec<ExitSpec>, routes: Vec<Route>) -> Applied {
         let kept_exits: HashSet<_> = exits.iter().map(|exit| &exit.id).collect();

@@ -25,18 +25,20 @@ pub(super) fn addresses(device: &str) -> Vec<DeviceAddress> {
     interfaces()
         .iter()
         .filter(|interface| is_of(interface, device))
-        .map(|interface| {
-            let address = interface.ip();
-            let prefix = match &interface.addr {
-                IfAddr::V4(v4) => v4.prefixlen,
-                IfAddr::V6(v6) => v6.prefixlen,
-            };
-            DeviceAddress {
-                address,
-                network: IpNet::new(address, prefix).ok(),
-            }
+        .map(|interface| DeviceAddress {
+            address: interface.ip(),
+            network: network(interface),
         })
         .collect()
+}
+
+/// The network that is directly behind one address of a device.
+pub(super) fn network(interface: &Interface) -> Option<IpNet> {
+    let prefix = match &interface.addr {
+        IfAddr::V4(v4) => v4.prefixlen,
+        IfAddr::V6(v6) => v6.prefixlen,
+    };
+    IpNet::new(interface.ip(), prefix).ok()
 }
 
 /// The families of which a device had an address a moment ago. Both where it had none: then binding to it must fail,
@@ -60,7 +62,8 @@ fn is_of(interface: &Interface, device: &str) -> bool {
     interface.name == device && !interface.is_link_local() && interface.is_oper_up()
 }
 
-fn interfaces() -> Vec<Interface> {
+/// Every address of this machine.
+pub(super) fn interfaces() -> Vec<Interface> {
     if_addrs::get_if_addrs().unwrap_or_default()
 }
 

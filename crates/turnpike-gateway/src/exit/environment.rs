@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{Exit, method, probe};
 use crate::egress::DestinationPolicy;
@@ -20,6 +20,8 @@ pub(crate) struct Environment {
     /// Exits that want to be probed; one task does that for all.
     pub(super) probes: mpsc::UnboundedSender<Weak<Exit>>,
     pub(super) http: method::HttpClient,
+    /// What is the installation's own may be something else now.
+    pub(super) exits_changed: Notify,
 }
 
 /// How long things may take.
@@ -76,6 +78,7 @@ impl Environment {
             events,
             probes,
             http: method::HttpClient::default(),
+            exits_changed: Notify::new(),
         })
     }
 }

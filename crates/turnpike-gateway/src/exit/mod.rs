@@ -12,6 +12,7 @@
 //! - [`upstream`]: the handshakes with other people's proxies
 //! - [`rotate`], [`method`]: getting another address
 //! - [`health`], [`probe`]: whether it gets out at all
+//! - [`survey`]: what customers must not reach through it
 
 mod choice;
 mod device;
@@ -23,6 +24,7 @@ mod probe;
 mod rotate;
 mod source;
 mod spec;
+mod survey;
 mod upstream;
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub(crate) use environment::Environment;
 use health::Health;
 pub(crate) use source::Source;
 pub use spec::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError, Upstream};
+pub(crate) use survey::Survey;
 
 /// An exit in force.
 pub(crate) struct Exit {
@@ -105,6 +108,7 @@ impl Exit {
             health: Health::default(),
         });
         exit.request_probe();
+        exit.environment.exits_changed.notify_one();
         exit
     }
 
@@ -142,6 +146,7 @@ impl Exit {
             resolver,
         }));
         drop(guard);
+        self.environment.exits_changed.notify_one();
         if has_moved {
             self.end_later(before.lease.clone(), drain);
             self.health.forget();

@@ -106,6 +106,8 @@ impl Drop for Turn {
         self.0.is_rotating.store(false, Ordering::Release);
         // Whether it works under the new address, or what a failed method has left of it.
         self.0.request_probe();
+        // A modem's device may have another address.
+        self.0.environment.exits_changed.notify_one();
     }
 }
 

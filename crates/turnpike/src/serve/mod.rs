@@ -236,11 +236,6 @@ async fn listen(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAd
 }
 
 fn gateway_config(config: &Config, listeners: &Listeners) -> GatewayConfig {
-    let machine = if_addrs::get_if_addrs().unwrap_or_default();
-    let own_addresses = machine
-        .into_iter()
-        .map(|device| device.ip())
-        .chain(database_address(config));
     // A web server in front of ours has the port of the public URL.
     let listening = listeners.api.as_ref().map(|(_, address)| address.port());
     let public = url::Url::parse(&config.server.public_url).ok();
@@ -251,7 +246,7 @@ fn gateway_config(config: &Config, listeners: &Listeners) -> GatewayConfig {
         bind: config.gateway.bind.clone(),
         public_host: config.gateway.public_host.clone(),
         allow_destinations: config.gateway.allow_destinations.clone(),
-        own_addresses: own_addresses.collect(),
+        own_addresses: database_address(config).into_iter().collect(),
         shop_ports: shop_ports.collect(),
         idle_timeout: config.gateway.idle_timeout,
         handshake_timeout: HANDSHAKE,

@@ -4,6 +4,7 @@
 mod dialling;
 mod health;
 mod rotation;
+mod survey;
 mod update;
 mod upstream;
 
