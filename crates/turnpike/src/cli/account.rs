@@ -17,13 +17,13 @@ use crate::config::Config;
 
 const EXAMPLES: &str = "\
 Examples:
-  turnpike account create ann@example.com                  make a customer and a password for him
+  turnpike account create ann@example.com                  make a customer, and a password
   pass show shop/root | turnpike account create root@example.com --admin --password-stdin
   turnpike account credit ann@example.com 5000 --note \"bank transfer 4711\"
-  turnpike account show ann@example.com                    what he has and what he paid
-  turnpike account suspend ann@example.com                 close his ports, refuse his keys
+  turnpike account show ann@example.com                    the balance and what moved it
+  turnpike account suspend ann@example.com                 close the ports, refuse the keys
 
-Money is whole cents: 5000 is 50.00.";
+Money is whole cents, in JSON too: 5000 is 50.00.";
 
 /// What `turnpike account` is told.
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,8 @@ enum Command {
     /// Make an account with an empty balance
     ///
     /// Without --password-stdin a password is made up and printed this once.
+    #[command(after_help = "Examples:\n  turnpike account create ann@example.com\n  \
+                            turnpike account create root@example.com --admin --password-stdin < password-file")]
     Create {
         /// Its e-mail address
         email: String,
@@ -56,6 +58,8 @@ enum Command {
         json: Json,
     },
     /// Show one account and its statement
+    #[command(after_help = "Examples:\n  turnpike account show ann@example.com\n  \
+                            turnpike account show ann@example.com --limit 1000 --json")]
     Show {
         /// Its e-mail address
         email: String,
@@ -78,7 +82,7 @@ enum Command {
         /// How much, in whole cents; below zero it is taken
         #[arg(value_parser = cents, allow_negative_numbers = true)]
         cents: Cents,
-        /// What for; customers see it
+        /// What for, as it stands in the statement
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         note: String,
         #[command(flatten)]

@@ -121,11 +121,7 @@ fn told(differences: &[Difference], is_dry_run: bool) -> String {
         1 => "1 change".to_owned(),
         count => format!("{count} changes"),
     };
-    let end = if is_dry_run {
-        "pending; nothing was written"
-    } else {
-        "applied"
-    };
+    let end = if is_dry_run { "pending" } else { "applied" };
     text.push_str(&format!("{changes} {end}"));
     text
 }

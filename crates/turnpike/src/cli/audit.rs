@@ -13,9 +13,14 @@ Proves the books: that every ledger transaction sums to zero, that balances are 
 out twice, and what else must hold. It reads only and can run beside a busy server. The exit code is 1 when anything is off: run it \
 from cron.";
 
+const EXAMPLES: &str = "\
+Examples:
+  turnpike audit
+  turnpike audit --json | jq '.invariants[] | select(.broken != [])'";
+
 /// What `turnpike audit` is told.
 #[derive(Debug, clap::Args)]
-#[command(about = "Prove the books; exit code 1 when anything is off", long_about = ABOUT)]
+#[command(about = "Prove the books; exit code 1 when anything is off", long_about = ABOUT, after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     json: Json,

@@ -29,7 +29,10 @@ pub(super) struct Args {
 enum Command {
     /// Make a key and print it, this once
     ///
-    /// Only its hash is stored: a key that is lost is replaced by another.
+    /// Only its hash is stored: a key that is lost is replaced by another. Without --read-only it may buy, renew and change what the
+    /// account has.
+    #[command(after_help = "Examples:\n  turnpike key create ann@example.com --name laptop\n  \
+                            KEY=$(turnpike key create ann@example.com --allow-trial)")]
     Create {
         /// The account's e-mail address
         email: String,

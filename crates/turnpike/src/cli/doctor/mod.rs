@@ -21,9 +21,14 @@ Checks this machine: the configuration, the database and its key, the clock, the
 they need, the name servers, and each exit of this machine's gateway. A line for each says ok, warn or fail, and what to do. The exit \
 code is 1 when anything fails. It can run beside the server.";
 
+const EXAMPLES: &str = "\
+Examples:
+  turnpike doctor --config /etc/turnpike/turnpike.toml
+  turnpike doctor --json | jq '.checks[] | select(.status != \"ok\")'";
+
 /// What `turnpike doctor` is told.
 #[derive(Debug, clap::Args)]
-#[command(about = "Check this machine; exit code 1 when anything fails", long_about = ABOUT)]
+#[command(about = "Check this machine; exit code 1 when anything fails", long_about = ABOUT, after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     json: Json,
