@@ -20,7 +20,7 @@ struct Serving {
 
 impl Serving {
     fn start() -> Self {
-        let ports = Ports::reserve();
+        let ports = Ports::reserve(10);
         let site = Site::new();
         site.write(
             "turnpike.toml",

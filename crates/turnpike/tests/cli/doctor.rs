@@ -34,7 +34,7 @@ struct Fit {
 impl Fit {
     fn new() -> Self {
         let site = Site::new();
-        let ports = Ports::reserve();
+        let ports = Ports::reserve(10);
         let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
         let configuration = format!(
             "[server]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n\
