@@ -22,6 +22,7 @@ use crate::relay::{Buffers, Pipes};
 use crate::route::{Route, RouteId};
 use crate::session::admission::Admission;
 use crate::table::{Counts, Table};
+use crate::udp::BoundAddress;
 
 /// How a gateway behaves; all of it is fixed while it runs.
 #[derive(Debug, Clone)]
@@ -115,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) pipes: Pipes,
     pub(crate) descriptors: Descriptors,
     pub(crate) admission: Admission,
+    pub(crate) bound_address: BoundAddress,
     /// Cancelled when the gateway accepts no more; the parent of every port's token.
     pub(crate) draining: CancellationToken,
     /// Cancelled when everything must end; the parent of every route's `cut`.
@@ -127,15 +129,16 @@ impl Shared {
     fn new(config: Arc<GatewayConfig>) -> Self {
         let descriptors = Descriptors::of_this_process();
         Self {
-            config,
             buffers: Buffers::default(),
             pipes: Pipes::new(descriptors.clone()),
             descriptors,
             admission: Admission::default(),
+            bound_address: BoundAddress::new(&config),
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             tunnels: AtomicU64::new(0),
+            config,
         }
     }
 

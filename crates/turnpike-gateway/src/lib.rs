@@ -17,7 +17,7 @@ mod relay;
 mod resolve;
 mod route;
 mod session;
-#[allow(unsafe_code, reason = "one setsockopt that neither socket2 nor rustix has")]
+#[allow(unsafe_code, reason = "setsockopt with options that neither socket2 nor rustix has")]
 mod sockopt;
 mod table;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `IP_BIND_ADDRESS_NO_PORT`, the one socket option that no safe crate offers.
+//! Socket options that no safe crate offers.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -8,16 +8,35 @@ use std::os::fd::{AsFd, AsRawFd as _};
 /// Without it the port is fixed at bind, for all destinations: an exit address would be out of ports after 28,000
 /// connections in all, instead of per destination.
 pub(crate) fn bind_address_no_port(socket: impl AsFd) -> io::Result<()> {
-    let enable: libc::c_int = 1;
+    set(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
+/// Lets datagrams be longer than the path carries in one packet: the system cuts them into fragments, as it does for
+/// sockets that nobody has tuned for QUIC.
+pub(crate) fn allow_fragments(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
+    if is_ipv6 {
+        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 0)?;
+        set(
+            &socket,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_WANT,
+        )
+    } else {
+        set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_WANT)
+    }
+}
+
+fn set(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
     // SAFETY: `socket` is borrowed, so its descriptor is open for the whole call; the value pointer is to a live local
     // of the length that is given with it, and the kernel only reads it.
     let answer = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            std::ptr::from_ref(&enable).cast(),
+            level,
+            option,
+            std::ptr::from_ref(&value).cast(),
             length,
         )
     };

@@ -222,6 +222,17 @@ impl Exit {
         Err(answer)
     }
 
+    /// Whether it carries datagrams at all.
+    pub(crate) fn carries_udp(&self) -> bool {
+        upstream::of(&self.present.load().spec.way).is_none()
+    }
+
+    /// Whether a datagram may be sent to this address.
+    pub(crate) fn permits_udp(&self, to: SocketAddr) -> bool {
+        let allow_smtp = self.present.load().spec.allow_smtp;
+        self.environment.policy.judge(to, allow_smtp) == Verdict::Allowed
+    }
+
     /// Resolves and judges a datagram's destination; the first allowed address of a family that the exit has.
     pub(crate) async fn resolve_udp(self: &Arc<Self>, destination: &Destination) -> Result<SocketAddr, DialError> {
         let present = self.present.load_full();

@@ -1,5 +1,8 @@
 //! What the handshakes of all versions do: read a message, gather answers, refuse.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use bytes::{Buf as _, Bytes};
 use tokio::time::{Instant, timeout, timeout_at};
 use turnpike_wire::Parse;
@@ -19,6 +22,14 @@ pub(super) struct Handshake {
     /// Answers that are due. A client that has sent its next message already does not wait for them one by one, so
     /// they go out together, at the latest when there is something to wait for.
     answers: Vec<u8>,
+}
+
+/// Why there is no association.
+pub(super) enum Unassociated {
+    /// The exit carries no datagrams.
+    NoUdp,
+    /// The subscription has as many as it may.
+    TooMany,
 }
 
 /// Why there is no next message.
@@ -136,9 +147,51 @@ impl LoggedIn {
         }
     }
 
+    /// Opens an association for datagrams: `answer` says to which address they are to be sent, or why not. It lives as
+    /// long as the connection does, on which nothing more is said.
+    pub(super) async fn associate(
+        self,
+        declared_port: Option<u16>,
+        answer: impl Fn(Result<SocketAddr, Unassociated>) -> Vec<u8>,
+    ) {
+        let context = &self.0.context;
+        if !context.route.exit.carries_udp() {
+            return self.refuse("exit", &answer(Err(Unassociated::NoUdp))).await;
+        }
+        let peer = context.peer.ip();
+        let association = context
+            .udp
+            .associate(&context.shared, &context.route, peer, declared_port);
+        let Some(association) = association else {
+            return self.refuse("busy", &answer(Err(Unassociated::TooMany))).await;
+        };
+        let bound = context.shared.bound_address.towards(peer, context.local).await;
+        let Handshake {
+            context,
+            client,
+            deadline,
+            mut answers,
+        } = self.0;
+        answers.extend(answer(Ok(bound)));
+        if !matches!(timeout_at(deadline, client.write(&answers)).await, Ok(Ok(()))) {
+            return;
+        }
+        // In a task of its own, so that nothing of the handshake stays in memory.
+        let Peer { stream, .. } = client;
+        let shared = Arc::clone(&context.shared);
+        shared.spawn(async move {
+            tokio::select! {
+                biased;
+                () = association.ended() => {}
+                () = context.closing.cancelled() => {}
+                () = context.discard(&stream) => {}
+            }
+        });
+    }
+
     /// Refuses a request that cannot be served.
-    pub(super) async fn refuse(self, answer: &[u8]) {
-        self.0.context.refused("request");
+    pub(super) async fn refuse(self, reason: &'static str, answer: &[u8]) {
+        self.0.context.refused(reason);
         self.0.end(answer).await;
     }
 }

@@ -1,8 +1,10 @@
 //! SOCKS5: greeting, login, request.
 
+use std::net::SocketAddr;
+
 use turnpike_wire::socks5::{self, Refused, Reply, Request};
 
-use super::{Handshake, LoggedIn, Unread};
+use super::{Handshake, LoggedIn, Unassociated, Unread};
 use crate::exit::DialError;
 use crate::session::{Client, Context};
 
@@ -16,8 +18,12 @@ pub(in crate::session) async fn serve_socks5(context: Context, client: Client) {
     };
     match customer.next(socks5::request).await {
         Ok(Request::Connect(destination)) => customer.connect(&destination, answer).await,
-        Ok(Request::UdpAssociate { .. }) => customer.refuse(&socks5::reply(Reply::CommandNotSupported, None)).await,
-        Err(Unread::Refused(refused)) => customer.refuse(&socks5::reply(reply_to(refused), None)).await,
+        Ok(Request::UdpAssociate { port }) => customer.associate(port, answer_with_address).await,
+        Err(Unread::Refused(refused)) => {
+            customer
+                .refuse("request", &socks5::reply(reply_to(refused), None))
+                .await
+        }
         Err(Unread::Gone) => {}
     }
 }
@@ -57,6 +63,15 @@ fn answer(dialed: Result<(), &DialError>) -> Vec<u8> {
         Err(error) => reply_of(error),
     };
     socks5::reply(reply, None)
+}
+
+/// Here the address is of use: it is where the client's datagrams go.
+fn answer_with_address(bound: Result<SocketAddr, Unassociated>) -> Vec<u8> {
+    match bound {
+        Ok(bound) => socks5::reply(Reply::Succeeded, Some(bound)),
+        Err(Unassociated::NoUdp) => socks5::reply(Reply::CommandNotSupported, None),
+        Err(Unassociated::TooMany) => socks5::reply(Reply::NotAllowed, None),
+    }
 }
 
 /// The outcomes of dials in this protocol's words.

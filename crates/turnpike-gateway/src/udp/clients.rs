@@ -1,0 +1,198 @@
+//! Which association a datagram belongs to, by where it comes from.
+//!
+//! An association is known by the address of its TCP connection; its port for datagrams shows with the first of them
+//! (RFC 1928 §7). Until then it waits. What a client declares as its port decides between several that wait, and
+//! nothing else: behind a NAT it is wrong.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// The associations of one port; `T` is whatever is found.
+#[derive(Debug)]
+pub(super) struct Clients<T> {
+    pinned: HashMap<SocketAddr, Client<T>>,
+    /// The newest last.
+    waiting: Vec<Client<T>>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Client<T> {
+    id: ClientId,
+    ip: IpAddr,
+    declared: Option<u16>,
+    value: T,
+}
+
+/// Whose datagram one is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found<T> {
+    /// This one's, which has sent from there before.
+    Pinned(T),
+    /// One's that has not sent yet.
+    Waiting,
+}
+
+/// Names one of them for as long as the port is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientId(u64);
+
+impl<T> Default for Clients<T> {
+    fn default() -> Self {
+        Self {
+            pinned: HashMap::new(),
+            waiting: Vec::new(),
+            last: 0,
+        }
+    }
+}
+
+impl<T: Clone> Clients<T> {
+    /// An association whose TCP connection comes from `ip`.
+    pub(super) fn add(&mut self, ip: IpAddr, declared: Option<u16>, value: T) -> ClientId {
+        self.last += 1;
+        let id = ClientId(self.last);
+        self.waiting.push(Client {
+            id,
+            ip: ip.to_canonical(),
+            declared,
+            value,
+        });
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: ClientId) {
+        self.waiting.retain(|client| client.id != id);
+        self.pinned.retain(|_, client| client.id != id);
+    }
+
+    /// Whose datagram this is, if it is one. Where that is not settled yet, [`Clients::pin`] settles it, when the datagram
+    /// has proven to be one.
+    pub(super) fn find(&self, source: SocketAddr) -> Option<Found<T>> {
+        let source = canonical(source);
+        match self.pinned.get(&source) {
+            Some(client) => Some(Found::Pinned(client.value.clone())),
+            None => self.position(source).map(|_| Found::Waiting),
+        }
+    }
+
+    /// Gives the port `source` to the association that has waited for it, unless it has one.
+    pub(super) fn pin(&mut self, source: SocketAddr) -> Option<T> {
+        let source = canonical(source);
+        if !self.pinned.contains_key(&source)
+            && let Some(position) = self.position(source)
+        {
+            let client = self.waiting.remove(position);
+            self.pinned.insert(source, client);
+        }
+        self.pinned.get(&source).map(|client| client.value.clone())
+    }
+
+    /// Among those that wait at this address: the newest that has declared the port, else the newest.
+    fn position(&self, source: SocketAddr) -> Option<usize> {
+        let is_there = |client: &Client<T>| client.ip == source.ip();
+        let declared = |client: &Client<T>| is_there(client) && client.declared == Some(source.port());
+        let newest = self.waiting.iter().rposition(declared);
+        newest.or_else(|| self.waiting.iter().rposition(is_there))
+    }
+}
+
+fn canonical(source: SocketAddr) -> SocketAddr {
+    SocketAddr::new(source.ip().to_canonical(), source.port())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_declared_port_decides_and_else_the_newest() {
+        let mut clients = Clients::default();
+        let home = at("192.0.2.1:0").ip();
+        clients.add(home, None, "old");
+        clients.add(home, Some(500), "declared");
+        let newest = clients.add(home, Some(600), "new");
+        assert_eq!(clients.find(at("192.0.2.2:700")), None);
+        assert_eq!(clients.pin(at("192.0.2.2:700")), None);
+
+        assert_eq!(clients.find(at("192.0.2.1:500")), Some(Found::Waiting));
+        assert_eq!(clients.pin(at("192.0.2.1:500")), Some("declared"));
+        assert_eq!(clients.pin(at("[::ffff:192.0.2.1]:700")), Some("new"));
+        assert_eq!(clients.find(at("192.0.2.1:700")), Some(Found::Pinned("new")));
+        assert_eq!(
+            clients.pin(at("192.0.2.1:600")),
+            Some("old"),
+            "a pinned one has one port"
+        );
+        assert_eq!(clients.find(at("192.0.2.1:800")), None);
+        clients.remove(newest);
+        assert_eq!(clients.find(at("192.0.2.1:700")), None);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Add(u8, Option<u16>),
+        Datagram(u8, u16),
+        Remove(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_u8, proptest::option::of(1..6_u16)).prop_map(|(ip, port)| Step::Add(ip, port)),
+            (0..3_u8, 1..6_u16).prop_map(|(ip, port)| Step::Datagram(ip, port)),
+            any::<prop::sample::Index>().prop_map(Step::Remove),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: a datagram finds an association of its own address or none, the same one each time until
+        /// that is removed, and no two ports share one.
+        #[test]
+        fn associations_are_never_mixed_up(steps in proptest::collection::vec(step(), 0..60)) {
+            let mut clients = Clients::default();
+            let mut open: Vec<(ClientId, u32, u8)> = Vec::new();
+            let mut known: HashMap<SocketAddr, u32> = HashMap::new();
+            let mut next = 0;
+            for step in steps {
+                match step {
+                    Step::Add(ip, declared) => {
+                        next += 1;
+                        open.push((clients.add([192, 0, 2, ip].into(), declared, next), next, ip));
+                    }
+                    Step::Datagram(ip, port) => {
+                        let source = SocketAddr::from(([192, 0, 2, ip], port));
+                        let before = clients.find(source);
+                        let found = clients.pin(source);
+                        prop_assert_eq!(before.is_some(), found.is_some());
+                        prop_assert_eq!(clients.find(source), found.map(Found::Pinned));
+                        let free = open.iter().filter(|(_, value, at)| {
+                            *at == ip && !known.values().any(|taken| taken == value)
+                        });
+                        match (known.get(&source), found) {
+                            (Some(before), found) => prop_assert_eq!(found, Some(*before)),
+                            (None, Some(found)) => {
+                                prop_assert!(free.into_iter().any(|(_, value, _)| *value == found));
+                                known.insert(source, found);
+                            }
+                            (None, None) => prop_assert_eq!(free.count(), 0),
+                        }
+                    }
+                    Step::Remove(index) if !open.is_empty() => {
+                        let (id, value, _) = open.remove(index.index(open.len()));
+                        clients.remove(id);
+                        known.retain(|_, kept| *kept != value);
+                    }
+                    Step::Remove(_) => {}
+                }
+            }
+        }
+    }
+}

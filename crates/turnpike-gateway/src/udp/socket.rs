@@ -1,0 +1,136 @@
+//! Datagram sockets: read in batches, and told to which of this machine's addresses each datagram came.
+//!
+//! There is one buffer per thread for all of them. It is filled and emptied without an await in between, so twenty
+//! thousand sockets cost no more memory than one.
+
+use std::cell::RefCell;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use crate::sockopt;
+
+/// Datagrams read with one call.
+const BATCH: usize = 16;
+
+/// Room in front of a datagram, for the header that a customer's protocol puts there.
+const HEADROOM: usize = 64;
+
+/// No datagram is longer, and no burst that the system hands over as one.
+const LONGEST: usize = 65_536;
+
+thread_local! {
+    static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; BATCH * (HEADROOM + LONGEST)].into_boxed_slice());
+}
+
+/// A UDP socket of this machine. Its family is one: an IPv6 socket has no IPv4 datagrams.
+#[derive(Debug)]
+pub(super) struct DatagramSocket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+/// What has come, and how.
+pub(super) struct Received<'a> {
+    pub(super) source: SocketAddr,
+    /// The address of ours that it was sent to.
+    pub(super) local: Option<IpAddr>,
+    pub(super) datagram: Datagram<'a>,
+}
+
+/// A datagram in the buffer that it was received into.
+pub(crate) struct Datagram<'a> {
+    bytes: &'a mut [u8],
+    start: usize,
+}
+
+impl Datagram<'_> {
+    /// What was received.
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    /// The payload behind `header`. There is room for 64 bytes.
+    pub(crate) fn behind(&mut self, header: &[u8]) -> &[u8] {
+        let start = self.start.saturating_sub(header.len());
+        if let Some(room) = self.bytes.get_mut(start..self.start)
+            && room.len() == header.len()
+        {
+            room.copy_from_slice(header);
+        }
+        self.bytes.get(start..).unwrap_or_default()
+    }
+}
+
+impl DatagramSocket {
+    pub(super) fn new(socket: UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        // quinn-udp forbids fragments, as QUIC wants it. Here go datagrams of any protocol and any length.
+        sockopt::allow_fragments(&socket, socket.local_addr()?.is_ipv6())?;
+        Ok(Self { socket, state })
+    }
+
+    /// Waits for datagrams and hands them to `take`, one after the other.
+    pub(super) async fn receive(&self, take: impl FnMut(Received<'_>)) -> io::Result<()> {
+        self.socket.readable().await?;
+        match ROOM.with_borrow_mut(|room| self.receive_batch(room, take)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn receive_batch(&self, room: &mut [u8], mut take: impl FnMut(Received<'_>)) -> io::Result<()> {
+        let mut meta = [RecvMeta::default(); BATCH];
+        let mut slots = room.chunks_exact_mut(HEADROOM + LONGEST);
+        let mut buffers: [IoSliceMut<'_>; BATCH] = std::array::from_fn(|_| {
+            let slot = slots.next().and_then(|slot| slot.get_mut(HEADROOM..));
+            IoSliceMut::new(slot.unwrap_or_default())
+        });
+        let count = self.socket.try_io(Interest::READABLE, || {
+            self.state.recv((&self.socket).into(), &mut buffers, &mut meta)
+        })?;
+        for (meta, slot) in meta.iter().zip(room.chunks_exact_mut(HEADROOM + LONGEST)).take(count) {
+            each_datagram(meta, slot, &mut take);
+        }
+        Ok(())
+    }
+
+    /// Sends without waiting, `from` one of our addresses where several could be meant.
+    ///
+    /// # Errors
+    /// Whatever the system says; `WouldBlock` where it has no room just now.
+    pub(super) fn send(&self, datagram: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents: datagram,
+            segment_size: None,
+            src_ip: from,
+        };
+        // Not through the runtime's idea of readiness: a fresh socket has none yet, and nobody waits for it here.
+        self.state.try_send((&self.socket).into(), &transmit)
+    }
+}
+
+/// A slot holds one datagram, or several of one length (but for the last) that the system has put together (GRO).
+fn each_datagram(meta: &RecvMeta, slot: &mut [u8], take: &mut impl FnMut(Received<'_>)) {
+    let end = HEADROOM + meta.len;
+    let mut start = HEADROOM;
+    loop {
+        let stop = end.min(start.saturating_add(meta.stride.max(1)));
+        let Some(bytes) = slot.get_mut(..stop) else { return };
+        take(Received {
+            source: meta.addr,
+            local: meta.dst_ip,
+            // What is in front of it may be overwritten: that one has been taken already.
+            datagram: Datagram { bytes, start },
+        });
+        if stop >= end {
+            return;
+        }
+        start = stop;
+    }
+}
