@@ -133,7 +133,7 @@ impl Shared {
             pipes: Pipes::new(descriptors.clone()),
             descriptors,
             admission: Admission::default(),
-            bound_address: BoundAddress::new(&config),
+            bound_address: BoundAddress::new(&config.public_host, &config.dns_servers),
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -11,7 +11,6 @@ use turnpike_wire::address::Host;
 use crate::dial::Families;
 use crate::egress::{DestinationPolicy, Verdict};
 use crate::exit::Source;
-use crate::gateway::GatewayConfig;
 use crate::resolve::{AnswerCache, NameServers, Resolver};
 
 pub(crate) struct BoundAddress {
@@ -22,10 +21,11 @@ pub(crate) struct BoundAddress {
 }
 
 impl BoundAddress {
-    pub(crate) fn new(config: &GatewayConfig) -> Self {
-        let name_servers = Arc::new(NameServers::new(&config.dns_servers));
+    /// `public_host` is what customers know the gateway by; `dns_servers` are asked instead of the system's, if any.
+    pub(crate) fn new(public_host: &str, dns_servers: &[SocketAddr]) -> Self {
+        let name_servers = Arc::new(NameServers::new(dns_servers));
         Self {
-            public: Host::from_field(config.public_host.as_bytes()),
+            public: Host::from_field(public_host.as_bytes()),
             resolver: Resolver::new(Source::Unbound, name_servers, AnswerCache::new()),
             everywhere: DestinationPolicy::new(Vec::new(), Vec::new()),
         }
@@ -61,25 +61,8 @@ impl BoundAddress {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use std::time::Duration;
-
     use super::*;
     use crate::resolve::name_server::{NameServer, Reply};
-
-    fn config(public_host: &str, name_server: SocketAddr) -> GatewayConfig {
-        GatewayConfig {
-            bind: Vec::new(),
-            public_host: public_host.to_owned(),
-            allow_destinations: Vec::new(),
-            own_addresses: Vec::new(),
-            idle_timeout: Duration::ZERO,
-            handshake_timeout: Duration::ZERO,
-            first_byte_timeout: Duration::ZERO,
-            connect_timeout: Duration::ZERO,
-            dns_servers: vec![name_server],
-            stealth: false,
-        }
-    }
 
     #[tokio::test]
     async fn a_client_is_told_an_address_that_it_can_reach() {
@@ -112,7 +95,7 @@ mod tests {
             ("elsewhere.example.com", "9.9.9.9", "10.0.0.5:500", "10.0.0.5:500"),
             ("no name", "9.9.9.9", "10.0.0.5:500", "10.0.0.5:500"),
         ] {
-            let address = BoundAddress::new(&config(public_host, names.address));
+            let address = BoundAddress::new(public_host, &[names.address]);
             let told = address.towards(client.parse().unwrap(), local.parse().unwrap()).await;
             assert_eq!(told, expected.parse().unwrap(), "{public_host} {client} {local}");
         }

@@ -2,10 +2,18 @@
 //!
 //! An association is known by the address of its TCP connection; its port for datagrams shows with the first of them
 //! (RFC 1928 §7). Until then it waits. What a client declares as its port decides between several that wait, and
-//! nothing else: behind a NAT it is wrong.
+//! nothing else: behind a NAT it is wrong. Where that does not decide, those opened just now have their turn in the
+//! order of opening, since a client sends as soon as it may; behind them come older ones, the newest first, since the
+//! longer one has not sent, the less it will.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// For so long an association counts as opened just now.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// The associations of one port; `T` is whatever is found.
 #[derive(Debug)]
@@ -21,6 +29,7 @@ struct Client<T> {
     id: ClientId,
     ip: IpAddr,
     declared: Option<u16>,
+    opened: Instant,
     value: T,
 }
 
@@ -56,6 +65,7 @@ impl<T: Clone> Clients<T> {
             id,
             ip: ip.to_canonical(),
             declared,
+            opened: Instant::now(),
             value,
         });
         id
@@ -88,12 +98,16 @@ impl<T: Clone> Clients<T> {
         self.pinned.get(&source).map(|client| client.value.clone())
     }
 
-    /// Among those that wait at this address: the newest that has declared the port, else the newest.
+    /// Which of those that wait at this address has its turn.
     fn position(&self, source: SocketAddr) -> Option<usize> {
         let is_there = |client: &Client<T>| client.ip == source.ip();
-        let declared = |client: &Client<T>| is_there(client) && client.declared == Some(source.port());
-        let newest = self.waiting.iter().rposition(declared);
-        newest.or_else(|| self.waiting.iter().rposition(is_there))
+        let has_declared = |client: &Client<T>| is_there(client) && client.declared == Some(source.port());
+        let is_fresh = |client: &Client<T>| is_there(client) && client.opened.elapsed() < FRESH;
+        let waiting = &self.waiting;
+        let declared = waiting.iter().rposition(has_declared);
+        let fresh = || waiting.iter().position(is_fresh);
+        let newest = || waiting.iter().rposition(is_there);
+        declared.or_else(fresh).or_else(newest)
     }
 }
 
@@ -113,27 +127,32 @@ mod tests {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn the_declared_port_decides_and_else_the_newest() {
+    #[tokio::test(start_paused = true)]
+    async fn the_declared_port_decides_and_else_it_goes_by_turns() {
         let mut clients = Clients::default();
         let home = at("192.0.2.1:0").ip();
         clients.add(home, None, "old");
+        clients.add(home, None, "less old");
+        tokio::time::advance(FRESH).await;
         clients.add(home, Some(500), "declared");
-        let newest = clients.add(home, Some(600), "new");
+        let first = clients.add(home, Some(600), "first");
+        clients.add(home, None, "second");
         assert_eq!(clients.find(at("192.0.2.2:700")), None);
         assert_eq!(clients.pin(at("192.0.2.2:700")), None);
 
         assert_eq!(clients.find(at("192.0.2.1:500")), Some(Found::Waiting));
-        assert_eq!(clients.pin(at("192.0.2.1:500")), Some("declared"));
-        assert_eq!(clients.pin(at("[::ffff:192.0.2.1]:700")), Some("new"));
-        assert_eq!(clients.find(at("192.0.2.1:700")), Some(Found::Pinned("new")));
-        assert_eq!(
-            clients.pin(at("192.0.2.1:600")),
-            Some("old"),
-            "a pinned one has one port"
-        );
+        for (source, expected) in [
+            ("192.0.2.1:500", "declared"),
+            ("[::ffff:192.0.2.1]:700", "first"),
+            ("192.0.2.1:600", "second"),
+            ("192.0.2.1:601", "less old"),
+            ("192.0.2.1:602", "old"),
+        ] {
+            assert_eq!(clients.pin(at(source)), Some(expected));
+        }
+        assert_eq!(clients.find(at("192.0.2.1:700")), Some(Found::Pinned("first")));
         assert_eq!(clients.find(at("192.0.2.1:800")), None);
-        clients.remove(newest);
+        clients.remove(first);
         assert_eq!(clients.find(at("192.0.2.1:700")), None);
     }
 

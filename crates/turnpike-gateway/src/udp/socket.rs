@@ -134,3 +134,69 @@ fn each_datagram(meta: &RecvMeta, slot: &mut [u8], take: &mut impl FnMut(Receive
         start = stop;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn pair() -> (DatagramSocket, UdpSocket, UdpSocketState) {
+        let receiver = DatagramSocket::new(UdpSocket::bind("127.0.0.1:0").await.unwrap()).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        sender.connect(receiver.socket.local_addr().unwrap()).await.unwrap();
+        let state = UdpSocketState::new((&sender).into()).unwrap();
+        (receiver, sender, state)
+    }
+
+    /// Everything that arrives up to the datagram `end`, each behind the header `<>`.
+    async fn until_end(receiver: &DatagramSocket) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.last().is_none_or(|last| last != b"<>end") {
+            let batch = receiver.receive(|mut received| {
+                assert_eq!(received.local, Some([127, 0, 0, 1].into()));
+                let length = received.datagram.payload().len();
+                let bytes = received.datagram.behind(b"<>").to_vec();
+                assert_eq!(bytes.len(), length + 2);
+                all.push(bytes);
+            });
+            tokio::time::timeout(Duration::from_secs(10), batch)
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        all
+    }
+
+    /// The kernel hands over as one what was sent as one burst, as it does with what a network card has put together.
+    #[tokio::test]
+    async fn a_burst_is_taken_apart() {
+        let (receiver, sender, state) = pair().await;
+        let burst: Vec<u8> = (0..10_u8).flat_map(|number| [number; 100]).chain([10; 30]).collect();
+        let transmit = Transmit {
+            destination: receiver.socket.local_addr().unwrap(),
+            ecn: None,
+            contents: &burst,
+            segment_size: Some(100),
+            src_ip: None,
+        };
+        state.try_send((&sender).into(), &transmit).unwrap();
+        sender.send(b"end").await.unwrap();
+        let mut expected: Vec<_> = burst.chunks(100).map(|chunk| [b"<>", chunk].concat()).collect();
+        expected.push(b"<>end".to_vec());
+        assert_eq!(until_end(&receiver).await, expected);
+    }
+
+    #[tokio::test]
+    async fn empty_and_longest_datagrams_are_taken_as_they_are() {
+        let (receiver, sender, _) = pair().await;
+        let longest = vec![7; 65_507];
+        for datagram in [&[][..], &longest, &[], b"x", b"end"] {
+            sender.send(datagram).await.unwrap();
+        }
+        let lengths: Vec<_> = until_end(&receiver).await.iter().map(|bytes| bytes.len() - 2).collect();
+        assert_eq!(lengths, [0, 65_507, 0, 1, 3]);
+    }
+}

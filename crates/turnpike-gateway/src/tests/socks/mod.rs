@@ -2,6 +2,7 @@
 
 mod connect;
 mod socks4;
+mod udp;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
