@@ -1,6 +1,6 @@
 //! A plain HTTP/1.1 client: one request per connection, every byte of the answer kept as it came.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Error, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -79,7 +79,13 @@ pub fn try_request(
     connection.write_all(&[head.as_bytes(), body].concat())?;
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer)?;
-    Ok(parse(&String::from_utf8_lossy(&answer)))
+    let cut_short = || {
+        Error::new(
+            ErrorKind::UnexpectedEof,
+            "the server closed before its answer was whole",
+        )
+    };
+    parse(&String::from_utf8_lossy(&answer), method != "HEAD").ok_or_else(cut_short)
 }
 
 /// Sends one request and reads the whole answer.
@@ -93,33 +99,40 @@ pub fn request(server: SocketAddr, method: &str, target: &str, headers: &[(&str,
         .unwrap_or_else(|error| panic!("{method} {target} at {server}: {error}"))
 }
 
+/// Absent where the answer is not all there.
 #[track_caller]
-fn parse(answer: &str) -> Answer {
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("not an HTTP answer: {answer:?}"));
+fn parse(answer: &str, has_body: bool) -> Option<Answer> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
     let headers: Vec<_> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let is_chunked = headers
-        .iter()
-        .any(|(name, value)| name == "transfer-encoding" && value == "chunked");
-    Answer {
+    let field = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let body = if field("transfer-encoding").is_some_and(|value| value == "chunked") {
+        unchunk(body)?
+    } else {
+        let length = field("content-length").and_then(|length| length.parse::<usize>().ok());
+        let is_whole = !has_body || length.is_none_or(|length| length == body.len());
+        is_whole.then(|| body.to_owned())?
+    };
+    Some(Answer {
         status: status.unwrap_or_else(|| panic!("no status in {head:?}")),
         headers,
-        body: if is_chunked { unchunk(body) } else { body.to_owned() },
-    }
+        body,
+    })
 }
 
-fn unchunk(mut rest: &str) -> String {
+fn unchunk(mut rest: &str) -> Option<String> {
     let mut body = String::new();
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).expect("a chunk's size");
-        body.push_str(&after[..size]);
-        rest = after[size..].trim_start_matches("\r\n");
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size, 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.push_str(after.get(..size)?);
+        rest = after[size..].strip_prefix("\r\n")?;
     }
-    body
 }

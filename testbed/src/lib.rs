@@ -16,6 +16,7 @@ pub mod netns;
 pub mod origin;
 pub mod ports;
 pub mod postgres;
+pub mod tunnel;
 pub mod turnpike;
 mod wait;
 

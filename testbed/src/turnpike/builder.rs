@@ -26,6 +26,7 @@ pub struct Builder {
     on_postgres: bool,
     namespace: Option<Namespace>,
     environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 impl Builder {
@@ -40,6 +41,7 @@ impl Builder {
             on_postgres: false,
             namespace: None,
             environment: Vec::new(),
+            descriptors: None,
         };
         builder
             .set("gateway.bind", "[\"127.0.0.1\"]")
@@ -77,6 +79,19 @@ impl Builder {
     #[must_use]
     pub fn postgres(mut self) -> Self {
         self.on_postgres = true;
+        self
+    }
+
+    /// Keeps everything in the database at this address.
+    #[must_use]
+    pub fn database(self, url: &str) -> Self {
+        self.set("database.url", &format!("{url:?}"))
+    }
+
+    /// How many files the binary may have open at once.
+    #[must_use]
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
         self
     }
 
@@ -203,6 +218,7 @@ impl Builder {
             namespace: self.namespace,
             database,
             environment: self.environment,
+            descriptors: self.descriptors,
             server: None,
             customer: OnceLock::new(),
         }

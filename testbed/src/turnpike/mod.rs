@@ -44,6 +44,7 @@ pub struct Turnpike {
     namespace: Option<Namespace>,
     database: Option<Database>,
     environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
     server: Option<Child>,
     customer: OnceLock<Customer>,
 }
@@ -139,9 +140,15 @@ impl Turnpike {
     /// A command of the binary on this installation, to be run by the caller.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = match &self.namespace {
-            Some(namespace) => namespace.command(binary()),
-            None => Command::new(binary()),
+        let mut command = match (&self.namespace, self.descriptors) {
+            (Some(namespace), _) => namespace.command(binary()),
+            (None, Some(limit)) => {
+                // It becomes the binary, so the process that is started is the one to be signalled.
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={limit}:{limit}")).arg(binary());
+                command
+            }
+            (None, None) => Command::new(binary()),
         };
         command
             .current_dir(self.home())
@@ -198,6 +205,20 @@ impl Turnpike {
         self.inside(|| http::request(self.api(), "GET", path, &[], b""))
     }
 
+    /// What an account has, in cents.
+    ///
+    /// # Panics
+    /// When there is no such account.
+    #[must_use]
+    #[track_caller]
+    pub fn balance(&self, email: &str) -> i64 {
+        let shown = self.run(&["account", "show", email, "--limit", "0", "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&shown).expect("an account as JSON");
+        shown["balance"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no balance in {shown}"))
+    }
+
     /// Proves the books.
     ///
     /// # Panics
@@ -213,25 +234,38 @@ impl Turnpike {
     /// When it ends instead.
     #[track_caller]
     pub fn serve(&mut self) {
+        self.launch();
+        let ready = poll(PATIENCE, || {
+            let status = self
+                .server
+                .as_mut()
+                .and_then(|server| server.try_wait().expect("the server's state"));
+            if let Some(status) = status {
+                panic!("turnpike serve ended with {status}:\n{}", self.log());
+            }
+            self.is_ready().then_some(())
+        });
+        assert!(ready.is_some(), "turnpike serve did not get ready:\n{}", self.log());
+    }
+
+    /// Starts the server and does not wait for it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn launch(&mut self) {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log_file())
             .expect("the log");
         let mut command = self.command(&["serve"]);
-        let mut server = command
+        let server = command
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("starting turnpike");
-        let ready = poll(PATIENCE, || {
-            if let Some(status) = server.try_wait().expect("the server's state") {
-                panic!("turnpike serve ended with {status}:\n{}", self.log());
-            }
-            self.is_ready().then_some(())
-        });
         self.server = Some(server);
-        assert!(ready.is_some(), "turnpike serve did not get ready:\n{}", self.log());
     }
 
     /// Whether `/readyz` answers 200.
