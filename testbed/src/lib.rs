@@ -10,6 +10,8 @@
     reason = "a fixture that cannot be set up fails its test on the spot, and says on standard output why a test was skipped"
 )]
 
+pub mod client;
+pub mod dns;
 pub mod http;
 mod machine;
 pub mod netns;

@@ -1,0 +1,227 @@
+//! The programs that customers use, and tunnels by hand where a test needs to hold one.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::turnpike::Subscription;
+
+/// No step of a client takes longer, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs curl, which uses the proxy that it is given and no other.
+///
+/// # Panics
+/// When there is no curl.
+#[must_use]
+pub fn curl(arguments: &[&str]) -> Output {
+    let mut command = Command::new(crate::program("curl").expect("curl (Debian: apt-get install curl)"));
+    command
+        .args(["--silent", "--show-error", "--noproxy", "", "--max-time", "60"])
+        .args(arguments);
+    let told = [
+        "http_proxy",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+    ];
+    for variable in told {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null()).output().expect("running curl")
+}
+
+/// What curl printed, when it must succeed.
+///
+/// # Panics
+/// When it fails.
+#[must_use]
+#[track_caller]
+pub fn curled(arguments: &[&str]) -> String {
+    let output = curl(arguments);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "curl {}: {}: {complained}",
+        arguments.join(" "),
+        output.status
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A Python program that uses a library which customers use; they lie in `crates/turnpike/tests/clients`.
+#[derive(Debug, Clone)]
+pub struct Script(PathBuf);
+
+impl Script {
+    /// The program, where this machine has the libraries; else the test is to be skipped, and that has been said.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        if crate::python().is_none() {
+            crate::skip("no Python clients on this machine (`cargo xtask setup` installs them)");
+            return None;
+        }
+        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates/turnpike/tests/clients");
+        Some(Self(clients.join(name)))
+    }
+
+    /// A command that runs it.
+    ///
+    /// # Panics
+    /// When the libraries have gone meanwhile.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(crate::python().expect("Python was there"));
+        command.arg(&self.0).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it; the JSON that it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.command(arguments).output().expect("running the client");
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{} {arguments:?}: {}: {complained}",
+            self.0.display(),
+            output.status
+        );
+        serde_json::from_slice(&output.stdout).expect("the client prints JSON")
+    }
+}
+
+/// A connection through a subscription's port.
+#[derive(Debug)]
+pub struct Tunnel(pub TcpStream);
+
+impl Tunnel {
+    /// Opens one by HTTP CONNECT.
+    ///
+    /// # Errors
+    /// The answer's status line, or what became of the connection.
+    pub fn by_connect(subscription: &Subscription, destination: SocketAddr) -> Result<Self, String> {
+        let mut stream = connected(subscription.port)?;
+        let basic = subscription.basic();
+        let request =
+            format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\nProxy-Authorization: {basic}\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .map_err(|error| error.to_string())?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(received::<1>(&mut stream)?);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        match head.split(' ').nth(1) {
+            Some("200") => Ok(Self(stream)),
+            _ => Err(head.lines().next().unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// Opens one by SOCKS5 with a password (RFC 1928, RFC 1929).
+    ///
+    /// # Errors
+    /// What was refused, or what became of the connection.
+    pub fn by_socks5(subscription: &Subscription, destination: SocketAddr) -> Result<Self, String> {
+        let mut stream = connected(subscription.port)?;
+        let mut send = |bytes: &[u8]| stream.write_all(bytes).map_err(|error| error.to_string());
+        send(&[5, 1, 2])?;
+        let length = |text: &str| u8::try_from(text.len()).expect("a short text");
+        let (user, password) = (&subscription.username, &subscription.password);
+        send(
+            &[
+                &[1, length(user)],
+                user.as_bytes(),
+                &[length(password)],
+                password.as_bytes(),
+            ]
+            .concat(),
+        )?;
+        let address = match destination {
+            SocketAddr::V4(v4) => [&[1][..], &v4.ip().octets()].concat(),
+            SocketAddr::V6(v6) => [&[4][..], &v6.ip().octets()].concat(),
+        };
+        send(&[&[5, 1, 0][..], &address, &destination.port().to_be_bytes()].concat())?;
+        let [_, method] = received(&mut stream)?;
+        if method != 2 {
+            return Err(format!("method {method:#04x}"));
+        }
+        let [_, status] = received(&mut stream)?;
+        if status != 0 {
+            return Err(format!("authentication failed: {status:#04x}"));
+        }
+        let [_, reply, _, kind] = received(&mut stream)?;
+        match kind {
+            1 => drop(received::<6>(&mut stream)?),
+            _ => drop(received::<18>(&mut stream)?),
+        }
+        if reply == 0 {
+            Ok(Self(stream))
+        } else {
+            Err(format!("reply {reply:#04x}"))
+        }
+    }
+
+    /// Sends these bytes to an origin that echoes, and waits for all of them to come back.
+    ///
+    /// # Panics
+    /// When something else comes, or nothing.
+    #[track_caller]
+    pub fn echoes(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).expect("the tunnel takes bytes");
+        let mut back = vec![0; bytes.len()];
+        self.0.read_exact(&mut back).expect("the tunnel gives bytes");
+        assert_eq!(back, bytes);
+    }
+
+    /// Waits until the other side has closed the tunnel; how long that took. `None` when it is open after `limit`.
+    ///
+    /// # Panics
+    /// When the socket cannot be used at all.
+    pub fn closes_within(&mut self, limit: Duration) -> Option<Duration> {
+        let start = Instant::now();
+        self.0.set_read_timeout(Some(limit)).expect("a time limit");
+        let mut byte = [0];
+        loop {
+            match self.0.read(&mut byte) {
+                Ok(0) => return Some(start.elapsed()),
+                Ok(_) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) =>
+                {
+                    return None;
+                }
+                Err(_) => return Some(start.elapsed()),
+            }
+        }
+    }
+}
+
+fn connected(port: SocketAddr) -> Result<TcpStream, String> {
+    let stream = TcpStream::connect_timeout(&port, PATIENCE).map_err(|error| error.to_string())?;
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .map_err(|error| error.to_string())?;
+    Ok(stream)
+}
+
+fn received<const N: usize>(stream: &mut TcpStream) -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
