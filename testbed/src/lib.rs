@@ -11,6 +11,7 @@
 )]
 
 pub mod client;
+pub mod clock;
 pub mod dns;
 pub mod http;
 mod machine;
@@ -24,3 +25,23 @@ mod wait;
 
 pub use machine::{SKIPPED_VARIABLE, program, python, python_environment, skip};
 pub use wait::{eventually, poll};
+
+/// Makes two tests of each function that takes a [`turnpike::Builder`]: one on SQLite, and one on PostgreSQL, which is ignored
+/// unless a whole run asks for it.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            #[test]
+            fn on_sqlite() {
+                super::$test($crate::turnpike::Turnpike::with());
+            }
+
+            #[test]
+            #[ignore = "needs PostgreSQL; `cargo xtask test` runs it"]
+            fn on_postgres() {
+                super::$test($crate::turnpike::Turnpike::with().postgres());
+            }
+        }
+    )+};
+}

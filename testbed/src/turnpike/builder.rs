@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use super::Turnpike;
+use crate::clock::Clock;
 use crate::netns::Namespace;
 use crate::ports::Ports;
 use crate::postgres::Database;
@@ -21,6 +22,7 @@ pub struct Builder {
     catalogue: String,
     plans: String,
     network: String,
+    pools: u8,
     balance: i64,
     sold_ports: u16,
     on_postgres: bool,
@@ -36,6 +38,7 @@ impl Builder {
             catalogue: String::new(),
             plans: String::new(),
             network: String::new(),
+            pools: 0,
             balance: 1_000_000,
             sold_ports: 18,
             on_postgres: false,
@@ -72,6 +75,13 @@ impl Builder {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes the binary go by a clock that the test sets.
+    #[must_use]
+    pub fn clock(mut self, clock: &Clock) -> Self {
+        self.environment.extend(clock.environment());
         self
     }
 
@@ -154,6 +164,17 @@ impl Builder {
     #[must_use]
     pub fn pool(self, name: &str, addresses: &[&str]) -> Self {
         self.exit(name, &format!("addresses = {addresses:?}\ndrain_seconds = 0"))
+    }
+
+    /// Adds so many exits with two addresses each, which no other exit of the catalogue has.
+    #[must_use]
+    pub fn pools(mut self, count: u8) -> Self {
+        for _ in 0..count {
+            self.pools += 1;
+            let (name, number) = (format!("pool-{}", self.pools), self.pools);
+            self = self.pool(&name, &[&format!("127.0.1.{number}"), &format!("127.0.2.{number}")]);
+        }
+        self
     }
 
     /// Adds an exit whose one address is shared by so many subscriptions.
