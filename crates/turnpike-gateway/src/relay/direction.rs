@@ -102,6 +102,16 @@ impl Direction {
         self.stage == Stage::Discarding
     }
 
+    /// Whether something has been read that the receiver has not taken.
+    pub(super) fn holds_data(&self) -> bool {
+        match &self.held {
+            Held::Nothing => false,
+            Held::Early { bytes, .. } => !bytes.is_empty(),
+            Held::Copied(buffer) => !buffer.is_empty(),
+            Held::Piped(pipe) => !pipe.is_empty(),
+        }
+    }
+
     /// Moves what can be moved, at most `turn` bytes or a little more, and takes that off `turn`. Ready when the sender
     /// has finished and the receiver knows. `meter` is told of bytes when the receiver's system has them.
     pub(super) fn poll(

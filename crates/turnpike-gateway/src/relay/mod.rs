@@ -9,6 +9,7 @@ mod buffers;
 mod direction;
 mod splice;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(crate) enum End {
     Finished,
     /// One side broke the connection; so is the other side told.
     Reset,
-    /// Nothing moved for the idle timeout.
+    /// Nothing moved for the idle timeout. What is held then is lost, and the other side is told so by a reset.
     Idle,
     /// The route was cut, the exit's lease ended, or the gateway stops.
     Cut,
@@ -133,7 +134,8 @@ impl Tunnel {
             () = lease.cancelled() => End::Cut,
             end = poll_fn(|cx| self.poll(cx, silence.as_mut())) => end,
         };
-        if matches!(end, End::Reset | End::Cut) {
+        let is_lost = end == End::Idle && (self.up.holds_data() || self.down.holds_data());
+        if matches!(end, End::Reset | End::Cut) || is_lost {
             // A reset says that this was not the end of the data; an orderly end would make a cut download look whole.
             let _ = self.client.set_zero_linger();
             let _ = self.origin.set_zero_linger();
@@ -147,13 +149,15 @@ impl Tunnel {
             up: BYTES_PER_TURN,
             down: BYTES_PER_TURN,
         };
-        if let Poll::Ready(end) = self.poll_directions(cx, &mut turns) {
+        let has_written = Cell::new(false);
+        if let Poll::Ready(end) = self.poll_directions(cx, &mut turns, &has_written) {
             return Poll::Ready(end);
         }
         if turns.up == 0 || turns.down == 0 {
             cx.waker().wake_by_ref();
         }
-        let has_moved = turns.up < BYTES_PER_TURN || turns.down < BYTES_PER_TURN;
+        // A slow reader may empty a pipe for minutes before anything is read again.
+        let has_moved = has_written.get() || turns.up < BYTES_PER_TURN || turns.down < BYTES_PER_TURN;
         let allowed = self.allowed_silence();
         if allowed < allowed_before || (has_moved && !self.is_lingering()) {
             self.last_moved = Instant::now();
@@ -173,7 +177,7 @@ impl Tunnel {
     }
 
     /// Moves what can be moved both ways. Ready when nothing more will ever move.
-    fn poll_directions(&mut self, cx: &mut TaskContext<'_>, turns: &mut Turns) -> Poll<End> {
+    fn poll_directions(&mut self, cx: &mut TaskContext<'_>, turns: &mut Turns, has_written: &Cell<bool>) -> Poll<End> {
         let Self {
             client,
             origin,
@@ -182,10 +186,12 @@ impl Tunnel {
             ..
         } = self;
         let up = self.up.poll(cx, client, origin, shared, &mut turns.up, |bytes| {
-            route.meter.add_up(bytes)
+            has_written.set(true);
+            route.meter.add_up(bytes);
         });
         let down = self.down.poll(cx, origin, client, shared, &mut turns.down, |bytes| {
-            route.meter.add_down(bytes)
+            has_written.set(true);
+            route.meter.add_down(bytes);
         });
         match (up, down) {
             (Poll::Ready(Err(Broken)), _) | (_, Poll::Ready(Err(Broken))) => Poll::Ready(End::Reset),

@@ -110,11 +110,15 @@ async fn bulk_is_spliced_both_ways_intact_and_counted_while_it_moves() {
 async fn busy_tunnel(world: &World, port: u16) -> TcpStream {
     let origin = Origin::listen().await;
     let client = world.tunnel(port, origin.address()).await;
+    keep_busy(origin);
+    client
+}
+
+fn keep_busy(origin: Origin) {
     tokio::spawn(async move {
         let (mut server, _) = origin.accept().await;
         while server.write_all(&[0; 65_536]).await.is_ok() {}
     });
-    client
 }
 
 /// Reads until the tunnel ends; fails if it does so as if it had finished.
@@ -244,6 +248,39 @@ async fn a_silent_tunnel_ends_after_the_idle_timeout_and_a_talking_one_does_not(
     let mut echoed = [0; 2];
     let count = talking.read(&mut echoed).await.unwrap();
     assert!(count > 0, "the other one is still there");
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_is_not_silent() {
+    let world = World::start_with(|config| config.idle_timeout = Duration::from_secs(1)).await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let origin = Origin::listen().await;
+    let mut client = world.narrow_tunnel(12_001, origin.address()).await;
+    keep_busy(origin);
+    let mut sink = vec![0; 4 * 1024];
+    let shared = world.gateway.shared();
+    while shared.pipes.made() == shared.pipes.free() {
+        client.read_exact(&mut sink).await.unwrap();
+    }
+    // A pipe holds so much that it is not filled again for longer than the timeout.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(2500) {
+        client.read_exact(&mut sink).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.gateway.tunnels_open(), 1);
+}
+
+#[tokio::test]
+async fn a_transfer_that_stalls_until_the_idle_timeout_does_not_look_finished() {
+    let world = World::start_with(|config| config.idle_timeout = Duration::from_millis(300)).await;
+    world.apply([Change::Route(route("a", 12_001))]).await;
+    let mut client = busy_tunnel(&world, 12_001).await;
+    eventually(Duration::from_secs(10), "the tunnel ends", || {
+        world.gateway.tunnels_open() == 0
+    })
+    .await;
+    within(SECOND, read_until_cut(&mut client)).await;
 }
 
 #[tokio::test]
