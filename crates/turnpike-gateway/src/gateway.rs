@@ -315,7 +315,7 @@ impl Gateway {
 }
 
 impl Inner {
-    /// Does what falls due by time, until the gateway drains.
+    /// Does what falls due by time, until the gateway stops.
     async fn keep_house(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -122,16 +122,14 @@ impl Table {
     }
 
     /// See [`crate::Gateway::apply`]. Where this future is dropped midway, what it has not opened is opened by
-    /// [`Table::retry`].
+    /// [`Table::retry`]. Once the ports are closed for good nothing is opened any more, but what must end still ends.
     pub(crate) async fn apply(&mut self, changes: Vec<Change>) -> Applied {
-        if self.closed {
-            return Applied::default();
-        }
         let now = self.clock.now();
         let mut closing = Vec::new();
         let mut told = Vec::new();
         for (count, change) in changes.into_iter().enumerate() {
             match change {
+                Change::Exit(_) if self.closed => {}
                 Change::Exit(spec) => told.extend(self.set_exit(spec)),
                 Change::RemoveExit(id) => self.remove_exit(&id),
                 Change::Route(route) => {
@@ -147,6 +145,9 @@ impl Table {
         self.count_ports();
         for port in closing {
             port.close().await;
+        }
+        if self.closed {
+            return Applied::default();
         }
         self.open_told(told).await
     }
@@ -338,11 +339,9 @@ impl Table {
         outcome
     }
 
-    /// Closes every port, for good. Tunnels go on.
+    /// Closes every port, for good. Tunnels go on until their route ends.
     pub(crate) async fn close_ports(&mut self) {
         self.closed = true;
-        self.ends.clear();
-        self.unopened.clear();
         let ports: Vec<_> = self
             .routes
             .values_mut()

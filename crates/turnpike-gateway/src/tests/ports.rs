@@ -177,6 +177,33 @@ async fn a_shutdown_lets_tunnels_end_and_cuts_what_is_left() {
 }
 
 #[tokio::test]
+async fn routes_end_and_are_removed_while_a_shutdown_waits_for_tunnels() {
+    let world = World::start().await;
+    let mut ending = route("a", 12_001);
+    ending.ends_at = now() + 1_000;
+    world
+        .apply([Change::Route(ending), Change::Route(route("b", 12_002))])
+        .await;
+    let echo = Origin::echo().await;
+    let (mut ending, mut removed) = (world.tunnel(12_001, echo).await, world.tunnel(12_002, echo).await);
+    let gateway = world.gateway.clone();
+    let stopping = tokio::spawn(async move { gateway.shut_down(60 * SECOND).await });
+    eventually(SECOND, "the ports are closed", || world.gateway.ports_open() == 0).await;
+    world.apply([Change::RemoveRoute(RouteId("b".into()))]).await;
+    assert!(within(SECOND, removed.read(&mut [0; 1])).await.is_err(), "it is cut");
+    assert!(within(3 * SECOND, ending.read(&mut [0; 1])).await.is_err(), "it is cut");
+    within(SECOND, stopping).await.unwrap();
+    assert!(
+        world
+            .try_apply([Change::Route(route("c", 12_003))])
+            .await
+            .failed
+            .is_empty()
+    );
+    assert_eq!(world.gateway.ports_open(), 0);
+}
+
+#[tokio::test]
 async fn a_shutdown_without_connections_does_not_wait() {
     let world = World::start().await;
     world.apply([Change::Route(route("a", 12_001))]).await;
