@@ -27,6 +27,7 @@ const UNSENT_LOW_WATER: u32 = 64 * 1024;
 
 /// A port while it is open, as its connections see it.
 pub(crate) struct Port {
+    number: u16,
     pub(crate) shared: Arc<Shared>,
     pub(crate) udp: Arc<udp::Port>,
     /// Cancelled when the port closes; tunnels go on, but for what is cut with their route.
@@ -61,7 +62,7 @@ impl Port {
             .shared
             .descriptors
             .take(2)
-            .and_then(|permit| self.shared.admission.admit(peer.ip(), permit));
+            .and_then(|permit| self.shared.admission.admit(peer.ip(), self.number, permit));
         match visitor {
             Some(visitor) => self.shared.spawn(session::run(Arc::clone(self), stream, peer, visitor)),
             None => metrics::counter!("turnpike_refusals_total", "reason" => "too_many").increment(1),
@@ -71,7 +72,6 @@ impl Port {
 
 /// The owner's handle of a port.
 pub(crate) struct OpenPort {
-    number: u16,
     port: Arc<Port>,
     sockets: Vec<Sockets>,
 }
@@ -101,13 +101,13 @@ impl OpenPort {
     /// A port with no sockets yet.
     pub(crate) fn new(number: u16, route: Arc<ActiveRoute>, shared: &Arc<Shared>) -> Self {
         let port = Arc::new(Port {
+            number,
             shared: Arc::clone(shared),
             udp: udp::Port::new(),
             closing: shared.draining.child_token(),
             route: ArcSwap::new(route),
         });
         Self {
-            number,
             port,
             sockets: Vec::new(),
         }
@@ -115,7 +115,7 @@ impl OpenPort {
 
     /// Its number.
     pub(crate) fn number(&self) -> u16 {
-        self.number
+        self.port.number
     }
 
     /// Whether it is open on some address at least.
@@ -147,7 +147,7 @@ impl OpenPort {
             if let Err(error) = self.open_on(address) {
                 let failed = PortError::Bind {
                     address,
-                    port: self.number,
+                    port: self.port.number,
                     reason: error.to_string(),
                 };
                 outcome = outcome.and(Err(failed));
@@ -163,7 +163,7 @@ impl OpenPort {
             .descriptors
             .take(2)
             .ok_or_else(|| io::Error::other("too many open files"))?;
-        let at = SocketAddr::new(address, self.number);
+        let at = SocketAddr::new(address, self.port.number);
         let listener = TcpListener::from_std(listen(at)?.into())?;
         let datagrams = UdpSocket::from_std(bind_udp(at)?.into())?;
         let accept = Arc::clone(&self.port).accept(listener);

@@ -20,8 +20,10 @@ const STRANGERS_PER_SOURCE: u32 = 1_024;
 /// Strangers per source that has shown good credentials within [`PROVEN_FOR`].
 const STRANGERS_PER_PROVEN_SOURCE: u32 = 8_192;
 
-/// Strangers in all.
-const STRANGERS: usize = 16_384;
+/// Strangers from sources that have not shown any: in all, and per port, so that whoever floods one subscription's
+/// port from everywhere leaves the others room.
+const STRANGERS: u32 = 16_384;
+const STRANGERS_PER_PORT: u32 = STRANGERS / 4;
 
 /// How long good credentials vouch for further connections of their source.
 const PROVEN_FOR: Duration = Duration::from_secs(600);
@@ -45,7 +47,9 @@ pub(crate) struct Admission {
 
 #[derive(Debug, Default)]
 struct Books {
-    strangers: usize,
+    /// Strangers from sources that have not shown good credentials.
+    strangers: u32,
+    strangers_by_port: HashMap<u16, u32>,
     silent: usize,
     sources: HashMap<Source, Entry>,
     guesses: HashMap<(Source, u16), Guesses>,
@@ -72,29 +76,33 @@ struct Guesses {
 }
 
 impl Admission {
-    /// Lets a new connection in as a stranger, unless there are too many. `descriptors` are held until it has ended.
-    pub(crate) fn admit(&self, address: IpAddr, descriptors: Permit) -> Option<Visitor> {
+    /// Lets a new connection to `port` in as a stranger, unless there are too many. `descriptors` are held until it has
+    /// ended. A source that has shown good credentials lately is not kept out by what others do.
+    pub(crate) fn admit(&self, address: IpAddr, port: u16, descriptors: Permit) -> Option<Visitor> {
         let source = Source::of(address);
         let mut books = self.lock();
-        if books.strangers >= STRANGERS {
-            return None;
-        }
-        let entry = books.sources.entry(source).or_default();
-        let proven = entry.proven.is_some_and(|at| at.elapsed() < PROVEN_FOR);
-        let cap = if proven {
-            STRANGERS_PER_PROVEN_SOURCE
+        let entry = books.sources.get(&source);
+        let of_source = entry.map_or(0, |entry| entry.strangers);
+        let is_known = entry.is_some_and(|entry| entry.proven.is_some_and(|at| at.elapsed() < PROVEN_FOR));
+        let may_enter = if is_known {
+            of_source < STRANGERS_PER_PROVEN_SOURCE
         } else {
-            STRANGERS_PER_SOURCE
+            let of_port = books.strangers_by_port.get(&port).copied().unwrap_or(0);
+            of_source < STRANGERS_PER_SOURCE && of_port < STRANGERS_PER_PORT && books.strangers < STRANGERS
         };
-        if entry.strangers >= cap {
+        if !may_enter {
             return None;
         }
-        entry.strangers += 1;
-        books.strangers += 1;
+        books.sources.entry(source).or_default().strangers += 1;
+        if !is_known {
+            *books.strangers_by_port.entry(port).or_default() += 1;
+            books.strangers += 1;
+        }
         drop(books);
         Some(Visitor {
             admission: self.clone(),
             source,
+            counted_on: (!is_known).then_some(port),
             proven: AtomicBool::new(false),
             _descriptors: descriptors,
         })
@@ -111,6 +119,23 @@ impl Admission {
 }
 
 impl Books {
+    /// Takes a stranger off all counts.
+    fn no_stranger(&mut self, source: Source, counted_on: Option<u16>, leave: impl FnOnce(&mut Entry)) {
+        if let Some(port) = counted_on {
+            self.strangers -= 1;
+            if let Some(count) = self.strangers_by_port.get_mut(&port) {
+                *count -= 1;
+                if *count == 0 {
+                    self.strangers_by_port.remove(&port);
+                }
+            }
+        }
+        self.leave(source, |entry| {
+            entry.strangers -= 1;
+            leave(entry);
+        });
+    }
+
     fn sweep(&mut self) {
         self.sources.retain(|_, entry| !entry.is_idle());
         self.guesses.retain(|_, guesses| guesses.since.elapsed() < GUESS_WINDOW);
@@ -154,6 +179,8 @@ impl Source {
 pub(crate) struct Visitor {
     admission: Admission,
     source: Source,
+    /// The port on which it counts as a stranger; absent where its source is known.
+    counted_on: Option<u16>,
     proven: AtomicBool,
     _descriptors: Permit,
 }
@@ -165,11 +192,9 @@ impl Visitor {
             return;
         }
         let mut books = self.admission.lock();
-        books.strangers -= 1;
         // A full map remembers no more sources; theirs are then as strangers the next time, which is no refusal.
         let remember = books.sources.len() <= ENTRIES;
-        books.leave(self.source, |entry| {
-            entry.strangers -= 1;
+        books.no_stranger(self.source, self.counted_on, |entry| {
             if remember {
                 entry.proven = Some(Instant::now());
             }
@@ -224,9 +249,7 @@ impl Drop for Visitor {
         if *self.proven.get_mut() {
             return;
         }
-        let mut books = self.admission.lock();
-        books.strangers -= 1;
-        books.leave(self.source, |entry| entry.strangers -= 1);
+        self.admission.lock().no_stranger(self.source, self.counted_on, |_| {});
     }
 }
 
@@ -253,8 +276,13 @@ mod tests {
     use crate::descriptors::Descriptors;
 
     fn visit(admission: &Admission, address: &str) -> Option<Visitor> {
+        visit_port(admission, address, 12_001)
+    }
+
+    fn visit_port(admission: &Admission, address: &str, port: u16) -> Option<Visitor> {
         admission.admit(
             address.parse().unwrap(),
+            port,
             Descriptors::of_this_process().take(1).unwrap(),
         )
     }
@@ -280,6 +308,47 @@ mod tests {
         drop(inside);
         assert!(admission.lock().sources.is_empty());
         assert_eq!(admission.lock().strangers, 0);
+        assert!(admission.lock().strangers_by_port.is_empty());
+    }
+
+    /// As many strangers from everywhere as `port` takes.
+    fn flood(admission: &Admission, port: u16) -> Vec<Visitor> {
+        (0..=u32::MAX)
+            .map_while(|number| {
+                let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 | u32::from(port) << 16 | number);
+                visit_port(admission, &address.to_string(), port)
+            })
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_one_port_leaves_the_others_room_and_its_customer_too() {
+        let admission = Admission::default();
+        visit(&admission, "192.0.2.1").unwrap().prove();
+        let flood_of_one = flood(&admission, 1);
+        assert_eq!(flood_of_one.len(), STRANGERS_PER_PORT as usize);
+        assert!(visit_port(&admission, "192.0.2.2", 2).is_some());
+        assert!(
+            visit_port(&admission, "192.0.2.1", 1).is_some(),
+            "the customer is known"
+        );
+
+        let floods: Vec<_> = (2..5).map(|port| flood(&admission, port)).collect();
+        assert!(
+            visit_port(&admission, "192.0.2.2", 5).is_none(),
+            "there are too many in all"
+        );
+        let known: Vec<_> = (0..100).map(|_| visit(&admission, "192.0.2.1").unwrap()).collect();
+        drop(floods);
+        assert_eq!(
+            admission.lock().strangers,
+            STRANGERS_PER_PORT,
+            "known ones are not counted"
+        );
+        assert!(visit_port(&admission, "192.0.2.2", 5).is_some());
+        drop((flood_of_one, known));
+        assert_eq!(admission.lock().strangers, 0);
+        assert!(admission.lock().strangers_by_port.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
