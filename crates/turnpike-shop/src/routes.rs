@@ -51,7 +51,7 @@ pub async fn register_gateway(
                     "INSERT INTO gateway (name, public_host, first_port, last_port, revision, applied_revision, seen_at)
                      VALUES ($1, $2, $3, $4, 0, 0, $5)
                      ON CONFLICT (name) DO UPDATE SET public_host = excluded.public_host,
-                         first_port = excluded.first_port, last_port = excluded.last_port, seen_at = excluded.seen_at",
+                         first_port = excluded.first_port, last_port = excluded.last_port",
                     &[name.clone(), public_host, Value::Int(first), Value::Int(last), Value::Int(now.0)],
                 )
                 .await?;

@@ -180,6 +180,22 @@ impl Span {
     }
 }
 
+impl fmt::Display for Span {
+    /// In the largest unit that fits evenly, as the catalogue spells it: `30d`, `90m`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, unit) = [
+            (Self::days(1).0, "d"),
+            (Self::hours(1).0, "h"),
+            (Self::minutes(1).0, "m"),
+            (Self::seconds(1).0, "s"),
+        ]
+        .into_iter()
+        .find(|(size, _)| self.0 % size == 0 && self.0 != 0)
+        .unwrap_or((1, "ms"));
+        write!(f, "{}{unit}", self.0 / size)
+    }
+}
+
 /// How many subscriptions of one plan an order makes: 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -373,5 +389,24 @@ words! {
         Renewal = "renewal",
         /// A free, short one.
         Trial = "trial",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_written_in_its_largest_even_unit() {
+        for (span, text) in [
+            (Span::days(30), "30d"),
+            (Span::hours(36), "36h"),
+            (Span::minutes(90), "90m"),
+            (Span::seconds(61), "61s"),
+            (Span(1_500), "1500ms"),
+            (Span(0), "0ms"),
+        ] {
+            assert_eq!(span.to_string(), text);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::routes;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
-use crate::types::{ConnectionType, CouponId, ExitId, NetworkId, PlanId, UnixMillis};
+use crate::types::{ConnectionType, CouponId, ExitId, NetworkId, PlanId, Span, UnixMillis};
 
 /// Makes the shop's catalogue equal to this one: creates, updates, reactivates; what is no longer there is deactivated and its
 /// running subscriptions keep working. Idempotent. With `dry_run` nothing is written.
@@ -383,10 +383,10 @@ impl Applying<'_> {
             let values = Values::from([
                 ("network", row.text("network")?),
                 ("connection_type", row.text("connection_type")?),
-                ("duration_ms", row.int("duration_ms")?.to_string()),
+                ("duration", Span(row.int("duration_ms")?).to_string()),
                 ("price_cents", row.int("price_cents")?.to_string()),
                 ("popular", flag(row.int("popular")?)),
-                ("trial_ms", or_none(row.optional_int("trial_ms")?)),
+                ("trial", or_none(row.optional_int("trial_ms")?.map(Span))),
             ]);
             known.insert(
                 row.text("code")?,
@@ -404,10 +404,10 @@ impl Applying<'_> {
             let values = Values::from([
                 ("network", plan.network.clone()),
                 ("connection_type", plan.connection_type.to_string()),
-                ("duration_ms", plan.duration.0.to_string()),
+                ("duration", plan.duration.to_string()),
                 ("price_cents", plan.price.0.to_string()),
                 ("popular", flag(i64::from(plan.popular))),
-                ("trial_ms", or_none(plan.trial.map(|trial| trial.0))),
+                ("trial", or_none(plan.trial)),
             ]);
             let before: Option<Known<PlanId>> = known.remove(&plan.code);
             if self.differs("plan", &plan.code, before.as_ref(), &values) {
@@ -460,7 +460,7 @@ impl Applying<'_> {
                 ("cents_off", or_none(row.optional_int("cents_off")?)),
                 ("max_redemptions", or_none(row.optional_int("max_redemptions")?)),
                 ("per_account", or_none(row.optional_int("per_account")?)),
-                ("valid_until", or_none(row.optional_int("valid_until")?)),
+                ("valid_until", or_none(row.optional_int("valid_until")?.map(moment))),
             ]);
             known.insert(
                 row.text("code")?,
@@ -483,7 +483,7 @@ impl Applying<'_> {
                 ("cents_off", or_none(cents)),
                 ("max_redemptions", or_none(wanted.max_redemptions)),
                 ("per_account", or_none(wanted.per_account)),
-                ("valid_until", or_none(until)),
+                ("valid_until", or_none(until.map(moment))),
             ]);
             let before: Option<Known<CouponId>> = known.remove(&code);
             if self.differs("coupon", &code, before.as_ref(), &values) {
@@ -555,8 +555,13 @@ fn flag(value: i64) -> String {
     (value == 1).to_string()
 }
 
-fn or_none(value: Option<i64>) -> String {
+fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
+/// As the catalogue spells it.
+fn moment(at: i64) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
 /// What of an exit's specification an operator may be shown.

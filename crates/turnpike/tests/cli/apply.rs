@@ -74,6 +74,29 @@ fn what_leaves_the_catalogue_is_deactivated_and_comes_back_with_it() {
 }
 
 #[test]
+fn a_difference_is_told_in_the_catalogues_words() {
+    let site = Site::with_ann();
+    let changed = CATALOGUE
+        .replace("\"30d\"", "\"36h\"\ntrial = \"90m\"")
+        .replace("percent_off = 10", "cents_off = 5\nvalid_until = 2027-01-01T00:00:00Z")
+        .replace("\"127.0.0.12\"]", "\"127.0.0.13\"]\n  drain_seconds = 0");
+    site.write("catalogue.toml", &changed);
+    insta::assert_snapshot!(site.well(&["apply", "catalogue.toml"]), @r"
+    ~ update exit NL-AMS/pool
+        drain_seconds: 30 -> 0
+        way: addresses 127.0.0.11, 127.0.0.12 -> addresses 127.0.0.11, 127.0.0.13
+    ~ update plan nl-30d
+        duration: 30d -> 36h
+        trial: none -> 90m
+    ~ update coupon MYCODE
+        cents_off: none -> 5
+        percent_off: 10 -> none
+        valid_until: none -> 2027-01-01T00:00:00Z
+    3 changes applied
+    ");
+}
+
+#[test]
 fn a_changed_secret_is_told_without_it() {
     let site = Site::with_ann();
     site.write("catalogue.toml", &CATALOGUE.replace("user:secret@", "user:hidden@"));
