@@ -99,8 +99,8 @@ pub enum Refusal {
         retry_after: Span,
     },
     /// A rotation did not give a new address in time.
-    #[error("the exit could not be rotated: {0}; it works on with its present address")]
-    RotationFailed(String),
+    #[error("the exit could not be rotated; it works on with its present address")]
+    RotationFailed,
     /// This plan has no trial.
     #[error("this plan offers no trial")]
     NoTrialOfPlan,

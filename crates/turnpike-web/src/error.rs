@@ -187,7 +187,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::RotationCooldown { retry_after } => {
             Row::new(S::TOO_MANY_REQUESTS, "rotation_cooldown").after(whole_seconds(retry_after.to_duration()).max(1))
         }
-        Refusal::RotationFailed(_) => Row::new(S::BAD_GATEWAY, "rotation_failed").later(),
+        Refusal::RotationFailed => Row::new(S::BAD_GATEWAY, "rotation_failed").later(),
         Refusal::IdempotencyMismatch => Row::new(S::CONFLICT, "idempotency_mismatch").about("Idempotency-Key"),
         Refusal::IdempotencyInFlight => Row::new(S::CONFLICT, "idempotency_in_flight").after(1),
         Refusal::LoginThrottled { retry_after } => {

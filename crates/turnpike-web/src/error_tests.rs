@@ -178,12 +178,7 @@ fn every_documented_error_has_its_status() {
             None,
         ),
         (ApiError::Panicked, 500, "internal", None),
-        (
-            refused(Refusal::RotationFailed("no answer".to_owned())),
-            502,
-            "rotation_failed",
-            None,
-        ),
+        (refused(Refusal::RotationFailed), 502, "rotation_failed", None),
         (
             ApiError::Shop(ShopError::Unavailable("10.0.0.5".to_owned())),
             503,

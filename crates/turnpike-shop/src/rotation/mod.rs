@@ -177,7 +177,7 @@ pub async fn wait(shop: &Shop, rotation: &RotationId) -> Result<Outcome> {
         let seen = look(shop, rotation).await?;
         let deadline = match seen {
             Seen::Done(outcome) => return Ok(outcome),
-            Seen::Failed(why) => return Err(Refusal::RotationFailed(why).into()),
+            Seen::Failed => return Err(Refusal::RotationFailed.into()),
             Seen::Open { deadline } => deadline,
         };
         // The second bound holds where the time of day is set back meanwhile.
@@ -200,8 +200,11 @@ pub async fn wait(shop: &Shop, rotation: &RotationId) -> Result<Outcome> {
 
 enum Seen {
     Done(Outcome),
-    Failed(String),
-    Open { deadline: UnixMillis },
+    /// Why is written down for the operator; it may tell of his network and programs.
+    Failed,
+    Open {
+        deadline: UnixMillis,
+    },
 }
 
 async fn look(shop: &Shop, rotation: &RotationId) -> Result<Seen> {
@@ -212,7 +215,7 @@ async fn look(shop: &Shop, rotation: &RotationId) -> Result<Seen> {
             Box::pin(async move {
                 let row = tx
                     .optional(
-                        "SELECT state, requested_at, finished_at, deadline, previous_address, address, error
+                        "SELECT state, requested_at, finished_at, deadline, previous_address, address
                          FROM rotation WHERE id = $1",
                         &[key],
                     )
@@ -233,7 +236,7 @@ fn seen(row: &Row, cooldown: Span) -> Result<Seen> {
             took: at.since(UnixMillis(row.int("requested_at")?)),
             next_allowed_at: at.plus(cooldown),
         }),
-        ("failed", _) => Seen::Failed(row.optional_text("error")?.unwrap_or_default()),
+        ("failed", _) => Seen::Failed,
         _ => Seen::Open {
             deadline: UnixMillis(row.int("deadline")?),
         },
