@@ -1,8 +1,14 @@
-//! Network namespaces joined by virtual cables: machines of their own, as far as the network is concerned, gone on drop.
+//! Network namespaces joined by virtual cables: machines of their own, as far as the network is concerned.
+//!
+//! A namespace is in the care of a small process that waits until its standard input ends, which is when the namespace is
+//! dropped or the test's process is gone, in whatever way. It then ends what still runs inside, and removes the namespace
+//! with its devices, addresses and rules: nothing is left behind, not even by a test that was interrupted.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::process::Command;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -14,7 +20,19 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 pub struct Namespace(Arc<Named>);
 
 #[derive(Debug)]
-struct Named(String);
+struct Named {
+    name: String,
+    keeper: Child,
+}
+
+/// What the keeper does. The names of the namespace and of `ip` are its arguments.
+const KEEPER: &str = r#"
+trap '' INT TERM HUP
+"$1" netns add "$0" || exit 1
+"$1" -netns "$0" link set lo up && echo ready && cat > /dev/null
+for pid in $("$1" netns pids "$0"); do kill -9 "$pid"; done
+"$1" netns delete "$0"
+"#;
 
 impl Namespace {
     /// Makes one, or says why this machine does not let us (it takes root and `ip` of iproute2).
@@ -27,25 +45,33 @@ impl Namespace {
     pub fn new() -> Result<Self, String> {
         let ip = crate::program("ip").ok_or("no `ip` on this machine (Debian: iproute2)")?;
         let name = format!("tp{}", fresh_label());
-        let made = Command::new(ip)
-            .args(["netns", "add", &name])
-            .output()
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, &name])
+            .arg(ip)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // What is typed at the terminal or sent to the test's group is not meant for it.
+            .process_group(0)
+            .spawn()
             .map_err(|error| error.to_string())?;
-        if !made.status.success() {
-            return Err(format!(
-                "no network namespaces here: {}",
-                String::from_utf8_lossy(&made.stderr).trim()
-            ));
+        let mut said = String::new();
+        let output = keeper.stdout.take().expect("the keeper's output");
+        BufReader::new(output).read_line(&mut said).expect("the keeper's word");
+        if said == "ready\n" {
+            return Ok(Self(Arc::new(Named { name, keeper })));
         }
-        let namespace = Self(Arc::new(Named(name)));
-        namespace.ip("link set lo up");
-        Ok(namespace)
+        let mut complaint = String::new();
+        let complaints = keeper.stderr.take().expect("the keeper's complaints");
+        let _ = BufReader::new(complaints).read_to_string(&mut complaint);
+        let _ = keeper.wait();
+        Err(format!("no network namespaces here: {}", complaint.trim()))
     }
 
     /// Its name, as `ip netns` knows it.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.0
+        &self.0.name
     }
 
     /// Runs `ip` in it with these arguments, separated by blanks.
@@ -67,6 +93,36 @@ impl Namespace {
         ));
         self.ip(&format!("link set {here} up"));
         other.ip(&format!("link set {there} up"));
+    }
+
+    /// Adds rules to its firewall, as `nft -f` reads them.
+    ///
+    /// # Panics
+    /// When there is no `nft`, or it refuses.
+    #[track_caller]
+    pub fn nft(&self, rules: &str) {
+        let mut nft = self
+            .command("nft")
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("running nft (Debian: nftables)");
+        let mut input = nft.stdin.take().expect("its input");
+        input.write_all(rules.as_bytes()).expect("writing to nft");
+        drop(input);
+        let done = nft.wait_with_output().expect("nft's end");
+        assert!(done.status.success(), "nft: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Sets a value of the kernel's in it, such as `net/ipv4/ip_forward`.
+    ///
+    /// # Panics
+    /// When there is no such value.
+    #[track_caller]
+    pub fn sysctl(&self, name: &str, value: &str) {
+        let written = self.enter(|| std::fs::write(format!("/proc/sys/{name}"), value));
+        written.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
     /// A command that runs a program inside.
@@ -96,8 +152,8 @@ impl Namespace {
 
 impl Drop for Named {
     fn drop(&mut self) {
-        // Its devices go with it.
-        let _ = Command::new("ip").args(["netns", "delete", &self.0]).output();
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
     }
 }
 
@@ -122,8 +178,6 @@ fn run(arguments: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Stdio;
-
     use super::*;
     use crate::origin::Origin;
 
@@ -139,13 +193,29 @@ mod tests {
         let origin = right.enter(|| Origin::http_at("10.1.0.2".parse().expect("an address")));
         let answer = left.enter(|| crate::http::request(origin.address(), "GET", "/", &[], b""));
         assert_eq!(answer.body, "10.1.0.1");
+    }
 
-        let name = left.name().to_owned();
-        drop(left);
-        let gone = Command::new("ip")
-            .args(["netns", "exec", &name, "true"])
-            .stderr(Stdio::null())
-            .status();
-        assert!(!gone.expect("running ip").success());
+    #[test]
+    fn a_namespace_goes_with_what_runs_inside() {
+        let namespace = match Namespace::new() {
+            Ok(namespace) => namespace,
+            Err(why) => return crate::skip(&why),
+        };
+        let exists = |name: &str| std::path::Path::new("/run/netns").join(name).exists();
+        let name = namespace.name().to_owned();
+        let mut inside = namespace.command("sleep").arg("1000").spawn().expect("running sleep");
+        // Until then it is on its way inside.
+        let is_inside = || {
+            let listed = Command::new("ip").args(["netns", "pids", &name]).output();
+            listed
+                .expect("running ip")
+                .stdout
+                .starts_with(inside.id().to_string().as_bytes())
+        };
+        crate::eventually("the program is inside", is_inside);
+        assert!(exists(&name));
+        drop(namespace);
+        assert!(!exists(&name));
+        assert!(!inside.wait().expect("its end").success());
     }
 }
