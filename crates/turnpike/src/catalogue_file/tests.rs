@@ -257,3 +257,12 @@ fn no_sentence_shows_a_secret() {
         assert!(!mistake.contains("secret"), "{mistake}");
     }
 }
+
+#[test]
+fn the_guides_catalogue_is_one() {
+    let guide = include_str!("../../../../docs/operators-guide.md");
+    let blocks: Vec<&str> = guide.split("```toml\n").skip(1).collect();
+    let (catalogue, _) = blocks[1].split_once("```\n").unwrap();
+    let catalogue = parse("catalogue.toml", catalogue).unwrap();
+    assert!(!catalogue.networks.is_empty() && !catalogue.plans.is_empty() && !catalogue.coupons.is_empty());
+}

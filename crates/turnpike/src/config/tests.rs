@@ -224,3 +224,21 @@ fn the_master_key_lies_beside_a_file_and_in_the_working_directory_otherwise() {
     let config = load("[secrets]\nmaster_key_file = \"/k\"", &[]).unwrap();
     assert_eq!(config.master_key_file(), Path::new("/k"));
 }
+
+#[test]
+fn the_guides_configuration_is_one_and_names_every_key() {
+    let guide = include_str!("../../../../docs/operators-guide.md");
+    let (_, from) = guide.split_once("```toml\n").unwrap();
+    let (configuration, _) = from.split_once("```\n").unwrap();
+    load(configuration, &[]).unwrap();
+    // A key that is not there is told as unknown, with all known ones.
+    for section in ["server", "database", "gateway", "limits", "secrets"] {
+        let mistake = load(&format!("[{section}]\nxxxxxxxxxx = 1"), &[])
+            .unwrap_err()
+            .to_string();
+        let (_, known) = mistake.split_once("the keys here are ").unwrap();
+        for key in known.split(", ") {
+            assert!(configuration.contains(&format!("{key} = ")), "{section}.{key}");
+        }
+    }
+}
