@@ -258,6 +258,8 @@ impl Gateway {
             .await
             .exit(exit)
             .ok_or(RotationError::UnknownExit)?;
+        // A stop waits for it as for a tunnel: a redial that is cut in the middle may leave the modem without a line.
+        let _under_way = self.inner.shared.tasks.token();
         exit.rotate().await
     }
 

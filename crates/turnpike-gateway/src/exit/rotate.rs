@@ -86,7 +86,9 @@ impl Turn {
             outcome = tokio::time::timeout(bound, change) => {
                 outcome.unwrap_or(Err(RotationError::TimedOut(bound)))
             }
-            () = exit.open.cancelled() => Err(RotationError::UnknownExit),
+            () = exit.open.cancelled() => Err(RotationError::Failed(
+                "the exit was taken away, or the gateway stopped, before it was done".to_owned(),
+            )),
         };
         let took = started.elapsed();
         note(&present.spec.name, &outcome, took);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use turnpike_gateway::Gateway;
 use turnpike_shop::rotation::{self, Task};
 use turnpike_shop::{Result, Shop};
@@ -17,13 +18,14 @@ const AT_ONCE: usize = 256;
 /// How often the queue is looked at for what another process has put there.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Works on the queue until `stop`; what is under way then goes on to its end.
+/// Works on the queue until `stop`, and returns when what was under way then has come to its end.
 pub(super) async fn work(shop: Shop, gateway: Gateway, name: String, stop: CancellationToken) {
     let mut woken = shop.changes();
     let places = Arc::new(Semaphore::new(AT_ONCE));
+    let under_way = TaskTracker::new();
     let mut is_failing = false;
     loop {
-        let next = match turn(&shop, &gateway, &name, &places).await {
+        let next = match turn(&shop, &gateway, &name, &places, &under_way).await {
             Ok(next) => {
                 is_failing = false;
                 next
@@ -38,20 +40,28 @@ pub(super) async fn work(shop: Shop, gateway: Gateway, name: String, stop: Cance
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             _ = woken.changed() => {}
             () = tokio::time::sleep(next.min(POLL)) => {}
         }
     }
+    under_way.close();
+    under_way.wait().await;
 }
 
 /// Queues what is due, starts what is queued as far as there are places; when to come again at the latest.
-async fn turn(shop: &Shop, gateway: &Gateway, name: &str, places: &Arc<Semaphore>) -> Result<Duration> {
+async fn turn(
+    shop: &Shop,
+    gateway: &Gateway,
+    name: &str,
+    places: &Arc<Semaphore>,
+    under_way: &TaskTracker,
+) -> Result<Duration> {
     let next = rotation::schedule(shop, name, count(AT_ONCE)).await?;
     for task in rotation::claim(shop, name, count(places.available_permits())).await? {
         let place = Arc::clone(places).try_acquire_owned().ok();
         let (shop, gateway) = (shop.clone(), gateway.clone());
-        tokio::spawn(async move {
+        under_way.spawn(async move {
             rotate(&shop, &gateway, &task).await;
             drop(place);
         });
