@@ -77,6 +77,7 @@ pub async fn imbalance(shop: &Shop) -> Result<Cents> {
     shop.store
         .read(|tx| {
             Box::pin(async move {
+                tx.take_time().await?;
                 let sum = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS cents FROM posting";
                 Ok(Cents(tx.one(sum, &[]).await?.int("cents")?))
             })

@@ -218,6 +218,17 @@ impl Tx {
         self.is_undone = true;
     }
 
+    /// From here on a statement may take as long as it needs: for what reads whole tables and keeps nobody waiting.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn take_time(&mut self) -> Result<()> {
+        if self.engine() == Engine::Postgres {
+            self.execute("SET LOCAL statement_timeout = 0", &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Runs a statement; how many rows it changed.
     ///
     /// # Errors
