@@ -19,6 +19,7 @@ pub mod netns;
 pub mod origin;
 pub mod ports;
 pub mod postgres;
+pub mod race;
 pub mod tunnel;
 pub mod turnpike;
 mod wait;

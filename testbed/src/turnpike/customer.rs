@@ -50,6 +50,12 @@ impl Customer {
         }
     }
 
+    /// Where the API listens.
+    #[must_use]
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
     /// A GET operation; `query` is what follows `op=`, such as `plans` or `renewal-plans&subscriptionId=…`.
     #[must_use]
     #[track_caller]

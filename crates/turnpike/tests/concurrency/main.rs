@@ -1,0 +1,70 @@
+//! Many customers at the same moment, on both engines: nothing is sold twice, nothing is charged twice, nothing is lost.
+//!
+//! The books are proven after each test, when its shop is dropped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's broken assumption should stop it"
+)]
+
+mod cut;
+mod keys;
+mod limited;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use testbed::http::Answer;
+use testbed::turnpike::{Builder, Customer, Turnpike};
+
+/// Each test of this package runs on either engine.
+macro_rules! on_both_engines {
+    ($($subject:ident::$name:ident)*) => {
+        mod sqlite {
+            $(#[test] fn $name() { crate::$subject::$name(crate::Turnpike::with()); })*
+        }
+        mod postgres {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL: cargo xtask test"]
+                fn $name() { crate::$subject::$name(crate::Turnpike::with().postgres()); }
+            )*
+        }
+    };
+}
+
+on_both_engines! {
+    limited::forty_purchases_of_ten_free_exits_sell_exactly_ten
+    limited::spending_at_once_never_overdraws
+    limited::a_coupon_is_redeemed_as_often_as_it_may_be
+    limited::one_trial_is_given
+    limited::switches_to_the_last_free_exits_take_each_once
+    keys::twenty_sends_of_one_key_charge_once_and_are_answered_alike
+    keys::one_key_for_two_different_orders_buys_one_of_them
+    cut::clients_that_hang_up_leave_nothing_half_done
+    cut::purchases_whose_clients_hang_up_are_whole_or_not_there
+}
+
+/// Sends an order, with its Idempotency-Key again where that is what the answer asks for: one account's orders wait for each
+/// other, and on a busy machine for longer than the database lets them.
+fn settled(customer: &Customer, order: &Value, key: &str) -> Answer {
+    let settled = testbed::poll(Duration::from_secs(60), || {
+        let answer = customer.order_with(order, &[("idempotency-key", key)]);
+        (answer.status != 503).then_some(answer)
+    });
+    settled.unwrap_or_else(|| panic!("{key} is answered 503 for a minute"))
+}
+
+/// How many answers have this status and, where it is an error, this code. None may have another status than those counted.
+fn count(answers: &[Answer], status: u16, code: &str) -> usize {
+    let fits = |answer: &&Answer| answer.status == status && (status == 200 || answer.json()["code"] == code);
+    answers.iter().filter(fits).count()
+}
+
+/// A network of private exits, `127.0.<third>.1` and on.
+fn exits(shop: Builder, network: &str, third: u8, count: u8) -> Builder {
+    (1..=count).fold(shop.network(network), |shop, number| {
+        let address = format!("127.0.{third}.{number}");
+        shop.pool(&format!("exit-{number}"), &[&address])
+    })
+}
