@@ -1,7 +1,7 @@
 //! The programs that customers use, and tunnels by hand where a test needs to hold one.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -136,42 +136,8 @@ impl Tunnel {
     /// What was refused, or what became of the connection.
     pub fn by_socks5(subscription: &Subscription, destination: SocketAddr) -> Result<Self, String> {
         let mut stream = connected(subscription.port)?;
-        let mut send = |bytes: &[u8]| stream.write_all(bytes).map_err(|error| error.to_string());
-        send(&[5, 1, 2])?;
-        let length = |text: &str| u8::try_from(text.len()).expect("a short text");
-        let (user, password) = (&subscription.username, &subscription.password);
-        send(
-            &[
-                &[1, length(user)],
-                user.as_bytes(),
-                &[length(password)],
-                password.as_bytes(),
-            ]
-            .concat(),
-        )?;
-        let address = match destination {
-            SocketAddr::V4(v4) => [&[1][..], &v4.ip().octets()].concat(),
-            SocketAddr::V6(v6) => [&[4][..], &v6.ip().octets()].concat(),
-        };
-        send(&[&[5, 1, 0][..], &address, &destination.port().to_be_bytes()].concat())?;
-        let [_, method] = received(&mut stream)?;
-        if method != 2 {
-            return Err(format!("method {method:#04x}"));
-        }
-        let [_, status] = received(&mut stream)?;
-        if status != 0 {
-            return Err(format!("authentication failed: {status:#04x}"));
-        }
-        let [_, reply, _, kind] = received(&mut stream)?;
-        match kind {
-            1 => drop(received::<6>(&mut stream)?),
-            _ => drop(received::<18>(&mut stream)?),
-        }
-        if reply == 0 {
-            Ok(Self(stream))
-        } else {
-            Err(format!("reply {reply:#04x}"))
-        }
+        socks5(&mut stream, subscription, 1, destination)?;
+        Ok(Self(stream))
     }
 
     /// Sends these bytes to an origin that echoes, and waits for all of them to come back.
@@ -210,6 +176,125 @@ impl Tunnel {
             }
         }
     }
+}
+
+/// A SOCKS5 UDP association (RFC 1928 §7).
+#[derive(Debug)]
+pub struct Association {
+    /// The connection that it lives as long as.
+    pub control: Tunnel,
+    /// The client's socket.
+    pub socket: UdpSocket,
+    /// Where the proxy takes datagrams.
+    pub relay: SocketAddr,
+}
+
+impl Association {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// What was refused, or what became of the connection.
+    ///
+    /// # Panics
+    /// When this machine gives no socket.
+    pub fn open(subscription: &Subscription) -> Result<Self, String> {
+        let mut control = connected(subscription.port)?;
+        // The client says that it does not know yet from where it will send.
+        let relay = socks5(&mut control, subscription, 3, SocketAddr::from(([0; 4], 0)))?;
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a UDP socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        Ok(Self {
+            control: Tunnel(control),
+            socket,
+            relay,
+        })
+    }
+
+    /// Sends a datagram to a name or an address.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn send(&self, host: &str, port: u16, content: &str) {
+        let destination = match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(v4)) => [&[1][..], &v4.octets()].concat(),
+            Ok(IpAddr::V6(v6)) => [&[4][..], &v6.octets()].concat(),
+            Err(_) => [&[3, length(host)][..], host.as_bytes()].concat(),
+        };
+        let datagram = [&[0, 0, 0][..], &destination, &port.to_be_bytes(), content.as_bytes()].concat();
+        self.socket
+            .send_to(&datagram, self.relay)
+            .expect("the datagram is sent");
+    }
+
+    /// Waits for an answer; its content.
+    ///
+    /// # Errors
+    /// When none comes.
+    ///
+    /// # Panics
+    /// When what comes is no answer of an IPv4 peer.
+    pub fn receive(&self) -> std::io::Result<String> {
+        let mut buffer = [0; 65_536];
+        let (length, from) = self.socket.recv_from(&mut buffer)?;
+        assert_eq!((from, &buffer[..4]), (self.relay, &[0, 0, 0, 1][..]));
+        Ok(String::from_utf8_lossy(&buffer[10..length]).into_owned())
+    }
+}
+
+/// Authenticates and sends one request; the address that the proxy answers with.
+fn socks5(
+    stream: &mut TcpStream,
+    subscription: &Subscription,
+    command: u8,
+    destination: SocketAddr,
+) -> Result<SocketAddr, String> {
+    let mut send = |bytes: &[u8]| stream.write_all(bytes).map_err(|error| error.to_string());
+    let (user, password) = (&subscription.username, &subscription.password);
+    let login = [
+        &[1, length(user)],
+        user.as_bytes(),
+        &[length(password)],
+        password.as_bytes(),
+    ]
+    .concat();
+    let address = match destination {
+        SocketAddr::V4(v4) => [&[1][..], &v4.ip().octets()].concat(),
+        SocketAddr::V6(v6) => [&[4][..], &v6.ip().octets()].concat(),
+    };
+    // All at once: a proxy must take the steps in their order, however they arrive.
+    send(
+        &[
+            &[5, 1, 2][..],
+            &login,
+            &[5, command, 0],
+            &address,
+            &destination.port().to_be_bytes(),
+        ]
+        .concat(),
+    )?;
+    let [_, method] = received(stream)?;
+    if method != 2 {
+        return Err(format!("method {method:#04x}"));
+    }
+    let [_, status] = received(stream)?;
+    if status != 0 {
+        return Err(format!("authentication failed: {status:#04x}"));
+    }
+    let [_, reply, _, kind] = received(stream)?;
+    let address = match kind {
+        1 => IpAddr::from(received::<4>(stream)?),
+        _ => IpAddr::from(received::<16>(stream)?),
+    };
+    let port = u16::from_be_bytes(received(stream)?);
+    if reply == 0 {
+        Ok(SocketAddr::new(address, port))
+    } else {
+        Err(format!("reply {reply:#04x}"))
+    }
+}
+
+fn length(text: &str) -> u8 {
+    u8::try_from(text.len()).expect("a short text")
 }
 
 fn connected(port: SocketAddr) -> Result<TcpStream, String> {

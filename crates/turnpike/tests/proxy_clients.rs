@@ -192,6 +192,31 @@ fn a_websocket_works_through_connect_and_through_upgrade() {
     }
 }
 
+#[test]
+fn datagrams_travel_through_socks5() {
+    let Some(python) = Script::find("udp_client.py") else {
+        return;
+    };
+    let world = World::new();
+    let origin = Origin::udp();
+    let port = origin.address().port().to_string();
+    for (bought, address) in &world.sold {
+        let proxy = [bought.port.ip().to_string(), bought.port.port().to_string()];
+        let login = [&bought.username, &bought.password];
+        let seen = python.json(&[
+            &proxy[0],
+            &proxy[1],
+            login[0],
+            login[1],
+            "127.0.0.1",
+            &port,
+            "one",
+            "two",
+        ]);
+        assert_eq!(seen, json!([format!("{address} one"), format!("{address} two")]));
+    }
+}
+
 struct WebSocketServer {
     process: Child,
     port: String,
