@@ -1,10 +1,14 @@
 //! Sending it twice.
 
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
 use http::Method;
 use serde_json::{Value, json};
+use testbed::postgres::Database;
 
-use super::site::{Site, on_both_engines};
-use super::world::{ALICE, World};
+use super::site::{Home, Site, on_both_engines};
+use super::world::{ALICE, World, config};
 
 on_both_engines!(
     the_same_key_and_body_give_the_same_bytes_and_one_charge,
@@ -115,4 +119,36 @@ async fn twenty_at_once_are_charged_once_and_answered_alike(site: &Site) {
         .send()
         .await;
     assert_eq!(listed.json()["subscriptions"].as_array().unwrap().len(), 1);
+}
+
+/// Takes a key as its first request does, and gives it up without an answer after so many seconds. A first request of our own
+/// would be done too soon to be met.
+fn hold(database: &Arc<Database>, key: &str, seconds: u32) -> JoinHandle<()> {
+    let sql = format!(
+        "BEGIN; INSERT INTO idempotency (account_id, key, request_hash, sealed_outcome, created_at)
+             SELECT id, '{key}', '\\x00', NULL, 0 FROM account; SELECT pg_sleep({seconds}); ROLLBACK"
+    );
+    let holding = Arc::clone(database);
+    let held = std::thread::spawn(move || drop(holding.query(&sql)));
+    let is_held = format!("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%''{key}''%'");
+    testbed::eventually("the key is held", || database.query(&is_held) == "1");
+    held
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+async fn a_request_that_meets_its_key_in_flight_waits_for_it_but_not_for_ever() {
+    let database = Arc::new(Database::fresh());
+    let world = World::at(Arc::new(Home::at(database.url())), config()).await;
+    let order = json!({"op": "purchase", "planId": world.plan("NL-AMS", "private").await});
+    let (short, long) = (hold(&database, "short", 1), hold(&database, "long", 14));
+    let (waited, gave_up) = tokio::join!(send(&world, "short", &order), send(&world, "long", &order));
+    assert_eq!(waited.status, 200, "{}", waited.text());
+    assert_eq!(gave_up.error(), (409, "idempotency_in_flight".to_owned()));
+    assert_eq!(gave_up.header("retry-after"), Some("1"));
+    assert_eq!(gave_up.json()["charged"], Value::Null, "its first request decides that");
+    short.join().unwrap();
+    long.join().unwrap();
+    assert_eq!(send(&world, "long", &order).await.status, 200);
+    assert_eq!(world.balance(ALICE).await, 50_000 - 2 * 1_200);
 }

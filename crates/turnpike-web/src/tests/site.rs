@@ -81,22 +81,40 @@ impl Site {
 /// A shop's files and its database; removed on drop.
 pub(super) struct Home {
     pub(super) directory: TempDir,
-    database: Option<Database>,
+    /// The database's address.
+    pub(super) url: String,
+    _database: Option<Database>,
 }
 
 impl Home {
     pub(super) fn new(engine: Engine) -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            database: (engine == Engine::Postgres).then(Database::fresh),
+        match engine {
+            Engine::Sqlite => {
+                let directory = tempfile::tempdir().unwrap();
+                let url = format!("sqlite://{}", directory.path().join("shop.db").display());
+                Self {
+                    directory,
+                    url,
+                    _database: None,
+                }
+            }
+            Engine::Postgres => {
+                let database = Database::fresh();
+                Self {
+                    directory: tempfile::tempdir().unwrap(),
+                    url: database.url().to_owned(),
+                    _database: Some(database),
+                }
+            }
         }
     }
 
-    /// The database's address.
-    pub(super) fn url(&self) -> String {
-        match &self.database {
-            Some(database) => database.url().to_owned(),
-            None => format!("sqlite://{}", self.directory.path().join("shop.db").display()),
+    /// One whose database somebody else makes and removes.
+    pub(super) fn at(url: &str) -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            url: url.to_owned(),
+            _database: None,
         }
     }
 }

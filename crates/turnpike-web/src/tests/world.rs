@@ -64,7 +64,7 @@ impl World {
         let clock = Arc::new(AtomicI64::new(NOW.0));
         let ticking = Arc::clone(&clock);
         let shop = Shop::open(
-            &SecretString::from(home.url()),
+            &SecretString::from(home.url.clone()),
             home.directory.path().join("master.key"),
             Settings::default(),
             Arc::new(move || UnixMillis(ticking.load(Ordering::Relaxed))),
