@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use turnpike_shop::subscription::Page;
-use turnpike_shop::subscriptions;
 use turnpike_shop::types::SubscriptionId;
+use turnpike_shop::{Error as ShopError, Refusal, subscriptions};
 use utoipa::ToSchema;
 
 use super::subscription::SubscriptionItem;
@@ -37,6 +37,17 @@ pub(crate) struct SubscriptionsAnswer {
     next_cursor: Option<String>,
 }
 
+/// A list has no subscriptionId that could be wrong, only a cursor that is not one of the caller's.
+fn of_list(error: ShopError) -> ApiError {
+    match error {
+        ShopError::Refused(Refusal::SubscriptionNotFound) => ApiError::Field {
+            field: "cursor".to_owned(),
+            rule: wire::CURSOR_RULE.to_owned(),
+        },
+        other => ApiError::Shop(other),
+    }
+}
+
 impl Operation for Subscriptions {
     const VERB: Verb = Verb::Get;
     const MOVES_MONEY: bool = false;
@@ -48,7 +59,9 @@ impl Operation for Subscriptions {
             limit: self.limit,
             after: self.cursor,
         };
-        let (found, has_more) = subscriptions(&context.app.shop, reader.account(), page).await?;
+        let (found, has_more) = subscriptions(&context.app.shop, reader.account(), page)
+            .await
+            .map_err(of_list)?;
         let next_cursor = found.last().filter(|_| has_more).map(|last| last.id.to_string());
         Ok(SubscriptionsAnswer {
             ok: True,

@@ -10,6 +10,8 @@ use utoipa::openapi::{RefOr, Schema};
 const ID_RULE: &str = "it must be 24 lowercase letters and digits";
 /// The longest coupon code that can exist.
 const COUPON_LENGTH: usize = 64;
+/// What a cursor must be.
+pub(super) const CURSOR_RULE: &str = "it must be the nextCursor of the page before";
 /// The longest page.
 const MAX_LIMIT: i64 = 100;
 
@@ -139,7 +141,7 @@ pub(crate) fn cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     let text = String::deserialize(deserializer)?;
     SubscriptionId::try_from(text)
         .map(Some)
-        .map_err(|_| D::Error::custom("it must be the nextCursor of the page before"))
+        .map_err(|_| D::Error::custom(CURSOR_RULE))
 }
 
 /// The schema of one of a few words.

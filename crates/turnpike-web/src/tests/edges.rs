@@ -335,8 +335,14 @@ async fn pages_have_bounds(site: &Site) {
             "{query}"
         );
     }
-    let reply = world.get("op=subscriptions&cursor=x").send().await;
-    assert_eq!((reply.error().0, &reply.json()["field"]), (400, &json!("cursor")));
+    for cursor in ["x", "", UNKNOWN_ID] {
+        let reply = world.get(&format!("op=subscriptions&cursor={cursor}")).send().await;
+        assert_eq!(
+            (reply.error().0, &reply.json()["field"]),
+            (400, &json!("cursor")),
+            "{cursor}"
+        );
+    }
 }
 
 async fn an_ended_subscription_refuses_what_needs_a_running_one(site: &Site) {
