@@ -18,7 +18,8 @@ import schemathesis
 # Wrong keys close their address for a minute, as they should. The server believes this header from us.
 addresses = (f"198.18.{i >> 8 & 255}.{i & 255}" for i in itertools.count())
 
-# Ids that exist, in place of half of those that are made up; else everything would be 404.
+# Ids that exist, in place of most of those that are made up; else everything would be 404.
+REAL = 0.8
 chance = random.Random(1)
 
 record: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
@@ -35,13 +36,18 @@ def ask(query: str) -> dict:
 plans = [plan["id"] for plan in ask("op=plans")["plans"]]
 subscriptions = ask("op=subscriptions")["subscriptions"]
 owned = [one["subscriptionId"] for one in subscriptions]
-networks = {
-    network["id"] for one in owned for network in ask(f"op=available-networks&subscriptionId={one}")["networks"]
-}
+switches = [
+    (one, network["id"])
+    for one in owned
+    for network in ask(f"op=available-networks&subscriptionId={one}")["networks"]
+]
+renewals = [
+    (one, plan["id"]) for one in owned for plan in ask(f"op=renewal-plans&subscriptionId={one}")["renewalPlans"]
+]
 known = {
     "planId": plans,
     "subscriptionId": owned,
-    "targetNetwork": sorted(networks),
+    "cursor": owned,
     "token": [one["rotate"]["rotatePath"].removeprefix("/r/") for one in subscriptions],
 }
 
@@ -70,8 +76,12 @@ def before_call(context, case, kwargs):
     for part in (case.query, case.path_parameters, case.body):
         if isinstance(part, dict):
             for name, values in known.items():
-                if values and name in part and chance.random() < 0.5:
+                if name in part and chance.random() < REAL:
                     part[name] = chance.choice(values)
+            if part.get("op") == "renew" and chance.random() < REAL:
+                part["subscriptionId"], part["planId"] = chance.choice(renewals)
+            if part.get("op") == "switch-network" and chance.random() < REAL:
+                part["subscriptionId"], part["targetNetwork"] = chance.choice(switches)
 
 
 @schemathesis.hook

@@ -1,0 +1,126 @@
+//! Schemathesis reads `/openapi.json` and sends the server what that allows and what it does not. Nothing may fail inside the
+//! server, nothing may come that is not in the document, and what the document forbids must be refused.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and shows what it did"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+use testbed::turnpike::{Builder, Turnpike};
+use testbed::{python, python_environment, skip};
+
+/// How many requests are made up for each path and method, beside those that try every limit of every field.
+const EXAMPLES: &str = "50";
+
+/// What must have succeeded at least once; else the requests never got past the first checks and prove little.
+const MUST_SUCCEED: [&str; 13] = [
+    "plans",
+    "subscriptions",
+    "available-networks",
+    "renewal-plans",
+    "purchase",
+    "trial",
+    "renew",
+    "change-credentials",
+    "set-rotation-policy",
+    "switch-network",
+    "GET /r/{token}",
+    "GET /ip",
+    "GET /readyz",
+];
+
+#[test]
+fn the_server_keeps_to_its_openapi_document() {
+    check(shop());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn the_server_keeps_to_its_openapi_document_on_postgres() {
+    check(shop().postgres());
+}
+
+fn shop() -> Builder {
+    Turnpike::with()
+        // So that wrong keys can come from many addresses: one address is soon not listened to any more.
+        .set("server.trusted_proxies", "[\"127.0.0.1\"]")
+        .ports(120)
+        .network("NL-AMS")
+        .pool("nl-1", &["127.0.0.11", "127.0.0.12"])
+        .pool("nl-2", &["127.0.0.13", "127.0.0.14"])
+        .shared("nl-shared", "127.0.0.21", 40)
+        .network("DE-BER")
+        .pool("de-1", &["127.0.0.31", "127.0.0.32"])
+        .pool("de-2", &["127.0.0.33", "127.0.0.34"])
+        .shared("de-shared", "127.0.0.41", 40)
+        .coupon("MYCODE", "percent_off = 10")
+}
+
+fn check(shop: Builder) {
+    let program = python_environment().join("bin/schemathesis");
+    if python().is_none() || !program.is_file() {
+        return skip("no Schemathesis: cargo xtask setup installs it");
+    }
+    let shop = shop.start();
+    for (network, connection_type) in [("NL-AMS", "private"), ("DE-BER", "shared"), ("NL-AMS", "shared")] {
+        let order = json!({"op": "purchase", "planId": shop.plan(network, connection_type)});
+        let _bought = shop.order(&order).expect_status(200);
+    }
+    let record = shop.home().join("record.json");
+    let run = Command::new(program)
+        .current_dir(shop.home())
+        .arg("run")
+        .arg(shop.url("/openapi.json"))
+        .args(["--header", &format!("x-api-key: {}", shop.key)])
+        .args([
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--max-examples",
+            EXAMPLES,
+            "--continue-on-failure",
+        ])
+        // A document cannot say which ids exist, so what it allows is not always accepted. The rest of the checks count.
+        .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
+        // The same requests in every run. Without the database of earlier examples, too.
+        .args([
+            "--seed",
+            "1",
+            "--generation-database",
+            "none",
+            "--warnings",
+            "off",
+            "--no-color",
+        ])
+        .env("NO_PROXY", "127.0.0.1")
+        .env("SCHEMATHESIS_HOOKS", hooks())
+        .env("SHOP", shop.url(""))
+        .env("KEY", &shop.key)
+        .env("RECORD", &record)
+        .output()
+        .expect("starting Schemathesis");
+    let (said, complained) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
+    assert!(run.status.success(), "{said}{complained}");
+    let record = fs::read(record).expect("the record of what came");
+    let record: BTreeMap<String, BTreeMap<String, u32>> = serde_json::from_slice(&record).expect("a record");
+    for operation in MUST_SUCCEED {
+        let statuses = record.get(operation);
+        assert!(
+            statuses.is_some_and(|statuses| statuses.contains_key("200")),
+            "{operation} never succeeded: {statuses:?}"
+        );
+    }
+    println!("{record:?}");
+}
+
+fn hooks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/schemathesis_hooks.py")
+}
