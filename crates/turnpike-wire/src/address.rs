@@ -1,7 +1,9 @@
 //! Destinations, and the ways that protocols write them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::cursor::{Cursor, NotYet};
 
 /// Where a customer wants to go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -135,6 +137,36 @@ pub(crate) fn ipv4(bytes: [u8; 4]) -> Host {
 /// An address from sixteen bytes of the wire.
 pub(crate) fn ipv6(bytes: [u8; 16]) -> Host {
     Host::from(Ipv6Addr::from(bytes))
+}
+
+/// Reads `atyp address port`, as SOCKS5 (RFC 1928 §5) and Shadowsocks write it. Absent for an unknown type; the host is
+/// absent where it is none.
+pub(crate) fn socks_address(cursor: &mut Cursor<'_>) -> Result<Option<(Option<Host>, u16)>, NotYet> {
+    let host = match cursor.u8()? {
+        0x01 => Some(ipv4(cursor.array()?)),
+        0x03 => {
+            let length = cursor.u8()?;
+            Host::from_field(cursor.take(usize::from(length))?)
+        }
+        0x04 => Some(ipv6(cursor.array()?)),
+        _ => return Ok(None),
+    };
+    Ok(Some((host, cursor.u16()?)))
+}
+
+/// Writes what [`socks_address`] reads.
+pub(crate) fn put_socks_address(bytes: &mut Vec<u8>, address: SocketAddr) {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => {
+            bytes.push(0x01);
+            bytes.extend(ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            bytes.push(0x04);
+            bytes.extend(ip.octets());
+        }
+    }
+    bytes.extend(address.port().to_be_bytes());
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@
 pub mod address;
 mod cursor;
 pub mod http;
+pub mod shadowsocks;
 pub mod sniff;
 pub mod socks4;
 pub mod socks5;
+pub mod vless;
 
 /// What a parser makes of the bytes so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,4 +23,12 @@ pub enum Parse<T, R> {
     Done(T, usize),
     /// These bytes can never become what was expected.
     Refuse(R),
+}
+
+/// Bytes from the hexadecimal digits of a test's vector.
+#[cfg(test)]
+fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u32> = digits.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).unwrap_or_default();
+    digits.chunks_exact(2).map(byte).collect()
 }

@@ -1,9 +1,9 @@
 //! SOCKS5, the server's side: greeting, login, request, datagrams (RFC 1928, RFC 1929).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::Parse;
-use crate::address::{Destination, Host, ipv4, ipv6};
+use crate::address::{Destination, put_socks_address, socks_address};
 use crate::cursor::{Cursor, NotYet};
 
 /// What a client that opens a connection can do (RFC 1928 §3).
@@ -134,7 +134,7 @@ pub fn request(bytes: &[u8]) -> Parse<Request, Refused> {
         if !matches!(command, 0x01 | 0x03) {
             return Ok(Err(Refused::Command));
         }
-        let (host, port) = match address(&mut cursor)? {
+        let (host, port) = match socks_address(&mut cursor)? {
             Some(address) => address,
             None => return Ok(Err(Refused::Address)),
         };
@@ -149,40 +149,12 @@ pub fn request(bytes: &[u8]) -> Parse<Request, Refused> {
     })())
 }
 
-/// Reads `atyp address port` (RFC 1928 §5). Absent for an unknown type; the host is absent where it is none.
-fn address(cursor: &mut Cursor<'_>) -> Result<Option<(Option<Host>, u16)>, NotYet> {
-    let host = match cursor.u8()? {
-        0x01 => Some(ipv4(cursor.array()?)),
-        0x03 => {
-            let length = cursor.u8()?;
-            Host::from_field(cursor.take(usize::from(length))?)
-        }
-        0x04 => Some(ipv6(cursor.array()?)),
-        _ => return Ok(None),
-    };
-    Ok(Some((host, cursor.u16()?)))
-}
-
 /// `05 rep 00 atyp address port`: the answer to a request.
 #[must_use]
 pub fn reply(reply: Reply, bound: Option<SocketAddr>) -> Vec<u8> {
     let mut bytes = vec![0x05, reply as u8, 0x00];
-    put_address(&mut bytes, bound.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
+    put_socks_address(&mut bytes, bound.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
     bytes
-}
-
-fn put_address(bytes: &mut Vec<u8>, address: SocketAddr) {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => {
-            bytes.push(0x01);
-            bytes.extend(ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            bytes.push(0x04);
-            bytes.extend(ip.octets());
-        }
-    }
-    bytes.extend(address.port().to_be_bytes());
 }
 
 /// The longest header of a datagram that comes from an address: `00 00 frag atyp ipv6 port`.
@@ -196,7 +168,7 @@ pub fn datagram(bytes: &[u8]) -> Option<(Destination, &[u8])> {
     let [0, 0, 0] = cursor.array().ok()? else {
         return None;
     };
-    let (host, port) = address(&mut cursor).ok()??;
+    let (host, port) = socks_address(&mut cursor).ok()??;
     let destination = Destination::new(host?, port)?;
     Some((destination, bytes.get(cursor.used()..)?))
 }
@@ -206,20 +178,23 @@ pub fn datagram(bytes: &[u8]) -> Option<(Destination, &[u8])> {
 pub fn datagram_header(source: SocketAddr) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LONGEST_DATAGRAM_HEADER);
     bytes.extend([0, 0, 0]);
-    put_address(&mut bytes, source);
+    put_socks_address(&mut bytes, source);
     bytes
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test's panic is its failure")]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::address::Host;
 
     fn put_host(bytes: &mut Vec<u8>, host: &Host, port: u16) {
         match host {
-            Host::Ip(ip) => put_address(bytes, SocketAddr::new(*ip, port)),
+            Host::Ip(ip) => put_socks_address(bytes, SocketAddr::new(*ip, port)),
             Host::Name(name) => {
                 bytes.extend([0x03, u8::try_from(name.len()).unwrap()]);
                 bytes.extend(name.as_bytes());
