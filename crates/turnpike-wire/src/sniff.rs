@@ -1,7 +1,19 @@
-//! Telling the protocols of a port apart by its first bytes: a pure function, asked again with more until it knows.
+//! Telling the protocols of a port apart by its first bytes: a pure function of them and of the port's keys, asked again with
+//! more until it knows.
 //!
-//! The rules are strict, not "one byte decides": a port will also speak protocols whose first bytes are random, and whatever
-//! is let through here by mistake is lost to them. They are tried in this order: HTTP, SOCKS5, SOCKS4.
+//! "One byte decides" would not do: a Shadowsocks stream begins with random bytes, and every ninth looks like another
+//! protocol's first one. But a port has one subscription, so its keys are known, and what opens is proven. The rules, in
+//! their order:
+//!
+//! 1. HTTP: a method, a blank and a line of printable text. Random bytes of that kind are as good as never seen.
+//! 2. VLESS: version 0 and the subscription's own id.
+//! 3. Shadowsocks: the first sealed piece opens with one of the keys. It stands before those that random bytes can look
+//!    like; clients also begin a salt like another protocol on purpose.
+//! 4. TLS, where the port has a certificate: the head of a ClientHello.
+//! 5. SOCKS5 and 6. SOCKS4: strict, since until there are enough bytes for rule 3 they are all there is to go by.
+
+use crate::shadowsocks::{self, Method};
+use crate::vless;
 
 /// What the bytes so far are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,12 +22,31 @@ pub enum Sniffed {
     Wait,
     /// A method and a line of printable text (RFC 9112 §3).
     Http,
+    /// A head with the subscription's id.
+    Vless,
+    /// A stream sealed by this method with the subscription's password.
+    Shadowsocks(Method),
+    /// A ClientHello (RFC 8446 §5.1, §4).
+    Tls,
     /// A greeting that offers a known way of login (RFC 1928 §3).
     Socks5,
     /// A request (SOCKS4 and 4a memos).
     Socks4,
     /// Nothing that is spoken here, whatever follows.
     Unknown,
+}
+
+/// What a port knows of its one subscription.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'k> {
+    /// The VLESS id.
+    pub vless: &'k [u8; 16],
+    /// The keys of Shadowsocks; absent where the password makes none.
+    pub shadowsocks: Option<&'k shadowsocks::Keys>,
+    /// The methods to try, the likeliest first.
+    pub methods: &'k [Method],
+    /// Whether TLS is spoken.
+    pub tls: bool,
 }
 
 /// A method's length.
@@ -27,18 +58,29 @@ const SOCKS4_WINDOW: usize = 512;
 
 /// Judges the first bytes of a connection.
 #[must_use]
-pub fn sniff(bytes: &[u8]) -> Sniffed {
-    match bytes {
-        [] => Sniffed::Wait,
-        [b'A'..=b'Z', ..] => http(bytes),
-        [0x05, rest @ ..] => socks5(rest),
-        [0x04, rest @ ..] => socks4(rest),
-        _ => Sniffed::Unknown,
+pub fn sniff(bytes: &[u8], known: &Known<'_>) -> Sniffed {
+    let mut may_become = false;
+    for rule in [
+        http(bytes),
+        vless(bytes, known.vless),
+        shadowsocks(bytes, known),
+        if known.tls { tls(bytes) } else { Sniffed::Unknown },
+        socks(bytes),
+    ] {
+        match rule {
+            Sniffed::Wait => may_become = true,
+            Sniffed::Unknown => {}
+            sniffed => return sniffed,
+        }
     }
+    if may_become { Sniffed::Wait } else { Sniffed::Unknown }
 }
 
 /// `[A-Z][A-Z-]{2,15}`, a blank, and nothing but printable text up to the first line's end or the end of what is there.
 fn http(bytes: &[u8]) -> Sniffed {
+    if !bytes.first().is_none_or(u8::is_ascii_uppercase) {
+        return Sniffed::Unknown;
+    }
     let method = bytes
         .iter()
         .take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-')
@@ -57,6 +99,52 @@ fn http(bytes: &[u8]) -> Sniffed {
         Sniffed::Http
     } else {
         Sniffed::Unknown
+    }
+}
+
+fn vless(bytes: &[u8], id: &[u8; 16]) -> Sniffed {
+    match (bytes.first(), vless::recognise(id, bytes)) {
+        (None | Some(0), None) => Sniffed::Wait,
+        (_, Some(true)) => Sniffed::Vless,
+        _ => Sniffed::Unknown,
+    }
+}
+
+fn shadowsocks(bytes: &[u8], known: &Known<'_>) -> Sniffed {
+    let Some(keys) = known.shadowsocks else {
+        return Sniffed::Unknown;
+    };
+    match shadowsocks::stream::recognise(keys, known.methods, bytes) {
+        Some(method) => Sniffed::Shadowsocks(method),
+        None if known
+            .methods
+            .iter()
+            .any(|method| bytes.len() < method.shortest_opening()) =>
+        {
+            Sniffed::Wait
+        }
+        None => Sniffed::Unknown,
+    }
+}
+
+/// A handshake record of version 3.0 to 3.4 with a ClientHello in it.
+fn tls(bytes: &[u8]) -> Sniffed {
+    const HANDSHAKE: u8 = 0x16;
+    const CLIENT_HELLO: u8 = 0x01;
+    match bytes {
+        [HANDSHAKE, 0x03, 0..=4, _, _, CLIENT_HELLO, ..] => Sniffed::Tls,
+        [] | [HANDSHAKE] | [HANDSHAKE, 0x03] => Sniffed::Wait,
+        [HANDSHAKE, 0x03, 0..=4, rest @ ..] if rest.len() < 3 => Sniffed::Wait,
+        _ => Sniffed::Unknown,
+    }
+}
+
+fn socks(bytes: &[u8]) -> Sniffed {
+    match bytes {
+        [] => Sniffed::Wait,
+        [0x05, rest @ ..] => socks5(rest),
+        [0x04, rest @ ..] => socks4(rest),
+        _ => Sniffed::Unknown,
     }
 }
 
@@ -98,60 +186,5 @@ fn socks4(rest: &[u8]) -> Sniffed {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn openings_are_recognised() {
-        for (bytes, expected) in [
-            (&b""[..], Sniffed::Wait),
-            (b"G", Sniffed::Wait),
-            (b"GET", Sniffed::Wait),
-            (b"GET ", Sniffed::Http),
-            (b"GET http://a/ HTTP/1.1\r\nX: \xff\r\n", Sniffed::Http),
-            (b"CONNECT a:1 HTTP/1.1\r", Sniffed::Http),
-            (b"M-SEARCH * HTTP/1.1\r\n", Sniffed::Http),
-            (b"GE ", Sniffed::Unknown),
-            (b"get / HTTP/1.1", Sniffed::Unknown),
-            (b"GET \x00", Sniffed::Unknown),
-            (b"GET a\rb", Sniffed::Unknown),
-            (b"ABCDEFGHIJKLMNOPQ ", Sniffed::Unknown),
-            (&[5], Sniffed::Wait),
-            (&[5, 1], Sniffed::Wait),
-            (&[5, 1, 0], Sniffed::Socks5),
-            (&[5, 1, 2], Sniffed::Socks5),
-            (&[5, 3, 0, 1, 2], Sniffed::Socks5),
-            (&[5, 1, 2, 1, 4], Sniffed::Socks5),
-            (&[5, 1, 2, 7], Sniffed::Unknown),
-            (&[5, 1, 1], Sniffed::Unknown),
-            (&[5, 0], Sniffed::Unknown),
-            (&[5, 17], Sniffed::Unknown),
-            (&[4], Sniffed::Wait),
-            (&[4, 1, 0, 80, 1, 2, 3, 4], Sniffed::Wait),
-            (&[4, 1, 0, 80, 1, 2, 3, 4, 0], Sniffed::Socks4),
-            (&[4, 3], Sniffed::Unknown),
-            (&[0], Sniffed::Unknown),
-            (&[0x16, 3, 1], Sniffed::Unknown),
-        ] {
-            assert_eq!(sniff(bytes), expected, "{bytes:?}");
-        }
-        let endless = [&[4, 1, 0, 80, 1, 2, 3, 4][..], &[b'a'; 600]].concat();
-        assert_eq!(sniff(&endless), Sniffed::Unknown);
-    }
-
-    proptest! {
-        /// Whoever asks early and waits learns the same as whoever asks late: nothing is unknown that more bytes would make known.
-        #[test]
-        fn more_bytes_never_make_the_unknown_known(
-            bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(5_u8), Just(4), Just(1), Just(b'G'), Just(b' ')], 0..64),
-            at in any::<prop::sample::Index>(),
-        ) {
-            let (head, _) = bytes.split_at(at.index(bytes.len() + 1));
-            if sniff(head) == Sniffed::Unknown {
-                prop_assert_eq!(sniff(&bytes), Sniffed::Unknown);
-            }
-        }
-    }
-}
+#[path = "sniff_tests.rs"]
+mod tests;

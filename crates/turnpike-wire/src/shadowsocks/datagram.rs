@@ -42,6 +42,17 @@ pub struct Header {
 /// The key of a 2022 session, for one direction.
 pub struct SessionKey(Cipher);
 
+/// What stands in front of a packet to a client of 2022.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply {
+    /// The server's session and its packet's number, never the same twice.
+    pub header: Header,
+    /// The client's session.
+    pub client: SessionId,
+    /// Now, in seconds since 1970.
+    pub now: u64,
+}
+
 /// A client's datagram, opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram {
@@ -131,31 +142,21 @@ impl SessionKey {
         })
     }
 
-    /// Seals `data` from `sender` into a packet to a client. `header` is the server's session and its packet's number, never
-    /// the same twice; `client` is the client's session; `now` is in seconds since 1970.
-    pub fn seal(
-        &self,
-        keys: &Keys,
-        header: Header,
-        client: SessionId,
-        now: u64,
-        sender: SocketAddr,
-        data: &[u8],
-        packet: &mut Vec<u8>,
-    ) -> Option<()> {
+    /// Seals `data` from `sender` into a packet to a client. This is the key of the server's session.
+    pub fn seal(&self, keys: &Keys, reply: Reply, sender: SocketAddr, data: &[u8], packet: &mut Vec<u8>) -> Option<()> {
         packet.clear();
-        let mut block = header.block();
+        let mut block = reply.header.block();
         keys.seal_header(&mut block);
         packet.extend(block);
         packet.push(SERVER_PACKET);
-        packet.extend(now.to_be_bytes());
-        packet.extend(client.0);
+        packet.extend(reply.now.to_be_bytes());
+        packet.extend(reply.client.0);
         packet.extend([0, 0]);
         put_socks_address(packet, sender);
         packet.extend_from_slice(data);
         packet.extend([0; TAG]);
         let (_, body) = packet.split_at_mut_checked(HEADER)?;
-        self.0.seal_at(header.nonce(), body)
+        self.0.seal_at(reply.header.nonce(), body)
     }
 }
 

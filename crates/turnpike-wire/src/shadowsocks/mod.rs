@@ -11,7 +11,7 @@ pub mod datagram;
 mod keys;
 pub mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use keys::Keys;
 

@@ -192,6 +192,25 @@ fn sealed_2022(keys: &Keys, kind: u8, time: u64, text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A client's first bytes: its salt, and a request behind it.
+pub(crate) fn opening(keys: &Keys, method: Method, salt: &[u8; 32]) -> Vec<u8> {
+    let salt = &salt[..method.salt_length()];
+    let mut cipher = keys.cipher(method, salt).unwrap();
+    let address = [1, 192, 0, 2, 1, 0, 80];
+    let mut bytes = salt.to_vec();
+    if method.is_2022() {
+        let text = [&address[..], &[0, 4], &[0; 4]].concat();
+        let mut header = vec![0];
+        header.extend(TIME.to_be_bytes());
+        header.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+        bytes.extend(sealed(&mut cipher, &header));
+        bytes.extend(sealed(&mut cipher, &text));
+    } else {
+        bytes.extend(chunk(&mut cipher, &address));
+    }
+    bytes
+}
+
 fn sealed(cipher: &mut Cipher, text: &[u8]) -> Vec<u8> {
     let mut room = text.to_vec();
     room.extend([0; TAG]);
@@ -292,6 +311,39 @@ proptest! {
         prop_assert!(packet.len() <= data.len() + datagram::LONGEST_OVERHEAD);
         let opened = datagram::open_legacy(&keys(), method, &mut packet).unwrap();
         prop_assert_eq!(&packet[opened.data], &data[..]);
+    }
+
+    #[test]
+    fn an_answer_of_a_2022_session_is_what_the_specification_says(
+        ip in any::<IpAddr>(),
+        port in 1_u16..,
+        number in any::<u64>(),
+        data in proptest::collection::vec(any::<u8>(), 0..1500),
+    ) {
+        let keys = keys();
+        let header = Header { session: SessionId([0xa5; 8]), packet: number };
+        let key = SessionKey::new(&keys, header.session).unwrap();
+        let reply = datagram::Reply { header, client: SessionId([0x11; 8]), now: TIME };
+        let sender = SocketAddr::new(ip, port);
+        let mut packet = Vec::new();
+        key.seal(&keys, reply, sender, &data, &mut packet).unwrap();
+        prop_assert!(packet.len() <= data.len() + datagram::LONGEST_OVERHEAD);
+
+        prop_assert_eq!(Header::open(&keys, &packet), Some(header));
+        // Before anything else a client looks at the type; ours must not be taken for another client's.
+        prop_assert_eq!(key.open(header, &mut packet.clone()), Err(Refused::Malformed));
+        let mut expected = vec![1];
+        expected.extend(TIME.to_be_bytes());
+        expected.extend([0x11; 8]);
+        expected.extend([0, 0]);
+        put_socks_address(&mut expected, sender);
+        expected.extend(&data);
+        let cipher = keys.session_cipher(&[0xa5; 8]).unwrap();
+        let mut nonce = [0; 12];
+        nonce[..4].copy_from_slice(&[0xa5; 4]);
+        nonce[4..].copy_from_slice(&number.to_be_bytes());
+        let length = cipher.open_at(nonce, &mut packet[16..]).unwrap();
+        prop_assert_eq!(&packet[16..16 + length], &expected[..]);
     }
 
     #[test]
