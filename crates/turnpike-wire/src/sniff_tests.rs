@@ -111,7 +111,7 @@ fn a_salt_may_begin_like_any_other_protocol() {
 /// Well-formed openings of the protocols that are not sealed.
 fn open_protocol() -> impl Strategy<Value = (Vec<u8>, Sniffed)> {
     let http = (
-        "[A-Z]{3,9} (http://)?[a-z.]{1,20}(:[0-9]{1,4})?/? HTTP/1.1\r\n",
+        "[A-Z]{3,9} (http://)?[a-z.]{1,20}(:[0-9]{1,4})?/? HTTP/1[.]1\r\n",
         any::<Vec<u8>>(),
     );
     let http = http.prop_map(|(line, rest)| ([line.as_bytes(), &rest].concat(), Sniffed::Http));
