@@ -1,0 +1,196 @@
+//! A connection as sessions and the relay see it: its text, whether that is sealed on the wire or not.
+//!
+//! It has the calls of tokio's socket, by shared reference, so that both directions of a session can use it at once. What a
+//! seal keeps (keys, a piece of a record) is behind a lock that only this connection's task ever takes.
+//!
+//! One rule goes beyond the socket's: a [`Stream::try_write`] that would block is to be made again with the same bytes.
+//! They may have been sealed already, and wait to leave.
+
+mod shadowsocks;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut as _, BytesMut};
+use rustix::net::Shutdown;
+use tokio::net::TcpStream;
+
+pub(crate) use shadowsocks::Shadowsocks;
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    socket: TcpStream,
+    seal: Option<Box<Mutex<Seal>>>,
+}
+
+/// What stands between the text and the wire.
+#[derive(Debug)]
+pub(crate) enum Seal {
+    Shadowsocks(Shadowsocks),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(socket: TcpStream) -> Self {
+        Self { socket, seal: None }
+    }
+}
+
+impl Stream {
+    pub(crate) fn sealed(socket: TcpStream, seal: Seal) -> Self {
+        Self {
+            socket,
+            seal: Some(Box::new(Mutex::new(seal))),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Makes the end of the connection a reset.
+    pub(crate) fn set_zero_linger(&self) -> io::Result<()> {
+        self.socket.set_zero_linger()
+    }
+
+    /// The socket, where the text goes over it as it is: what can be spliced.
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        self.seal.is_none().then_some(&self.socket)
+    }
+
+    /// The socket whatever goes over it, to set its options.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    fn seal(&self) -> Option<MutexGuard<'_, Seal>> {
+        self.seal
+            .as_ref()
+            .map(|seal| seal.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn has_text(&self) -> bool {
+        self.seal().is_some_and(|seal| seal.has_text())
+    }
+
+    /// Waits until there may be something to read.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        if self.has_text() {
+            return Ok(());
+        }
+        self.socket.readable().await
+    }
+
+    /// Waits until something may be written.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_text() {
+            return Poll::Ready(Ok(()));
+        }
+        self.socket.poll_read_ready(cx)
+    }
+
+    /// Reads text without waiting. 0 is its end.
+    pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
+        match self.seal() {
+            Some(mut seal) => seal.read(&self.socket, room),
+            None => self.socket.try_read(room),
+        }
+    }
+
+    /// As [`Stream::try_read`], behind what is in `buffer`, into the room that it has.
+    pub(crate) fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        if self.seal.is_none() {
+            return self.socket.try_read_buf(buffer);
+        }
+        let before = buffer.len();
+        let room = buffer.capacity().saturating_sub(before);
+        buffer.put_bytes(0, room);
+        let read = self.try_read(buffer.get_mut(before..).unwrap_or_default());
+        buffer.truncate(before.saturating_add(*read.as_ref().unwrap_or(&0)));
+        read
+    }
+
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            match self.try_read(room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// Waits for text without taking it; how much there is at least: 0 is its end.
+    pub(crate) async fn peek(&self) -> io::Result<usize> {
+        if self.seal.is_none() {
+            return self.socket.peek(&mut [0]).await;
+        }
+        loop {
+            self.readable().await?;
+            // The lock is not held while waiting.
+            let peeked = match self.seal() {
+                Some(mut seal) => seal.peek(&self.socket),
+                None => Ok(0),
+            };
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return peeked,
+            }
+        }
+    }
+
+    /// Writes text without waiting; see the rule at the top.
+    pub(crate) fn try_write(&self, text: &[u8]) -> io::Result<usize> {
+        match self.seal() {
+            Some(mut seal) => seal.write(&self.socket, text),
+            None => self.socket.try_write(text),
+        }
+    }
+
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, text: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write(text) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+            ready!(self.socket.poll_write_ready(cx))?;
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn half_close(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.socket, Shutdown::Write)?)
+    }
+}
+
+impl Seal {
+    fn has_text(&self) -> bool {
+        match self {
+            Self::Shadowsocks(seal) => seal.has_text(),
+        }
+    }
+
+    fn read(&mut self, socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Shadowsocks(seal) => seal.read(socket, room),
+        }
+    }
+
+    fn peek(&mut self, socket: &TcpStream) -> io::Result<usize> {
+        match self {
+            Self::Shadowsocks(seal) => seal.peek(socket),
+        }
+    }
+
+    fn write(&mut self, socket: &TcpStream, text: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Shadowsocks(seal) => seal.write(socket, text),
+        }
+    }
+}

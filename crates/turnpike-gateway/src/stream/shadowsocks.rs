@@ -1,0 +1,176 @@
+//! A stream sealed by Shadowsocks: chunks, opened and sealed one at a time.
+//!
+//! Between two chunks nothing is held but the two keys: what is read is read into room that is made when there is something,
+//! and let go when it has been passed on.
+
+use std::io;
+use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpStream;
+use turnpike_wire::shadowsocks::TAG;
+use turnpike_wire::shadowsocks::stream::{Opener, Sealer};
+
+/// How much is read at a time, where the next chunk does not need more: a usual chunk and what is around it.
+const READ: usize = 17 * 1024;
+
+/// The longest text that is sealed as one chunk: large enough that its overhead is nothing, small enough that a receiver can
+/// begin to use it soon.
+const LONGEST_TEXT: usize = 16 * 1024 - 1;
+
+pub(crate) struct Shadowsocks {
+    opener: Opener,
+    sealer: Sealer,
+    /// What was read: opened text first, then what is still sealed.
+    arrived: Vec<u8>,
+    /// Where in `arrived` there is text to be passed on.
+    text: Range<usize>,
+    /// Where in `arrived` that begins which is still sealed.
+    sealed: usize,
+    /// A sealed chunk on its way, and how much of it has left.
+    leaving: Vec<u8>,
+    left: usize,
+    /// How much text is in it.
+    taken: usize,
+}
+
+impl std::fmt::Debug for Shadowsocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shadowsocks")
+    }
+}
+
+impl Shadowsocks {
+    /// Goes on behind a handshake; `arrived` is what was read beyond it.
+    pub(crate) fn new(opener: Opener, sealer: Sealer, arrived: Vec<u8>) -> Self {
+        Self {
+            opener,
+            sealer,
+            arrived,
+            text: 0..0,
+            sealed: 0,
+            leaving: Vec::new(),
+            left: 0,
+            taken: 0,
+        }
+    }
+
+    /// Whether a read can give something without the socket, or must be made to find out.
+    pub(super) fn has_text(&self) -> bool {
+        !self.text.is_empty() || self.arrived.len().saturating_sub(self.sealed) >= self.opener.needed()
+    }
+
+    pub(super) fn read(&mut self, socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+        if self.peek(socket)? == 0 {
+            return Ok(0);
+        }
+        let text = self.arrived.get(self.text.clone()).unwrap_or_default();
+        let count = text.len().min(room.len());
+        for (place, byte) in [(room.get_mut(..count), text.get(..count))] {
+            if let (Some(place), Some(byte)) = (place, byte) {
+                place.copy_from_slice(byte);
+            }
+        }
+        self.text.start = self.text.start.saturating_add(count);
+        self.let_go();
+        Ok(count)
+    }
+
+    /// Sees to it that there is text, and says how much. 0 is the end of the stream.
+    pub(super) fn peek(&mut self, socket: &TcpStream) -> io::Result<usize> {
+        loop {
+            if !self.text.is_empty() {
+                return Ok(self.text.len());
+            }
+            if self.open()? {
+                continue;
+            }
+            match self.fill(socket) {
+                Ok(0) if self.arrived.is_empty() => return Ok(0),
+                // Cut in the middle of a chunk: whoever did it, it was not the customer's end of the data.
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) => {
+                    self.let_go();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Opens what has arrived, one step further. Whether that was possible.
+    fn open(&mut self) -> io::Result<bool> {
+        let sealed = self.arrived.get_mut(self.sealed..).unwrap_or_default();
+        if sealed.is_empty() {
+            return Ok(false);
+        }
+        let opened = self
+            .opener
+            .open(sealed)
+            .map_err(|refused| io::Error::new(io::ErrorKind::InvalidData, refused))?;
+        let start = self.sealed;
+        self.sealed = start.saturating_add(opened.used);
+        self.text = start.saturating_add(opened.text.start)..start.saturating_add(opened.text.end);
+        Ok(opened.used > 0)
+    }
+
+    /// Reads what the socket has, behind what has arrived.
+    fn fill(&mut self, socket: &TcpStream) -> io::Result<usize> {
+        self.arrived.drain(..self.sealed);
+        self.sealed = 0;
+        self.text = 0..0;
+        let before = self.arrived.len();
+        let missing = self.opener.needed().saturating_sub(before);
+        self.arrived.resize(before.saturating_add(missing.max(READ)), 0);
+        let read = socket.try_read(self.arrived.get_mut(before..).unwrap_or_default());
+        self.arrived.truncate(before.saturating_add(*read.as_ref().unwrap_or(&0)));
+        read
+    }
+
+    /// Gives the room back when there is nothing in it.
+    fn let_go(&mut self) {
+        if self.text.is_empty() && self.sealed >= self.arrived.len() {
+            self.arrived = Vec::new();
+            self.sealed = 0;
+            self.text = 0..0;
+        }
+    }
+
+    pub(super) fn write(&mut self, socket: &TcpStream, text: &[u8]) -> io::Result<usize> {
+        if self.leaving.is_empty() {
+            self.seal(text)?;
+        }
+        while let Some(rest) = self.leaving.get(self.left..).filter(|rest| !rest.is_empty()) {
+            match socket.try_write(rest)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => self.left = self.left.saturating_add(count),
+            }
+        }
+        self.leaving = Vec::new();
+        self.left = 0;
+        Ok(std::mem::take(&mut self.taken))
+    }
+
+    fn seal(&mut self, text: &[u8]) -> io::Result<()> {
+        let text = text.get(..LONGEST_TEXT.min(text.len())).unwrap_or_default();
+        let headroom = self.sealer.headroom();
+        let mut room = Vec::with_capacity(headroom.saturating_add(text.len()).saturating_add(TAG));
+        room.resize(headroom, 0);
+        room.extend_from_slice(text);
+        room.extend([0; TAG]);
+        self.sealer
+            .seal(&mut room, now())
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        self.leaving = room;
+        self.taken = text.len();
+        Ok(())
+    }
+}
+
+/// Seconds since 1970, for the other side's check of ours. It asks the machine's clock, as the client does.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
