@@ -49,6 +49,11 @@ impl SteadyClock {
         }
     }
 
+    /// Whole seconds since 1970.
+    pub(crate) fn seconds(&self) -> u64 {
+        u64::try_from(self.now().div_euclid(1_000)).unwrap_or_default()
+    }
+
     /// Milliseconds since 1970.
     pub(crate) fn now(&self) -> i64 {
         let wall = (self.wall)();

@@ -112,6 +112,9 @@ pub enum Event {
 /// What all connections of a gateway share.
 pub(crate) struct Shared {
     pub(crate) config: Arc<GatewayConfig>,
+    pub(crate) clock: Arc<SteadyClock>,
+    /// When the gateway started, in seconds since 1970.
+    pub(crate) started: u64,
     pub(crate) buffers: Buffers,
     pub(crate) pipes: Pipes,
     pub(crate) descriptors: Descriptors,
@@ -126,9 +129,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(config: Arc<GatewayConfig>) -> Self {
+    fn new(config: Arc<GatewayConfig>, clock: Arc<SteadyClock>) -> Self {
         let descriptors = Descriptors::of_this_process();
         Self {
+            started: clock.seconds(),
+            clock,
             buffers: Buffers::default(),
             pipes: Pipes::new(descriptors.clone()),
             descriptors,
@@ -212,9 +217,9 @@ impl Gateway {
         let policy = Arc::new(policy.with_shop_ports(config.shop_ports.clone()));
         let environment = Environment::new(&config, policy, events);
         let survey = Survey::new(Arc::clone(&environment), config.public_host.clone());
-        let shared = Arc::new(Shared::new(Arc::new(config)));
-        let meters = Arc::new(Meters::new());
         let clock = Arc::new(SteadyClock::new(clock));
+        let shared = Arc::new(Shared::new(Arc::new(config), Arc::clone(&clock)));
+        let meters = Arc::new(Meters::new());
         let counts = Arc::new(Counts::default());
         let table = Table::new(
             Arc::clone(&shared),

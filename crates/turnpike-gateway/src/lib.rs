@@ -16,9 +16,11 @@ mod meter;
 mod relay;
 mod resolve;
 mod route;
+mod sealed;
 mod session;
 #[allow(unsafe_code, reason = "setsockopt with options that neither socket2 nor rustix has")]
 mod sockopt;
+mod stream;
 mod table;
 #[cfg(test)]
 mod tests;

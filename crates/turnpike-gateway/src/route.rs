@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, ExitId};
 use crate::meter::Meter;
+use crate::sealed::Sealed;
 
 /// A subscription's id as the shop spells it; the gateway only compares it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +41,8 @@ pub(crate) struct ActiveRoute {
     pub(crate) route: Route,
     pub(crate) exit: Arc<Exit>,
     pub(crate) meter: Arc<Meter>,
+    /// What Shadowsocks needs; absent where the password makes no keys.
+    pub(crate) sealed: Option<Arc<Sealed>>,
     /// Cancelled when tunnels opened under this route must end at once.
     pub(crate) cut: CancellationToken,
 }

@@ -17,6 +17,7 @@ use crate::gateway::{Applied, Change, PortError, Shared};
 use crate::listener::{self, OpenPort};
 use crate::meter::Meters;
 use crate::route::{ActiveRoute, Route, RouteId};
+use crate::sealed::Sealed;
 
 /// Sockets are opened and closed without waiting; after this many changes others have a turn.
 const CHANGES_PER_TURN: usize = 64;
@@ -232,13 +233,21 @@ impl Table {
 
     /// Makes the route ready for sessions, with the tokens of the present one where its tunnels may go on.
     fn activate(&self, served: &Served, exit: &Arc<Exit>) -> Arc<ActiveRoute> {
-        let goes_on = served.active.as_ref().filter(|old| {
-            !old.cut.is_cancelled() && Arc::ptr_eq(&old.exit, exit) && has_same_credentials(&old.route, &served.route)
-        });
+        let same_credentials = served
+            .active
+            .as_ref()
+            .filter(|old| has_same_credentials(&old.route, &served.route));
+        // A recorded stream must not be played again because the subscription was renewed or moved meanwhile.
+        let sealed = match same_credentials {
+            Some(old) => old.sealed.clone(),
+            None => Sealed::of_password(served.route.password.expose_secret()).map(Arc::new),
+        };
+        let goes_on = same_credentials.filter(|old| !old.cut.is_cancelled() && Arc::ptr_eq(&old.exit, exit));
         Arc::new(ActiveRoute {
             route: served.route.clone(),
             exit: Arc::clone(exit),
             meter: self.meters.meter(&served.route.id),
+            sealed,
             cut: goes_on.map_or_else(|| self.shared.stop.child_token(), |old| old.cut.clone()),
         })
     }

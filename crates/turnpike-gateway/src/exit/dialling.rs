@@ -16,6 +16,7 @@ use super::{Exit, Present};
 use crate::dial::{self, AttemptError};
 use crate::egress::Verdict;
 use crate::resolve::ResolveError;
+use crate::stream::Stream;
 
 /// After what time a customer should try an exit again that is unavailable.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(3);
@@ -27,7 +28,7 @@ const ROTATING: &str = "it is getting another address";
 #[derive(Debug)]
 pub(crate) struct Dialed {
     /// The socket to relay to; an upstream's handshake is over.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Bytes that an upstream sent behind its handshake: the first of the downstream.
     pub(crate) early: Bytes,
     /// Cancelled when tunnels of this generation must close (a rotation's drain time is over, the exit is gone).
@@ -101,7 +102,7 @@ impl Exit {
         let (stream, early) = connected?;
         self.health_good(present.generation);
         Ok(Dialed {
-            stream,
+            stream: stream.into(),
             early,
             lease: present.lease.clone(),
         })

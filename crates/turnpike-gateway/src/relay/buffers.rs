@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::TcpStream;
+use crate::stream::Stream;
 
 /// One buffer's size. Bulk goes by splice, so that this need not be large, and a tunnel whose reader is slow pins
 /// little.
@@ -100,7 +100,7 @@ impl Buffer {
     }
 
     /// Reads what has arrived, without waiting. 0 is the end of the stream (or there is no room left).
-    pub(crate) fn try_read_from(&mut self, stream: &TcpStream) -> io::Result<usize> {
+    pub(crate) fn try_read_from(&mut self, stream: &Stream) -> io::Result<usize> {
         let count = stream.try_read(self.room())?;
         self.advance(count);
         Ok(count)

@@ -1,16 +1,14 @@
 //! One direction of a tunnel: from one socket to the other, by buffer or by pipe, to the sender's end.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::Buffer;
 use super::splice::Pipe;
 use crate::gateway::Shared;
+use crate::stream::Stream;
 
 /// A direction that has moved this much with full reads is bulk, and is spliced from then on. Below it a pipe costs
 /// more than it saves: two system calls and a pool's lock instead of two system calls and a copy.
@@ -33,6 +31,8 @@ pub(super) struct Direction {
     /// How much has been moved by full reads lately; from [`BULK`] on the direction is spliced.
     full: usize,
     spliced: bool,
+    /// Whether both ends' text goes over their sockets as it is.
+    is_plain: bool,
 }
 
 /// What has been read and not yet written.
@@ -63,18 +63,18 @@ impl Direction {
     ///
     /// An origin that takes no more may have answered already: the client is to get that answer, and is read on, so
     /// that it is not reset before it has it.
-    pub(super) fn up(early: Bytes) -> Self {
-        Self::new(early, 0, true)
+    pub(super) fn up(early: Bytes, is_plain: bool) -> Self {
+        Self::new(early, 0, true, is_plain)
     }
 
     /// From the origin to the client; `early` first, of which the first `unmetered` bytes are our own.
     ///
     /// A client that takes no more has gone, and so does everything.
-    pub(super) fn down(early: Bytes, unmetered: usize) -> Self {
-        Self::new(early, unmetered, false)
+    pub(super) fn down(early: Bytes, unmetered: usize, is_plain: bool) -> Self {
+        Self::new(early, unmetered, false, is_plain)
     }
 
-    fn new(early: Bytes, unmetered: usize, discards: bool) -> Self {
+    fn new(early: Bytes, unmetered: usize, discards: bool, is_plain: bool) -> Self {
         let held = if early.is_empty() {
             Held::Nothing
         } else {
@@ -89,6 +89,7 @@ impl Direction {
             discards,
             full: 0,
             spliced: false,
+            is_plain,
         }
     }
 
@@ -117,8 +118,8 @@ impl Direction {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &Stream,
+        to: &Stream,
         shared: &Shared,
         turn: &mut usize,
         meter: impl Fn(u64),
@@ -139,7 +140,7 @@ impl Direction {
                 Stage::Ending => {
                     // Where the receiver has gone, there is nobody left to tell.
                     if ready!(self.poll_write(cx, to, &meter)).is_ok() {
-                        let _ = ready!(Pin::new(&mut *to).poll_shutdown(cx));
+                        let _ = to.half_close();
                     }
                     self.held = Held::Nothing;
                     self.stage = Stage::Finished;
@@ -179,12 +180,12 @@ impl Direction {
     }
 
     /// Writes all that is held. What held it stays, empty, for the next read.
-    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut TcpStream, meter: &impl Fn(u64)) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &Stream, meter: &impl Fn(u64)) -> Poll<io::Result<()>> {
         match &mut self.held {
             Held::Nothing => {}
             Held::Early { bytes, unmetered } => {
                 while !bytes.is_empty() {
-                    let count = written(ready!(Pin::new(&mut *to).poll_write(cx, bytes)))?;
+                    let count = written(ready!(to.poll_write(cx, bytes)))?;
                     bytes.advance(count);
                     let own = count.min(*unmetered);
                     *unmetered -= own;
@@ -194,14 +195,14 @@ impl Direction {
             }
             Held::Copied(buffer) => {
                 while !buffer.is_empty() {
-                    let count = written(ready!(Pin::new(&mut *to).poll_write(cx, buffer.filled())))?;
+                    let count = written(ready!(to.poll_write(cx, buffer.filled())))?;
                     buffer.consume(count);
                     meter(count as u64);
                 }
             }
             Held::Piped(pipe) => {
                 while !pipe.is_empty() {
-                    meter(written(ready!(pipe.poll_drain(cx, to)))? as u64);
+                    meter(written(ready!(pipe.poll_drain(cx, to.socket())))? as u64);
                 }
             }
         }
@@ -209,7 +210,7 @@ impl Direction {
     }
 
     /// Reads once. Nothing is held when it is called but an empty buffer or pipe.
-    fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut TcpStream, shared: &Shared) -> Poll<io::Result<usize>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, from: &Stream, shared: &Shared) -> Poll<io::Result<usize>> {
         ready!(from.poll_read_ready(cx))?;
         let count = match self.empty_pipe(shared) {
             Some(pipe) => ready!(self.poll_fill_pipe(pipe, cx, from, shared))?,
@@ -221,7 +222,7 @@ impl Direction {
 
     /// A pipe, where this direction is spliced and there is one to be had.
     fn empty_pipe(&mut self, shared: &Shared) -> Option<Pipe> {
-        if !self.spliced || self.stage != Stage::Moving {
+        if !self.spliced || !self.is_plain || self.stage != Stage::Moving {
             return None;
         }
         match std::mem::replace(&mut self.held, Held::Nothing) {
@@ -234,10 +235,10 @@ impl Direction {
         &mut self,
         mut pipe: Pipe,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
+        from: &Stream,
         shared: &Shared,
     ) -> Poll<io::Result<usize>> {
-        let filled = pipe.poll_fill(cx, from);
+        let filled = pipe.poll_fill(cx, from.socket());
         if let Poll::Ready(Err(error)) = &filled
             && is_unsupported(error)
         {
@@ -248,19 +249,12 @@ impl Direction {
         filled
     }
 
-    fn poll_fill_buffer(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        shared: &Shared,
-    ) -> Poll<io::Result<usize>> {
+    fn poll_fill_buffer(&mut self, cx: &mut Context<'_>, from: &Stream, shared: &Shared) -> Poll<io::Result<usize>> {
         let mut buffer = match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Copied(buffer) => buffer,
             _ => shared.buffers.take(),
         };
-        let mut room = ReadBuf::new(buffer.room());
-        ready!(Pin::new(from).poll_read(cx, &mut room))?;
-        let count = room.filled().len();
+        let count = ready!(from.poll_read(cx, buffer.room()))?;
         buffer.advance(count);
         self.held = Held::Copied(buffer);
         Poll::Ready(Ok(count))

@@ -29,6 +29,7 @@ use crate::gateway::Shared;
 use crate::route::ActiveRoute;
 use crate::session::Context;
 use crate::session::admission::Visitor;
+use crate::stream::Stream;
 use direction::{Broken, Direction};
 
 /// How long the other side may be silent once one side has finished.
@@ -60,7 +61,7 @@ pub(crate) enum End {
 /// `from_client` is what the client sent behind its request already (it has not been metered yet), `dialed.early` the
 /// same for the other side; `answer` is written to the client before anything else and is not metered (a handshake's
 /// success reply, so that it shares a segment with the first data).
-pub(crate) fn tunnel(context: &Context, client: TcpStream, from_client: Bytes, answer: &[u8], dialed: Dialed) {
+pub(crate) fn tunnel(context: &Context, client: Stream, from_client: Bytes, answer: &[u8], dialed: Dialed) {
     let Dialed {
         stream: origin,
         early,
@@ -69,11 +70,12 @@ pub(crate) fn tunnel(context: &Context, client: TcpStream, from_client: Bytes, a
     let mut to_client = BytesMut::with_capacity(answer.len() + early.len());
     to_client.put_slice(answer);
     to_client.put_slice(&early);
-    tune(&origin);
+    tune(origin.socket());
     context.visitor().prove();
+    let is_plain = client.plain().is_some();
     let mut tunnel = Tunnel {
-        up: Direction::up(from_client),
-        down: Direction::down(to_client.freeze(), answer.len()),
+        up: Direction::up(from_client, is_plain),
+        down: Direction::down(to_client.freeze(), answer.len(), is_plain),
         last_moved: Instant::now(),
         client,
         origin,
@@ -112,8 +114,8 @@ impl Drop for OpenTunnel {
 }
 
 struct Tunnel {
-    client: TcpStream,
-    origin: TcpStream,
+    client: Stream,
+    origin: Stream,
     up: Direction,
     down: Direction,
     last_moved: Instant,

@@ -8,7 +8,9 @@
 pub(crate) mod admission;
 mod http;
 mod peer;
+mod shadowsocks;
 mod socks;
+mod vless;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,12 +19,14 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use turnpike_wire::sniff::{self, Sniffed};
+use turnpike_wire::shadowsocks::Method;
+use turnpike_wire::sniff::{self, Known, Sniffed};
 
 use crate::exit::DialError;
 use crate::gateway::{GatewayConfig, Shared};
 use crate::listener::Port;
 use crate::route::ActiveRoute;
+use crate::stream::Stream;
 use admission::Visitor;
 
 /// What is read of a connection before it has proven itself, and the most that a sniffer is shown.
@@ -50,7 +54,7 @@ pub(crate) struct Context {
 
 /// A client's connection and what has been read of it but not yet consumed.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) buffer: BytesMut,
     /// When a complete request must have arrived.
     pub(crate) deadline: Instant,
@@ -69,7 +73,8 @@ pub(crate) enum Login {
 }
 
 /// Serves a connection from accept to its end, or until it is a tunnel.
-pub(crate) async fn run(port: Arc<Port>, stream: TcpStream, peer: SocketAddr, visitor: Visitor) {
+pub(crate) async fn run(port: Arc<Port>, socket: TcpStream, peer: SocketAddr, visitor: Visitor) {
+    let stream = Stream::from(socket);
     let accepted = Instant::now();
     let first_bytes = timeout(port.shared.config.first_byte_timeout, first_bytes(&stream));
     let buffer = tokio::select! {
@@ -109,7 +114,7 @@ pub(crate) async fn run(port: Arc<Port>, stream: TcpStream, peer: SocketAddr, vi
 }
 
 /// Waits until there is something to read, and only then makes a buffer for it. Absent at the end of the stream.
-async fn first_bytes(stream: &TcpStream) -> Option<BytesMut> {
+async fn first_bytes(stream: &Stream) -> Option<BytesMut> {
     loop {
         stream.readable().await.ok()?;
         let mut buffer = BytesMut::with_capacity(FIRST_READ);
@@ -123,7 +128,7 @@ async fn first_bytes(stream: &TcpStream) -> Option<BytesMut> {
 }
 
 async fn serve(context: Context, mut client: Client) {
-    match recognise(&mut client).await {
+    match recognise(&context.route, &mut client).await {
         Some(Sniffed::Http) => {
             count("http");
             http::serve(context, client).await;
@@ -136,7 +141,17 @@ async fn serve(context: Context, mut client: Client) {
             count("socks4");
             socks::serve_socks4(context, client).await;
         }
-        Some(Sniffed::Wait | Sniffed::Unknown) | None => {
+        Some(Sniffed::Vless) => {
+            count("vless");
+            vless::serve(context, client).await;
+        }
+        Some(Sniffed::Shadowsocks(method)) => {
+            count("shadowsocks");
+            if let Some(sealed) = context.route.sealed.clone() {
+                shadowsocks::serve(context, client, sealed, method).await;
+            }
+        }
+        Some(Sniffed::Tls | Sniffed::Wait | Sniffed::Unknown) | None => {
             context.refused("unknown_protocol");
             context.fall_silent(client.stream).await;
         }
@@ -148,9 +163,16 @@ fn count(protocol: &'static str) {
 }
 
 /// Reads until the sniffer knows. Absent where it cannot be one of ours, or has not become one in time.
-async fn recognise(client: &mut Client) -> Option<Sniffed> {
+async fn recognise(route: &ActiveRoute, client: &mut Client) -> Option<Sniffed> {
+    let methods = route.sealed.as_ref().map_or(Method::ALL, |sealed| sealed.methods());
+    let known = Known {
+        vless: &route.route.uuid,
+        shadowsocks: route.sealed.as_ref().map(|sealed| &sealed.keys),
+        methods: &methods,
+        tls: false,
+    };
     loop {
-        match sniff::sniff(&client.buffer) {
+        match sniff::sniff(&client.buffer, &known) {
             Sniffed::Wait => {}
             Sniffed::Unknown => return None,
             known => return Some(known),
@@ -166,10 +188,9 @@ async fn recognise(client: &mut Client) -> Option<Sniffed> {
 }
 
 impl Client {
-    /// Reads once, behind what is buffered. 0 is the end of the stream.
+    /// Waits for more, behind what is buffered. 0 is the end of the stream.
     async fn read(&mut self) -> std::io::Result<usize> {
-        use tokio::io::AsyncReadExt as _;
-        self.stream.read_buf(&mut self.buffer).await
+        peer::read_more(&self.stream, &mut self.buffer).await
     }
 }
 
@@ -212,7 +233,7 @@ impl Context {
     /// Answers nothing: reads and discards until the time at which every silent connection ends, then finishes.
     ///
     /// A prober learns neither how many bytes were looked at nor which protocol came nearest.
-    pub(crate) async fn fall_silent(&self, mut stream: TcpStream) {
+    pub(crate) async fn fall_silent(&self, stream: Stream) {
         let Some(_place) = self.visitor.fall_silent() else {
             // Too many of them: all are reset alike.
             let _ = stream.set_zero_linger();
@@ -224,11 +245,11 @@ impl Context {
             () = self.closing.cancelled() => {}
             _ = timeout_at(end, self.discard(&stream)) => {}
         }
-        let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+        let _ = stream.half_close();
     }
 
     /// Reads to the end of the stream and throws it away.
-    async fn discard(&self, stream: &TcpStream) {
+    async fn discard(&self, stream: &Stream) {
         while stream.readable().await.is_ok() {
             // Taken when there is something to read, and given back before the next wait.
             match self.shared.buffers.take().try_read_from(stream) {

@@ -4,8 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustix::net::Shutdown;
-use tokio::net::TcpStream;
+
+use super::Client;
+use crate::stream::Stream;
 
 /// How much room a head is read into at a time; most heads fit.
 const HEAD_ROOM: usize = 4 * 1024;
@@ -16,8 +17,17 @@ const LINGER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) pending: BytesMut,
+}
+
+impl From<Client> for Peer {
+    fn from(client: Client) -> Self {
+        Self {
+            stream: client.stream,
+            pending: client.buffer,
+        }
+    }
 }
 
 impl Peer {
@@ -49,7 +59,7 @@ impl Peer {
 }
 
 /// Waits for more and adds it to `pending`; no room is kept while nothing is there. 0 is the end.
-pub(super) async fn read_more(stream: &TcpStream, pending: &mut BytesMut) -> io::Result<usize> {
+pub(super) async fn read_more(stream: &Stream, pending: &mut BytesMut) -> io::Result<usize> {
     loop {
         release_if_empty(pending);
         stream.readable().await?;
@@ -69,7 +79,7 @@ pub(super) fn release_if_empty(pending: &mut BytesMut) {
 }
 
 /// Writes all of `bytes`, telling `moved` of each portion as it leaves.
-pub(super) async fn write(stream: &TcpStream, mut bytes: &[u8], moved: impl Fn(usize)) -> io::Result<()> {
+pub(super) async fn write(stream: &Stream, mut bytes: &[u8], moved: impl Fn(usize)) -> io::Result<()> {
     while !bytes.is_empty() {
         match stream.try_write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -85,12 +95,12 @@ pub(super) async fn write(stream: &TcpStream, mut bytes: &[u8], moved: impl Fn(u
 }
 
 /// Says that nothing more will be written.
-pub(super) fn half_close(stream: &TcpStream) -> io::Result<()> {
-    Ok(rustix::net::shutdown(stream, Shutdown::Write)?)
+pub(super) fn half_close(stream: &Stream) -> io::Result<()> {
+    stream.half_close()
 }
 
 /// Whether the other side has closed, or has said something that nobody asked for. Never on a healthy idle connection.
-pub(super) async fn ended_or_spoke(stream: &TcpStream) {
+pub(super) async fn ended_or_spoke(stream: &Stream) {
     loop {
         // Readiness may be left over from the last read: only an actual read tells.
         match stream.try_read(&mut [0]) {

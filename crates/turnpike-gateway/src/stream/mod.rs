@@ -39,9 +39,10 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
-    pub(crate) fn sealed(socket: TcpStream, seal: Seal) -> Self {
+    /// The same connection, sealed from here on.
+    pub(crate) fn sealed(self, seal: Seal) -> Self {
         Self {
-            socket,
+            socket: self.socket,
             seal: Some(Box::new(Mutex::new(seal))),
         }
     }
@@ -161,6 +162,11 @@ impl Stream {
             }
             ready!(self.socket.poll_write_ready(cx))?;
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn into_socket(self) -> TcpStream {
+        self.socket
     }
 
     /// Says that nothing more will be written.

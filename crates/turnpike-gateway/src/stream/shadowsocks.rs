@@ -5,11 +5,13 @@
 
 use std::io;
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use turnpike_wire::shadowsocks::TAG;
 use turnpike_wire::shadowsocks::stream::{Opener, Sealer};
+
+use crate::clock::SteadyClock;
 
 /// How much is read at a time, where the next chunk does not need more: a usual chunk and what is around it.
 const READ: usize = 17 * 1024;
@@ -19,6 +21,8 @@ const READ: usize = 17 * 1024;
 const LONGEST_TEXT: usize = 16 * 1024 - 1;
 
 pub(crate) struct Shadowsocks {
+    /// The first chunk tells the time.
+    clock: Arc<SteadyClock>,
     opener: Opener,
     sealer: Sealer,
     /// What was read: opened text first, then what is still sealed.
@@ -42,8 +46,9 @@ impl std::fmt::Debug for Shadowsocks {
 
 impl Shadowsocks {
     /// Goes on behind a handshake; `arrived` is what was read beyond it.
-    pub(crate) fn new(opener: Opener, sealer: Sealer, arrived: Vec<u8>) -> Self {
+    pub(crate) fn new(clock: Arc<SteadyClock>, opener: Opener, sealer: Sealer, arrived: Vec<u8>) -> Self {
         Self {
+            clock,
             opener,
             sealer,
             arrived,
@@ -57,21 +62,17 @@ impl Shadowsocks {
 
     /// Whether a read can give something without the socket, or must be made to find out.
     pub(super) fn has_text(&self) -> bool {
-        !self.text.is_empty() || self.arrived.len().saturating_sub(self.sealed) >= self.opener.needed()
+        !self.text.is_empty() || self.arrived.len() - self.sealed >= self.opener.needed()
     }
 
     pub(super) fn read(&mut self, socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
         if self.peek(socket)? == 0 {
             return Ok(0);
         }
-        let text = self.arrived.get(self.text.clone()).unwrap_or_default();
+        let text = &self.arrived[self.text.clone()];
         let count = text.len().min(room.len());
-        for (place, byte) in [(room.get_mut(..count), text.get(..count))] {
-            if let (Some(place), Some(byte)) = (place, byte) {
-                place.copy_from_slice(byte);
-            }
-        }
-        self.text.start = self.text.start.saturating_add(count);
+        room[..count].copy_from_slice(&text[..count]);
+        self.text.start += count;
         self.let_go();
         Ok(count)
     }
@@ -100,7 +101,7 @@ impl Shadowsocks {
 
     /// Opens what has arrived, one step further. Whether that was possible.
     fn open(&mut self) -> io::Result<bool> {
-        let sealed = self.arrived.get_mut(self.sealed..).unwrap_or_default();
+        let sealed = &mut self.arrived[self.sealed..];
         if sealed.is_empty() {
             return Ok(false);
         }
@@ -109,8 +110,8 @@ impl Shadowsocks {
             .open(sealed)
             .map_err(|refused| io::Error::new(io::ErrorKind::InvalidData, refused))?;
         let start = self.sealed;
-        self.sealed = start.saturating_add(opened.used);
-        self.text = start.saturating_add(opened.text.start)..start.saturating_add(opened.text.end);
+        self.sealed = start + opened.used;
+        self.text = start + opened.text.start..start + opened.text.end;
         Ok(opened.used > 0)
     }
 
@@ -121,15 +122,15 @@ impl Shadowsocks {
         self.text = 0..0;
         let before = self.arrived.len();
         let missing = self.opener.needed().saturating_sub(before);
-        self.arrived.resize(before.saturating_add(missing.max(READ)), 0);
-        let read = socket.try_read(self.arrived.get_mut(before..).unwrap_or_default());
-        self.arrived.truncate(before.saturating_add(*read.as_ref().unwrap_or(&0)));
+        self.arrived.resize(before + missing.max(READ), 0);
+        let read = socket.try_read(&mut self.arrived[before..]);
+        self.arrived.truncate(before + read.as_ref().unwrap_or(&0));
         read
     }
 
     /// Gives the room back when there is nothing in it.
     fn let_go(&mut self) {
-        if self.text.is_empty() && self.sealed >= self.arrived.len() {
+        if self.text.is_empty() && self.sealed == self.arrived.len() {
             self.arrived = Vec::new();
             self.sealed = 0;
             self.text = 0..0;
@@ -140,10 +141,10 @@ impl Shadowsocks {
         if self.leaving.is_empty() {
             self.seal(text)?;
         }
-        while let Some(rest) = self.leaving.get(self.left..).filter(|rest| !rest.is_empty()) {
-            match socket.try_write(rest)? {
+        while self.left < self.leaving.len() {
+            match socket.try_write(&self.leaving[self.left..])? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => self.left = self.left.saturating_add(count),
+                count => self.left += count,
             }
         }
         self.leaving = Vec::new();
@@ -152,25 +153,17 @@ impl Shadowsocks {
     }
 
     fn seal(&mut self, text: &[u8]) -> io::Result<()> {
-        let text = text.get(..LONGEST_TEXT.min(text.len())).unwrap_or_default();
+        let text = &text[..LONGEST_TEXT.min(text.len())];
         let headroom = self.sealer.headroom();
-        let mut room = Vec::with_capacity(headroom.saturating_add(text.len()).saturating_add(TAG));
+        let mut room = Vec::with_capacity(headroom + text.len() + TAG);
         room.resize(headroom, 0);
         room.extend_from_slice(text);
         room.extend([0; TAG]);
         self.sealer
-            .seal(&mut room, now())
+            .seal(&mut room, self.clock.seconds())
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         self.leaving = room;
         self.taken = text.len();
         Ok(())
     }
-}
-
-/// Seconds since 1970, for the other side's check of ours. It asks the machine's clock, as the client does.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }

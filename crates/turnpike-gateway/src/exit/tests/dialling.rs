@@ -108,7 +108,7 @@ async fn a_name_is_resolved_and_dialled() {
     let exit = world.exit(pool(&[loopback(11)]));
     let name = to_name("example.com", origin.address.port());
     let dialed = exit.dial(&name).await.unwrap();
-    assert_eq!(line(dialed.stream).await, "127.0.0.11");
+    assert_eq!(line(dialed.stream.into_socket()).await, "127.0.0.11");
 }
 
 #[tokio::test]

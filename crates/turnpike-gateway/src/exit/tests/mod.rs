@@ -169,7 +169,7 @@ impl Origin {
     /// The address that the origin sees when it is dialled through this exit.
     async fn sees(&self, exit: &Arc<Exit>) -> Result<IpAddr, DialError> {
         let dialed = exit.dial(&to(self.address)).await?;
-        Ok(line(dialed.stream).await.parse().unwrap())
+        Ok(line(dialed.stream.into_socket()).await.parse().unwrap())
     }
 }
 

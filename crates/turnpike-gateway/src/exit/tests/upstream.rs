@@ -79,10 +79,11 @@ fn destination() -> Destination {
 const SOCKS_REQUEST: &[u8] = &[5, 1, 0, 1, 198, 51, 0, 7, 0x01, 0xBB];
 const HTTP_REQUEST: &str = "CONNECT 198.51.0.7:443 HTTP/1.1\r\nHost: 198.51.0.7:443\r\n";
 
-async fn early(mut dialed: crate::exit::Dialed, length: usize) -> Vec<u8> {
+async fn early(dialed: crate::exit::Dialed, length: usize) -> Vec<u8> {
     let mut bytes = dialed.early.to_vec();
+    let mut socket = dialed.stream.into_socket();
     while bytes.len() < length {
-        assert_ne!(dialed.stream.read_buf(&mut bytes).await.unwrap(), 0);
+        assert_ne!(socket.read_buf(&mut bytes).await.unwrap(), 0);
     }
     bytes
 }

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use turnpike_wire::http::{Body, ChunkError, Chunked, Form};
 
 use crate::meter::Meter;
 use crate::relay::{Buffer, Buffers};
 use crate::session::peer::{self, Peer};
+use crate::stream::Stream;
 
 /// Where a body comes from.
 pub(super) struct Source<'s> {
-    pub(super) stream: &'s TcpStream,
+    pub(super) stream: &'s Stream,
     /// What has been read already; what was read beyond the body is put back here.
     pub(super) pending: &'s mut BytesMut,
     pub(super) buffers: &'s Buffers,
@@ -23,7 +23,7 @@ pub(super) struct Source<'s> {
 
 /// Where bytes go, and in whose account.
 pub(super) struct Sink<'s> {
-    pub(super) stream: &'s TcpStream,
+    pub(super) stream: &'s Stream,
     pub(super) pulse: &'s Pulse,
     pub(super) meter: &'s Meter,
     pub(super) direction: Direction,

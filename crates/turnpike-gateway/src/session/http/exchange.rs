@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
 use turnpike_wire::Parse;
 use turnpike_wire::http::{
     Body, Form, HeadEnd, HeadError, Persistence, ResponseFraming, ResponseHead, Version, response_for_client,
@@ -17,6 +16,7 @@ use super::request::{Exchange, Request};
 use crate::relay::Buffers;
 use crate::session::Context;
 use crate::session::peer::{self, Peer};
+use crate::stream::Stream;
 
 /// The most interim answers (1xx) that are passed on for one request.
 const MAX_INTERIM_ANSWERS: u32 = 1_000;
@@ -74,7 +74,7 @@ struct Progress {
 impl Progress {
     /// Makes the client see that its answer is cut short, where a plain close would look like the end. Elsewhere the
     /// length says so, and what has arrived may still be of use.
-    fn cut_short(&self, client: &TcpStream) {
+    fn cut_short(&self, client: &Stream) {
         if self.ends_by_close.load(Ordering::Relaxed) {
             // Where it fails the connection is broken already.
             let _ = client.set_zero_linger();
@@ -206,8 +206,8 @@ enum Left {
 }
 
 /// Waits for the client to leave while its answer is awaited, without taking anything that it sends.
-async fn client_left(client: &TcpStream) -> Left {
-    match client.peek(&mut [0]).await {
+async fn client_left(client: &Stream) -> Left {
+    match client.peek().await {
         Ok(0) => Left::Finished,
         Ok(_) => Left::Speaking,
         Err(_) => Left::Gone,
@@ -216,7 +216,7 @@ async fn client_left(client: &TcpStream) -> Left {
 
 /// The way of an answer from the origin to the client.
 struct Download<'d> {
-    origin: &'d TcpStream,
+    origin: &'d Stream,
     from_origin: &'d mut BytesMut,
     buffers: &'d Buffers,
     sink: Sink<'d>,

@@ -42,13 +42,10 @@ const TUNNEL_IS_OPEN: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 pub(crate) async fn serve(context: Context, client: Client) {
     let mut session = Session {
         context,
-        client: Peer {
-            stream: client.stream,
-            pending: client.buffer,
-        },
+        deadline: Some(client.deadline),
+        client: client.into(),
         kept: None,
         failed_logins: 0,
-        deadline: Some(client.deadline),
     };
     while let Some(head) = session.next_head().await {
         let next = match head {

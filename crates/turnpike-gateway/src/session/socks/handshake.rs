@@ -44,11 +44,8 @@ impl Handshake {
     pub(super) fn new(context: Context, client: Client) -> Self {
         Self {
             context,
-            client: Peer {
-                stream: client.stream,
-                pending: client.buffer,
-            },
             deadline: client.deadline,
+            client: client.into(),
             answers: Vec::new(),
         }
     }

@@ -1,0 +1,85 @@
+//! What a port needs to speak Shadowsocks: keys, the salts it has seen, and which method its clients use.
+//!
+//! It is the same for as long as the subscription's password is, whatever else changes of its route.
+
+mod salts;
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use turnpike_wire::shadowsocks::{Keys, Method, Salt};
+
+use salts::Salts;
+
+/// How far a client's clock may be from ours, in seconds (SIP022 §3.1.3).
+const CLOCK_TOLERANCE: u64 = 30;
+
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) keys: Keys,
+    salts: Mutex<Salts>,
+    /// The position in [`Method::ALL`] of the method that was used last.
+    last_method: AtomicU8,
+}
+
+/// Why a stream that opens is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stale {
+    /// The client's clock is so many seconds ahead of ours, or behind where negative.
+    Clock(i64),
+    /// These very bytes have come before.
+    Replay,
+    /// More streams in a minute than can be remembered.
+    Busy,
+}
+
+impl Sealed {
+    /// Absent where the password makes no keys.
+    pub(crate) fn of_password(password: &str) -> Option<Self> {
+        Some(Self {
+            keys: Keys::of_password(password)?,
+            salts: Mutex::default(),
+            last_method: AtomicU8::new(0),
+        })
+    }
+
+    /// All methods, the one that was used last in front: most subscriptions have one kind of client.
+    pub(crate) fn methods(&self) -> [Method; 4] {
+        let mut methods = Method::ALL;
+        methods[..=usize::from(self.last_method.load(Ordering::Relaxed))].rotate_right(1);
+        methods
+    }
+
+    /// Judges a stream whose beginning has opened: its client's time (which only 2022 tells), then whether its salt is new.
+    ///
+    /// `started` is when this gateway did, in seconds: it remembers nothing of before, so what is older than that could be a
+    /// replay.
+    pub(crate) fn judge(
+        &self,
+        method: Method,
+        salt: &Salt,
+        time: Option<u64>,
+        now: u64,
+        started: u64,
+    ) -> Result<(), Stale> {
+        if let Some(time) = time
+            && (time.abs_diff(now) > CLOCK_TOLERANCE || time < started)
+        {
+            let ahead = i128::from(time) - i128::from(now);
+            let most = i128::from(i64::MAX);
+            return Err(Stale::Clock(
+                i64::try_from(ahead.clamp(-most, most)).unwrap_or(i64::MAX),
+            ));
+        }
+        let mut salts = self.salts.lock().unwrap_or_else(PoisonError::into_inner);
+        match time {
+            Some(_) => salts.note_timed(salt, now)?,
+            None => salts.note(salt)?,
+        }
+        let position = Method::ALL.iter().position(|known| *known == method);
+        if let Some(position) = position.and_then(|position| u8::try_from(position).ok()) {
+            self.last_method.store(position, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
