@@ -6,6 +6,7 @@
 pub(crate) mod available_networks;
 pub(crate) mod change_credentials;
 pub(crate) mod plans;
+mod protocols;
 pub(crate) mod purchase;
 pub(crate) mod renew;
 pub(crate) mod renewal_plans;

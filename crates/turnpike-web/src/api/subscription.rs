@@ -1,15 +1,12 @@
 //! A subscription as every answer shows it.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use turnpike_shop::subscription::Subscription;
 use turnpike_shop::types::ConnectionType;
 use utoipa::ToSchema;
 
+use super::protocols::Protocols;
 use super::wire;
-
-/// What may stand in a URL's user name and password as it is (RFC 3986 §2.3).
-const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Everything an owner sees of a subscription.
 #[derive(Serialize, ToSchema)]
@@ -42,13 +39,6 @@ pub(crate) struct Credentials {
     password: String,
 }
 
-/// The subscription's port as URLs.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Protocols {
-    http: String,
-    socks5: String,
-}
-
 /// How to rotate.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -66,16 +56,14 @@ fn status_schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
 
 impl From<Subscription> for SubscriptionItem {
     fn from(subscription: Subscription) -> Self {
-        let protocols = Protocols {
-            http: proxy_url("http", &subscription),
-            socks5: proxy_url("socks5", &subscription),
-        };
         let connection = match subscription.connection_type {
             ConnectionType::Private => "Private",
             ConnectionType::Shared => "Shared",
         };
+        let label = format!("{} - {} - {connection}", subscription.port, subscription.country);
         Self {
-            label: format!("{} - {} - {connection}", subscription.port, subscription.country),
+            protocols: Protocols::of(&subscription, &label),
+            label,
             network_label: network_label(&subscription.network_code, &subscription.city),
             subscription_id: subscription.id.into(),
             status: subscription.state.as_str(),
@@ -86,7 +74,6 @@ impl From<Subscription> for SubscriptionItem {
                 username: subscription.username,
                 password: subscription.password,
             },
-            protocols,
             rotate: Rotate {
                 rotate_path: format!("/r/{}", subscription.rotate_token),
                 available: subscription.can_rotate,
@@ -100,20 +87,8 @@ pub(super) fn network_label(code: &str, city: &str) -> String {
     format!("{code} {city}")
 }
 
-fn proxy_url(scheme: &str, subscription: &Subscription) -> String {
-    let username = utf8_percent_encode(&subscription.username, NOT_UNRESERVED);
-    let password = utf8_percent_encode(&subscription.password, NOT_UNRESERVED);
-    let host = &subscription.host;
-    let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
-    let (open, close) = if is_bare_ipv6 { ("[", "]") } else { ("", "") };
-    format!(
-        "{scheme}://{username}:{password}@{open}{host}{close}:{}",
-        subscription.port
-    )
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use serde_json::json;
@@ -121,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    fn sample() -> Subscription {
+    pub(in crate::api) fn sample() -> Subscription {
         Subscription {
             id: SubscriptionId::try_from("j97b2f6m1k4n8p3r5t7v9x0z".to_owned()).unwrap(),
             state: SubscriptionState::Active,
@@ -159,23 +134,14 @@ mod tests {
                 "credentials": {"username": "u_6k8s9d", "password": "p_2n4m6q"},
                 "protocols": {
                     "http": "http://u_6k8s9d:p_2n4m6q@proxy.example.com:12001",
-                    "socks5": "socks5://u_6k8s9d:p_2n4m6q@proxy.example.com:12001"
+                    "socks5": "socks5://u_6k8s9d:p_2n4m6q@proxy.example.com:12001",
+                    "vless": "vless://00000000-0000-0000-0000-000000000000@proxy.example.com:12001?encryption=none\
+                              &security=none&type=tcp&headerType=none&packetEncoding=xudp#12001%20-%20NL%20-%20Private",
+                    "shadowsocks": "ss://2022-blake3-aes-128-gcm:p_2n4m6q%3D%3D@proxy.example.com:12001\
+                                    #12001%20-%20NL%20-%20Private"
                 },
                 "rotate": {"rotatePath": "/r/abcd1234", "available": true}
             })
-        );
-    }
-
-    #[test]
-    fn credentials_and_hosts_are_fit_for_a_url() {
-        let odd = Subscription {
-            password: "a/b+c=d@e:f".to_owned(),
-            host: "2001:db8::1".to_owned(),
-            ..sample()
-        };
-        assert_eq!(
-            proxy_url("http", &odd),
-            "http://u_6k8s9d:a%2Fb%2Bc%3Dd%40e%3Af@[2001:db8::1]:12001"
         );
     }
 }

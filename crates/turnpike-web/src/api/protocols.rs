@@ -1,0 +1,111 @@
+//! A subscription's port as URLs, one for each protocol that clients can be given it by.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use turnpike_shop::subscription::Subscription;
+use utoipa::ToSchema;
+
+/// What may stand in a part of a URL as it is (RFC 3986 §2.3).
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The method that links name: SIP022's, whose key the password is once `==` stands behind it.
+const SHADOWSOCKS_METHOD: &str = "2022-blake3-aes-128-gcm";
+
+/// The subscription's port as URLs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Protocols {
+    /// HTTP proxy.
+    http: String,
+    /// SOCKS5 with user name and password.
+    socks5: String,
+    /// VLESS, as sing-box, Xray and mihomo import it.
+    vless: String,
+    /// Shadowsocks 2022 (SIP002, SIP022).
+    shadowsocks: String,
+}
+
+impl Protocols {
+    /// `label` is what clients show.
+    pub(super) fn of(subscription: &Subscription, label: &str) -> Self {
+        Self {
+            http: proxy_url("http", subscription),
+            socks5: proxy_url("socks5", subscription),
+            vless: vless_url(subscription, label),
+            shadowsocks: shadowsocks_url(subscription, label),
+        }
+    }
+}
+
+fn proxy_url(scheme: &str, subscription: &Subscription) -> String {
+    let username = encoded(&subscription.username);
+    let password = encoded(&subscription.password);
+    format!("{scheme}://{username}:{password}@{}", authority(subscription))
+}
+
+/// By the proposal that clients have agreed on (XTLS/Xray-core discussion 716); `packetEncoding` is a habit of some, and
+/// ignored by others.
+fn vless_url(subscription: &Subscription, label: &str) -> String {
+    format!(
+        "vless://{}@{}?encryption=none&security=none&type=tcp&headerType=none&packetEncoding=xudp#{}",
+        subscription.vpn,
+        authority(subscription),
+        encoded(label)
+    )
+}
+
+/// SIP002; the user information of 2022 methods is percent-encoded and never base64.
+fn shadowsocks_url(subscription: &Subscription, label: &str) -> String {
+    format!(
+        "ss://{SHADOWSOCKS_METHOD}:{}%3D%3D@{}#{}",
+        encoded(&subscription.password),
+        authority(subscription),
+        encoded(label)
+    )
+}
+
+fn encoded(text: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(text, NOT_UNRESERVED)
+}
+
+/// Host and port, an IPv6 address in brackets.
+fn authority(subscription: &Subscription) -> String {
+    let host = &subscription.host;
+    let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
+    let (open, close) = if is_bare_ipv6 { ("[", "]") } else { ("", "") };
+    format!("{open}{host}{close}:{}", subscription.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subscription::tests::sample;
+    use super::*;
+
+    #[test]
+    fn every_protocol_has_its_url() {
+        let urls = Protocols::of(&sample(), "12001 - NL - Private");
+        assert_eq!(urls.http, "http://u_6k8s9d:p_2n4m6q@proxy.example.com:12001");
+        assert_eq!(urls.socks5, "socks5://u_6k8s9d:p_2n4m6q@proxy.example.com:12001");
+        assert_eq!(
+            urls.vless,
+            "vless://00000000-0000-0000-0000-000000000000@proxy.example.com:12001?encryption=none&security=none&type=tcp\
+             &headerType=none&packetEncoding=xudp#12001%20-%20NL%20-%20Private"
+        );
+        assert_eq!(
+            urls.shadowsocks,
+            "ss://2022-blake3-aes-128-gcm:p_2n4m6q%3D%3D@proxy.example.com:12001#12001%20-%20NL%20-%20Private"
+        );
+    }
+
+    #[test]
+    fn credentials_and_hosts_are_fit_for_a_url() {
+        let odd = Subscription {
+            password: "a/b+c=d@e:f".to_owned(),
+            host: "2001:db8::1".to_owned(),
+            ..sample()
+        };
+        assert_eq!(
+            proxy_url("http", &odd),
+            "http://u_6k8s9d:a%2Fb%2Bc%3Dd%40e%3Af@[2001:db8::1]:12001"
+        );
+    }
+}
