@@ -33,6 +33,8 @@ macro_rules! assert_answer {
             ".**.vpn" => "[uuid]",
             ".**.http" => insta::dynamic_redaction(shape_of_url),
             ".**.socks5" => insta::dynamic_redaction(shape_of_url),
+            ".**.protocols.vless" => insta::dynamic_redaction(shape_of_vless_url),
+            ".**.protocols.shadowsocks" => insta::dynamic_redaction(shape_of_shadowsocks_url),
             ".**.rotatePath" => insta::dynamic_redaction(shape_of_rotate_path),
             ".requestId" => "[request id]",
         })
@@ -47,6 +49,21 @@ fn shape_of_url(value: insta::internals::Content, _: insta::internals::ContentPa
     let (name, password) = user.split_once(':').unwrap();
     assert!(!name.is_empty() && !password.is_empty(), "{text}");
     format!("{scheme}://[username]:[password]@{host}")
+}
+
+fn shape_of_vless_url(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> String {
+    let text = value.as_str().unwrap();
+    let (id, rest) = text.strip_prefix("vless://").unwrap().split_once('@').unwrap();
+    assert_eq!(id.parse::<uuid::Uuid>().unwrap().get_version_num(), 4, "{text}");
+    format!("vless://[uuid]@{rest}")
+}
+
+fn shape_of_shadowsocks_url(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> String {
+    let text = value.as_str().unwrap();
+    let (user, rest) = text.split_once('@').unwrap();
+    let (method, key) = user.rsplit_once(':').unwrap();
+    assert_eq!(key.strip_suffix("%3D%3D").unwrap().len(), 22, "{text}");
+    format!("{method}:[password]%3D%3D@{rest}")
 }
 
 fn shape_of_rotate_path(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> &'static str {

@@ -183,12 +183,9 @@ async fn where_it_cannot_be_done_it_says_why(site: &Site) {
         let _gateway = Gateway::start(&world.shop, Err("the modem does not answer".to_owned()));
         let failed = world.ask(Method::GET, &path).send().await;
         assert_eq!(failed.error(), (502, "rotation_failed".to_owned()));
-        assert!(
-            failed.json()["error"]
-                .as_str()
-                .unwrap()
-                .contains("the modem does not answer")
-        );
+        // Why is for the operator: it may name his programs and addresses.
+        let sentence = failed.json()["error"].as_str().unwrap().to_owned();
+        assert!(!sentence.contains("modem"), "{sentence}");
     }
     world.suspend(ALICE).await;
     assert_eq!(
