@@ -80,8 +80,7 @@ fn subscription() -> Value {
         "subscriptionId": "", "status": "active", "activeUntil": 1, "userNote": "", "rotationPolicy": 10,
         "label": "12001 - NL - Private", "networkLabel": "NL-AMS Amsterdam",
         "credentials": {"username": "", "password": ""},
-        // The other two protocols are not spoken yet, so their URLs are left out.
-        "protocols": {"http": "", "socks5": ""},
+        "protocols": {"http": "", "socks5": "", "vless": "", "shadowsocks": ""},
         "rotate": {"rotatePath": "/r/abcd1234", "available": true}
     })
 }
