@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
+use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
 
 use super::{Pools, Store, migrate};
 use crate::shop::OpenError;
@@ -76,6 +78,7 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_TIMEOUT + BUSY_TIMEOUT)
+        .before_acquire(|connection, _| is_at_rest(connection))
         .connect_with(options.clone())
         .await
         .map_err(|error| sqlite_open_error(path, &error))?;
@@ -95,10 +98,18 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .before_acquire(|connection, _| is_at_rest(connection))
         .connect_with(options.create_if_missing(false).read_only(true))
         .await
         .map_err(|error| sqlite_open_error(path, &error))?;
     Ok(Store::new(Pools::Sqlite { writer, readers }))
+}
+
+/// Where the disk is full SQLite rolls a transaction back by itself. The driver's own `ROLLBACK` fails then, it goes on believing
+/// that the transaction is open, and would refuse every later one on this connection: a new one takes its place.
+fn is_at_rest(connection: &mut SqliteConnection) -> BoxFuture<'_, sqlx::Result<bool>> {
+    let is_at_rest = !connection.is_in_transaction();
+    Box::pin(async move { Ok(is_at_rest) })
 }
 
 fn sqlite_open_error(path: &Path, error: &sqlx::Error) -> OpenError {
@@ -158,9 +169,11 @@ async fn open_postgres(url: &str) -> Result<Store, OpenError> {
                 row.try_get::<bool, _>("is_clean")
             })
         })
-        .connect_with(options)
-        .await
-        .map_err(|error| OpenError(format!("the database cannot be reached: {error}")))?;
+        .connect_with(options.clone());
+    let pool = match pool.await {
+        Ok(pool) => pool,
+        Err(error) => return Err(unreachable(&options, error).await),
+    };
     let version: i64 = sqlx::query_scalar("SELECT CAST(current_setting('server_version_num') AS BIGINT)")
         .fetch_one(&pool)
         .await
@@ -173,4 +186,22 @@ async fn open_postgres(url: &str) -> Result<Store, OpenError> {
     }
     migrate::postgres(&pool).await?;
     Ok(Store::new(Pools::Postgres(pool)))
+}
+
+/// Why there is no connection, and to where. A pool tries again until its time is over, and then says only that.
+async fn unreachable(options: &PgConnectOptions, error: sqlx::Error) -> OpenError {
+    let error = match error {
+        sqlx::Error::PoolTimedOut => timeout(ACQUIRE_TIMEOUT, options.connect()).await.map(Result::err),
+        error => Ok(Some(error)),
+    };
+    let why = match error {
+        Ok(Some(sqlx::Error::Io(error))) => error.to_string(),
+        Ok(Some(sqlx::Error::Database(error))) => error.message().to_owned(),
+        Ok(Some(error)) => error.to_string(),
+        Ok(None) | Err(_) => "it does not answer in time".to_owned(),
+    };
+    let (host, port) = (options.get_host(), options.get_port());
+    OpenError(format!(
+        "the database at {host}:{port} cannot be reached: {why}; start it, or mend database.url"
+    ))
 }

@@ -272,7 +272,7 @@ impl Tx {
         };
         match outcome {
             Ok(value) => ended.map(|()| value).map_err(failure::of),
-            // The work's error is the one worth telling; a connection that cannot roll back is dropped by its pool.
+            // The work's error is the one worth telling; a connection that cannot roll back is not taken from its pool again.
             Err(error) => Err(error),
         }
     }
