@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod disk;
 pub mod dns;
 pub mod http;
 mod machine;
