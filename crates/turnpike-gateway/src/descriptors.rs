@@ -28,7 +28,7 @@ impl Descriptors {
         Self::with_limit(limit.saturating_sub(RESERVE.max(limit / 32)))
     }
 
-    fn with_limit(limit: usize) -> Self {
+    pub(crate) fn with_limit(limit: usize) -> Self {
         Self {
             inner: Arc::new(Inner {
                 limit,

@@ -86,9 +86,13 @@ pub(crate) fn in_order(allowed: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// Connects to the first candidate that answers. The next one is tried when one fails or hesitates; those that lose
-/// are dropped, which closes them.
-pub(crate) async fn race<T, F>(candidates: &[SocketAddr], connect: impl Fn(SocketAddr) -> F) -> Result<T, AttemptError>
+/// Connects to the first candidate that answers. The next one is tried when one fails or, if `beside_another`,
+/// hesitates; those that lose are dropped, which closes them.
+pub(crate) async fn race<T, F>(
+    candidates: &[SocketAddr],
+    beside_another: bool,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, AttemptError>
 where
     F: Future<Output = Result<T, AttemptError>>,
 {
@@ -104,7 +108,7 @@ where
             None if running.is_empty() => return Err(failure),
             None => {}
         }
-        let outcome = if waiting.len() == 0 {
+        let outcome = if waiting.len() == 0 || !beside_another {
             running.next().await
         } else {
             tokio::time::timeout(ATTEMPT_DELAY, running.next())
@@ -170,8 +174,24 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(delay)).await;
             Ok(to)
         };
-        assert_eq!(race(&candidates, connect).await, Ok(candidates[1]));
+        assert_eq!(race(&candidates, true, connect).await, Ok(candidates[1]));
         assert_eq!(tried.take(), [(candidates[0], 0), (candidates[1], 250)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_after_the_other_the_next_is_tried_when_one_has_failed() {
+        let candidates = ["192.0.2.1:1", "192.0.2.2:1"].map(address);
+        let started = Instant::now();
+        let connect = async |to: SocketAddr| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if to == candidates[0] {
+                Err(AttemptError::Refused)
+            } else {
+                Ok(to)
+            }
+        };
+        assert_eq!(race(&candidates, false, connect).await, Ok(candidates[1]));
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]
@@ -184,13 +204,13 @@ mod tests {
                 _ => AttemptError::HostUnreachable,
             })
         };
-        assert_eq!(race(&candidates, connect).await, Err(AttemptError::Refused));
+        assert_eq!(race(&candidates, true, connect).await, Err(AttemptError::Refused));
         assert_eq!(started.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]
     async fn nothing_to_dial_is_unreachable() {
         let connect = async |_| Ok(());
-        assert_eq!(race(&[], connect).await, Err(AttemptError::NetworkUnreachable));
+        assert_eq!(race(&[], true, connect).await, Err(AttemptError::NetworkUnreachable));
     }
 }

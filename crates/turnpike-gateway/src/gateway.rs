@@ -129,16 +129,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(config: Arc<GatewayConfig>, clock: Arc<SteadyClock>) -> Self {
-        let descriptors = Descriptors::of_this_process();
+    fn new(config: Arc<GatewayConfig>, clock: Arc<SteadyClock>, descriptors: Descriptors) -> Self {
         Self {
             started: clock.seconds(),
             clock,
             buffers: Buffers::default(),
             pipes: Pipes::new(descriptors.clone()),
-            descriptors,
             admission: Admission::default(),
-            bound_address: BoundAddress::new(&config.public_host, &config.dns_servers),
+            bound_address: BoundAddress::new(&config.public_host, &config.dns_servers, descriptors.clone()),
+            descriptors,
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -213,12 +212,13 @@ impl Gateway {
     #[must_use]
     pub fn start(config: GatewayConfig, clock: WallClock) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, told) = mpsc::unbounded_channel();
+        let descriptors = Descriptors::of_this_process();
         let policy = DestinationPolicy::new(config.allow_destinations.clone(), config.own_addresses.clone());
         let policy = Arc::new(policy.with_shop_ports(config.shop_ports.clone()));
-        let environment = Environment::new(&config, policy, events);
+        let environment = Environment::new(&config, policy, descriptors.clone(), events);
         let survey = Survey::new(Arc::clone(&environment), config.public_host.clone());
         let clock = Arc::new(SteadyClock::new(clock));
-        let shared = Arc::new(Shared::new(Arc::new(config), Arc::clone(&clock)));
+        let shared = Arc::new(Shared::new(Arc::new(config), Arc::clone(&clock), descriptors));
         let meters = Arc::new(Meters::new());
         let counts = Arc::new(Counts::default());
         let table = Table::new(

@@ -1,7 +1,7 @@
 //! Names to addresses, per exit: asked from where the exit stands, cached, joined, bounded.
 //!
 //! Name servers give different answers in different places, so each exit has its own [`Resolver`], whose sockets are
-//! bound like the exit's, and its own share of one bounded [`AnswerCache`]. The hosts file and search domains are not
+//! bound like the exit's, and its own share of one bounded cache ([`NameService`]). The hosts file and search domains are not
 //! used: a customer's name is a name of the internet, not of this machine.
 //!
 //! hickory sends the questions, follows CNAMEs and joins identical questions in flight. Caching is done here, because
@@ -20,17 +20,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::DnsUdpSocket;
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 
+use crate::descriptors::{Descriptors, Permit};
 use crate::dial::{self, AttemptError, Families};
 use crate::exit::Source;
 
@@ -44,6 +48,10 @@ const PATIENCE: Duration = Duration::from_millis(2_300);
 
 /// How long the second family may hold up the first (RFC 8305 §3, "Resolution Delay").
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+
+/// How many questions one resolver has under way. Each holds a few sockets until it is answered or given up, and who
+/// owns a domain can make its answers as slow as he likes. Further ones wait for their turn.
+const MAX_QUESTIONS: usize = 512;
 
 /// How many answers all exits of a gateway keep together.
 const MAX_CACHED_ANSWERS: u64 = 100_000;
@@ -97,19 +105,26 @@ struct Cached {
 /// What an answer is kept under: the resolver, the family, the name.
 type CacheKey = (u64, bool, Box<str>);
 
-/// The answers of all exits of a gateway, bounded together.
+/// What all resolvers of a gateway share: whom to ask, the answers of all of them, bounded together, and the files that
+/// they may open. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct AnswerCache {
+pub(crate) struct NameService {
+    servers: Arc<NameServers>,
     answers: moka::sync::Cache<CacheKey, Cached>,
+    descriptors: Descriptors,
 }
 
-impl AnswerCache {
-    pub(crate) fn new() -> Self {
+impl NameService {
+    pub(crate) fn new(servers: NameServers, descriptors: Descriptors) -> Self {
         let answers = moka::sync::Cache::builder()
             .max_capacity(MAX_CACHED_ANSWERS)
             .expire_after(ByTtl)
             .build();
-        Self { answers }
+        Self {
+            servers: Arc::new(servers),
+            answers,
+            descriptors,
+        }
     }
 
     /// Forgets all answers, as if their time were over.
@@ -137,9 +152,9 @@ impl moka::Expiry<CacheKey, Cached> for ByTtl {
 pub(crate) struct Resolver {
     scope: u64,
     source: Source,
-    servers: Arc<NameServers>,
-    cache: AnswerCache,
+    service: NameService,
     client: Mutex<Option<Client>>,
+    turns: Arc<Semaphore>,
 }
 
 /// hickory's resolver for one list of servers. It is made at the first question: most exits of a large gateway rest.
@@ -150,14 +165,14 @@ struct Client {
 }
 
 impl Resolver {
-    pub(crate) fn new(source: Source, servers: Arc<NameServers>, cache: AnswerCache) -> Arc<Self> {
+    pub(crate) fn new(source: Source, service: NameService) -> Arc<Self> {
         static NEXT_SCOPE: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             scope: NEXT_SCOPE.fetch_add(1, Ordering::Relaxed),
             source,
-            servers,
-            cache,
+            service,
             client: Mutex::new(None),
+            turns: Arc::new(Semaphore::new(MAX_QUESTIONS)),
         })
     }
 
@@ -198,14 +213,22 @@ impl Resolver {
     /// own, so that its answer is kept even if the one who asked has gone.
     async fn answer(self: &Arc<Self>, name: &str, v6: bool) -> Answer {
         let key: CacheKey = (self.scope, v6, name.into());
-        if let Some(cached) = self.cache.answers.get(&key) {
+        if let Some(cached) = self.service.answers.get(&key) {
+            return cached.answer;
+        }
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
+            return Answer::Failed("the resolver has stopped".into());
+        };
+        // Another may have asked the same while this one waited for its turn.
+        if let Some(cached) = self.service.answers.get(&key) {
             return cached.answer;
         }
         let resolver = Arc::clone(self);
         let question = tokio::spawn(async move {
             let cached = resolver.ask(&key.2, v6).await;
             let answer = cached.answer.clone();
-            resolver.cache.answers.insert(key, cached);
+            resolver.service.answers.insert(key, cached);
+            drop(turn);
             answer
         });
         question
@@ -268,7 +291,7 @@ impl Resolver {
     /// Whether all servers are asked from the exit's source, so that their silence says something of the exit.
     pub(crate) fn asks_through_exit(&self) -> bool {
         self.source != Source::Unbound
-            && self.servers.current().is_ok_and(|servers| {
+            && self.service.servers.current().is_ok_and(|servers| {
                 servers
                     .iter()
                     .all(|server| self.source.towards_name_server(server.ip()) == self.source)
@@ -278,7 +301,7 @@ impl Resolver {
     /// Looks whether anybody is there, from the exit's source: asks a question that every name server can answer, and
     /// knocks at the servers' TCP ports, since even a refusal has come all the way.
     pub(crate) async fn examine(&self) -> ServersSay {
-        let (Ok(servers), Ok(client)) = (self.servers.current(), self.client()) else {
+        let (Ok(servers), Ok(client)) = (self.service.servers.current(), self.client()) else {
             return ServersSay::NotAsked;
         };
         if !self.asks_through_exit() {
@@ -294,7 +317,7 @@ impl Resolver {
                 let stream = socket.connect(server).await;
                 stream.map_err(|error| AttemptError::of_connect(&error))
             };
-            let outcome = dial::race(&servers, connect).await;
+            let outcome = dial::race(&servers, true, connect).await;
             matches!(outcome, Ok(_) | Err(AttemptError::Refused))
         };
         let question = tokio::time::timeout(PATIENCE, question);
@@ -307,14 +330,15 @@ impl Resolver {
 
     /// hickory's resolver for the servers of the moment.
     fn client(&self) -> Result<hickory_resolver::Resolver<BoundSockets>, Arc<str>> {
-        let servers = self.servers.current()?;
+        let servers = self.service.servers.current()?;
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = client.as_ref()
             && Arc::ptr_eq(&client.servers, &servers)
         {
             return Ok(client.resolver.clone());
         }
-        let resolver = build(&servers, self.source.clone()).map_err(|error| Arc::<str>::from(error.to_string()))?;
+        let resolver = build(&servers, self.source.clone(), self.service.descriptors.clone())
+            .map_err(|error| Arc::<str>::from(error.to_string()))?;
         *client = Some(Client {
             servers,
             resolver: resolver.clone(),
@@ -356,7 +380,11 @@ fn is_negative(error: &NetError) -> bool {
     }
 }
 
-fn build(servers: &[SocketAddr], source: Source) -> Result<hickory_resolver::Resolver<BoundSockets>, NetError> {
+fn build(
+    servers: &[SocketAddr],
+    source: Source,
+    descriptors: Descriptors,
+) -> Result<hickory_resolver::Resolver<BoundSockets>, NetError> {
     let name_servers = servers
         .iter()
         .map(|server| {
@@ -374,8 +402,12 @@ fn build(servers: &[SocketAddr], source: Source) -> Result<hickory_resolver::Res
     options.use_hosts_file = ResolveHosts::Never;
     options.preserve_intermediates = false;
     options.max_active_requests = 1_024;
+    // Not hickory's choice of any port from 1,024 on: it could be a subscription's that is about to be opened, and where
+    // thousands of those are open, many a choice is taken. The system draws its ports at random as well.
+    options.os_port_selection = true;
     let sockets = BoundSockets {
         source: Arc::new(source),
+        descriptors,
         tasks: TokioHandle::default(),
     };
     hickory_resolver::Resolver::builder_with_config(ResolverConfig::from_name_servers(name_servers), sockets)
@@ -387,13 +419,14 @@ fn build(servers: &[SocketAddr], source: Source) -> Result<hickory_resolver::Res
 #[derive(Clone)]
 struct BoundSockets {
     source: Arc<Source>,
+    descriptors: Descriptors,
     tasks: TokioHandle,
 }
 
 impl RuntimeProvider for BoundSockets {
     type Handle = TokioHandle;
     type Timer = TokioTime;
-    type Udp = UdpSocket;
+    type Udp = CountedSocket;
     type Tcp = AsyncIoTokioAsStd<TcpStream>;
 
     fn create_handle(&self) -> TokioHandle {
@@ -418,9 +451,36 @@ impl RuntimeProvider for BoundSockets {
         &self,
         local: SocketAddr,
         server: SocketAddr,
-    ) -> Pin<Box<dyn Future<Output = io::Result<UdpSocket>> + Send>> {
+    ) -> Pin<Box<dyn Future<Output = io::Result<CountedSocket>> + Send>> {
         let source = self.source.towards_name_server(server.ip());
-        Box::pin(async move { source.udp(server.ip(), local.port()).map_err(into_io) })
+        let descriptor = self.descriptors.take(1);
+        Box::pin(async move {
+            let descriptor = descriptor.ok_or_else(|| io::Error::other("too many open files"))?;
+            let socket = source.udp(server.ip(), local.port()).map_err(into_io)?;
+            Ok(CountedSocket {
+                socket,
+                _descriptor: descriptor,
+            })
+        })
+    }
+}
+
+/// A question's socket, within the limit of open files. There are as many as names are asked for; connections to name
+/// servers are shared, and so few that nobody counts them.
+struct CountedSocket {
+    socket: UdpSocket,
+    _descriptor: Permit,
+}
+
+impl DnsUdpSocket for CountedSocket {
+    type Time = TokioTime;
+
+    fn poll_recv_from(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        DnsUdpSocket::poll_recv_from(&self.socket, cx, buffer)
+    }
+
+    fn poll_send_to(&self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
+        DnsUdpSocket::poll_send_to(&self.socket, cx, bytes, to)
     }
 }
 

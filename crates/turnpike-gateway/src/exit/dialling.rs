@@ -123,7 +123,10 @@ impl Exit {
         let silence = self.environment.bounds.silence;
         let deadline = Instant::now() + self.patience();
         let suspect = || self.health_suspect(present.generation, candidates);
-        match within(silence, deadline, dial::race(candidates, connect), suspect).await {
+        // One file is the connection's own. Where there are none for more, the addresses have to take turns.
+        let more = self.environment.descriptors.take(candidates.len().saturating_sub(1));
+        let race = dial::race(candidates, more.is_some(), connect);
+        match within(silence, deadline, race, suspect).await {
             Some(Ok(stream)) => Ok((stream, Bytes::new())),
             Some(Err(error)) => Err(self.failed_directly(present, candidates, error)),
             None => Err(self.failed_directly(present, candidates, AttemptError::TimedOut)),

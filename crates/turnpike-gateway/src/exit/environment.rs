@@ -6,15 +6,16 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Exit, method, probe};
+use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
 use crate::gateway::{Event, GatewayConfig};
-use crate::resolve::{AnswerCache, NameServers};
+use crate::resolve::{NameServers, NameService};
 
 /// What all exits of a gateway share.
 pub(crate) struct Environment {
     pub(super) policy: Arc<DestinationPolicy>,
-    pub(super) name_servers: Arc<NameServers>,
-    pub(super) answers: AnswerCache,
+    pub(super) names: NameService,
+    pub(super) descriptors: Descriptors,
     pub(super) bounds: Bounds,
     pub(super) events: mpsc::UnboundedSender<Event>,
     /// Exits that want to be probed; one task does that for all.
@@ -56,24 +57,27 @@ impl Environment {
     pub(crate) fn new(
         config: &GatewayConfig,
         policy: Arc<DestinationPolicy>,
+        descriptors: Descriptors,
         events: mpsc::UnboundedSender<Event>,
     ) -> Arc<Self> {
         let name_servers = NameServers::new(&config.dns_servers);
-        Self::with(policy, name_servers, Bounds::new(config.connect_timeout), events)
+        let bounds = Bounds::new(config.connect_timeout);
+        Self::with(policy, name_servers, bounds, descriptors, events)
     }
 
     pub(super) fn with(
         policy: Arc<DestinationPolicy>,
         name_servers: NameServers,
         bounds: Bounds,
+        descriptors: Descriptors,
         events: mpsc::UnboundedSender<Event>,
     ) -> Arc<Self> {
         let (probes, wanted) = mpsc::unbounded_channel();
         tokio::spawn(probe::run(wanted, bounds.probe_interval));
         Arc::new(Self {
             policy,
-            name_servers: Arc::new(name_servers),
-            answers: AnswerCache::new(),
+            names: NameService::new(name_servers, descriptors.clone()),
+            descriptors,
             bounds,
             events,
             probes,

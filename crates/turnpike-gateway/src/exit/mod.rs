@@ -185,9 +185,5 @@ impl Exit {
 }
 
 fn resolver(choice: &Choice, environment: &Environment) -> Arc<Resolver> {
-    Resolver::new(
-        choice.source.clone(),
-        Arc::clone(&environment.name_servers),
-        environment.answers.clone(),
-    )
+    Resolver::new(choice.source.clone(), environment.names.clone())
 }

@@ -41,11 +41,7 @@ struct Finding<'a> {
 impl Survey {
     /// `public_host` is the name or address by which customers know this gateway.
     pub(crate) fn new(environment: Arc<Environment>, public_host: String) -> Self {
-        let resolver = Resolver::new(
-            Source::Unbound,
-            Arc::clone(&environment.name_servers),
-            environment.answers.clone(),
-        );
+        let resolver = Resolver::new(Source::Unbound, environment.names.clone());
         Self {
             environment,
             resolver,

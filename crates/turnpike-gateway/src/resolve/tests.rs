@@ -13,10 +13,13 @@ fn v4(last: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, last).into()
 }
 
+fn service(server: &NameServer) -> NameService {
+    NameService::new(NameServers::new(&[server.address]), Descriptors::of_this_process())
+}
+
 fn resolver_of(server: &NameServer) -> Arc<Resolver> {
     let source = Source::of_address(Ipv4Addr::new(127, 0, 0, 9).into(), false);
-    let servers = Arc::new(NameServers::new(&[server.address]));
-    Resolver::new(source, servers, AnswerCache::new())
+    Resolver::new(source, service(server))
 }
 
 #[tokio::test]
@@ -153,11 +156,10 @@ async fn of_a_thousand_addresses_a_few_are_kept() {
 #[tokio::test]
 async fn a_new_resolver_asks_anew() {
     let server = NameServer::start(|_, _| Reply::Addresses(vec![v4(1)], 3_600)).await;
-    let servers = Arc::new(NameServers::new(&[server.address]));
-    let cache = AnswerCache::new();
+    let service = service(&server);
     for asked in 1..=2 {
         let source = Source::of_address(Ipv4Addr::LOCALHOST.into(), false);
-        let resolver = Resolver::new(source, Arc::clone(&servers), cache.clone());
+        let resolver = Resolver::new(source, service.clone());
         assert!(resolver.addresses("example.com", V4).await.is_ok());
         assert_eq!(server.questions(), asked);
     }
@@ -185,4 +187,79 @@ fn a_public_address_does_not_ask_a_resolver_on_loopback() {
     let demo = Source::of_address([127, 0, 0, 11].into(), false);
     assert_eq!(demo.towards_name_server([192, 0, 2, 53].into()), Source::Unbound);
     assert_eq!(demo.towards_name_server([127, 0, 0, 53].into()), demo);
+}
+
+/// Asks for `count` different names at the same time.
+fn ask(resolver: &Arc<Resolver>, count: usize) -> Vec<tokio::task::JoinHandle<Result<Vec<IpAddr>, ResolveError>>> {
+    (0..count)
+        .map(|number| {
+            let resolver = Arc::clone(resolver);
+            tokio::spawn(async move { resolver.addresses(&format!("n{number}.example.com"), V4).await })
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn names_that_are_never_answered_hold_a_bounded_number_of_sockets() {
+    let server = NameServer::start(|_, _| Reply::Silence).await;
+    let resolver = resolver_of(&server);
+    let asked = ask(&resolver, 2_000);
+    let start = Instant::now();
+    while server.questions() < MAX_QUESTIONS {
+        assert!(start.elapsed() < DEADLINE);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(resolver.turns.available_permits(), 0);
+    // Each may be repeated a few times before it is given up.
+    let mut most = 0;
+    while start.elapsed() < PATIENCE {
+        most = most.max(resolver.service.descriptors.used());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!((MAX_QUESTIONS..=MAX_QUESTIONS * 3).contains(&most), "{most}");
+    // Those who do not wait any more have no turn.
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
+    while resolver.service.descriptors.used() > 0 {
+        assert!(start.elapsed() < 3 * DEADLINE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn more_names_than_have_room_are_answered_in_turn() {
+    let server = NameServer::start(|_, _| Reply::Late(Duration::from_millis(50), vec![v4(1)])).await;
+    let resolver = resolver_of(&server);
+    for one in ask(&resolver, MAX_QUESTIONS * 2) {
+        assert_eq!(one.await.unwrap(), Ok(vec![v4(1)]));
+    }
+    assert_eq!(resolver.service.descriptors.used(), 0);
+}
+
+#[tokio::test]
+async fn no_name_is_asked_for_with_files_that_others_need() {
+    let server = NameServer::start(|_, _| Reply::Addresses(vec![v4(1)], 60)).await;
+    let full = Descriptors::with_limit(1);
+    let resolver = Resolver::new(
+        Source::Unbound,
+        NameService::new(NameServers::new(&[server.address]), full.clone()),
+    );
+    let others = full.take(1);
+    let refused = resolver.addresses("example.com", V4).await;
+    assert!(matches!(refused, Err(ResolveError::NoAnswer(_))), "{refused:?}");
+    assert_eq!(server.questions(), 0);
+    drop(others);
+    assert_eq!(resolver.addresses("example.org", V4).await, Ok(vec![v4(1)]));
+}
+
+#[tokio::test]
+async fn questions_leave_subscriptions_their_ports() {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let ends: Vec<u16> = range.split_whitespace().map(|end| end.parse().unwrap()).collect();
+    let server = NameServer::start(|_, _| Reply::Addresses(vec![v4(1)], 60)).await;
+    let resolver = resolver_of(&server);
+    for number in 0..50 {
+        assert!(resolver.addresses(&format!("n{number}.example.com"), V4).await.is_ok());
+        let port = server.last_source().unwrap().port();
+        assert!((ends[0]..=ends[1]).contains(&port), "{port}");
+    }
 }

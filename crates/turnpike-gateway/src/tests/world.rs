@@ -36,7 +36,7 @@ impl World {
         let address = own_address();
         let mut config = GatewayConfig {
             bind: vec![address],
-            public_host: "proxy.example.com".into(),
+            public_host: "127.0.0.1".into(),
             allow_destinations: vec!["127.0.0.0/8".parse().unwrap()],
             own_addresses: Vec::new(),
             shop_ports: Vec::new(),

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use turnpike_wire::address::Host;
 
+use crate::descriptors::Descriptors;
 use crate::dial::Families;
 use crate::egress::{DestinationPolicy, Verdict};
 use crate::exit::Source;
-use crate::resolve::{AnswerCache, NameServers, Resolver};
+use crate::resolve::{NameServers, NameService, Resolver};
 
 pub(crate) struct BoundAddress {
     /// Absent where the configuration's word is neither a name nor an address.
@@ -22,11 +23,11 @@ pub(crate) struct BoundAddress {
 
 impl BoundAddress {
     /// `public_host` is what customers know the gateway by; `dns_servers` are asked instead of the system's, if any.
-    pub(crate) fn new(public_host: &str, dns_servers: &[SocketAddr]) -> Self {
-        let name_servers = Arc::new(NameServers::new(dns_servers));
+    pub(crate) fn new(public_host: &str, dns_servers: &[SocketAddr], descriptors: Descriptors) -> Self {
+        let names = NameService::new(NameServers::new(dns_servers), descriptors);
         Self {
             public: Host::from_field(public_host.as_bytes()),
-            resolver: Resolver::new(Source::Unbound, name_servers, AnswerCache::new()),
+            resolver: Resolver::new(Source::Unbound, names),
             everywhere: DestinationPolicy::new(Vec::new(), Vec::new()),
         }
     }
@@ -95,7 +96,7 @@ mod tests {
             ("elsewhere.example.com", "9.9.9.9", "10.0.0.5:500", "10.0.0.5:500"),
             ("no name", "9.9.9.9", "10.0.0.5:500", "10.0.0.5:500"),
         ] {
-            let address = BoundAddress::new(public_host, &[names.address]);
+            let address = BoundAddress::new(public_host, &[names.address], Descriptors::of_this_process());
             let told = address.towards(client.parse().unwrap(), local.parse().unwrap()).await;
             assert_eq!(told, expected.parse().unwrap(), "{public_host} {client} {local}");
         }

@@ -112,6 +112,20 @@ async fn a_name_is_resolved_and_dialled() {
 }
 
 #[tokio::test]
+async fn a_names_addresses_take_turns_where_no_more_files_may_be_open() {
+    let origin = Origin::start().await;
+    let server =
+        NameServer::start(|_, _| Reply::Addresses(vec![loopback(2), loopback(3), loopback(4), loopback(1)], 60)).await;
+    let mut plan = World::plan().names(&server);
+    plan.descriptors = Descriptors::with_limit(2);
+    let world = plan.start();
+    let exit = world.exit(pool(&[loopback(11)]));
+    let name = to_name("example.com", origin.address.port());
+    assert!(exit.dial(&name).await.is_ok());
+    assert_eq!(world.environment.descriptors.used(), 0);
+}
+
+#[tokio::test]
 async fn of_a_names_addresses_only_allowed_ones_are_dialled() {
     let origin = Origin::start().await;
     let private = IpAddr::from([10, 0, 0, 1]);

@@ -20,6 +20,7 @@ use turnpike_wire::address::{Destination, Host};
 
 use super::environment::{Bounds, Environment};
 use super::{DialError, Exit, ExitId, ExitSpec, ExitWay, RotateMethod};
+use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
 use crate::gateway::Event;
 use crate::resolve::NameServers;
@@ -38,6 +39,7 @@ struct World {
 struct WorldPlan {
     bounds: Bounds,
     name_servers: NameServers,
+    descriptors: Descriptors,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
         WorldPlan {
             bounds,
             name_servers: NameServers::system(PathBuf::from("/nonexistent/resolv.conf")),
+            descriptors: Descriptors::of_this_process(),
         }
     }
 
@@ -93,7 +96,7 @@ impl WorldPlan {
         let policy = Arc::new(DestinationPolicy::new(allow, Vec::new()));
         let (sender, events) = mpsc::unbounded_channel();
         World {
-            environment: Environment::with(policy, self.name_servers, self.bounds, sender),
+            environment: Environment::with(policy, self.name_servers, self.bounds, self.descriptors, sender),
             events,
         }
     }

@@ -89,7 +89,8 @@ async fn the_networks_of_exits_devices_stay_closed_in_a_range_that_is_open() {
     let (sender, _events) = mpsc::unbounded_channel();
     let name_servers = NameServers::system(PathBuf::from("/nonexistent/resolv.conf"));
     let bounds = Bounds::new(Duration::from_secs(1));
-    let environment = Environment::with(Arc::clone(&policy), name_servers, bounds, sender);
+    let descriptors = Descriptors::of_this_process();
+    let environment = Environment::with(Arc::clone(&policy), name_servers, bounds, descriptors, sender);
     let loopback = |last| SocketAddr::new(loopback(last), 80);
     let mut survey = Survey::new(Arc::clone(&environment), "1.2.3.6".to_owned());
     survey.take(&[]).await;
@@ -141,7 +142,7 @@ async fn a_name_without_an_answer_keeps_the_addresses_that_it_had() {
     let world = World::plan().names(&server).start();
     let mut survey = world.survey("proxy.example.com");
     survey.take(&[]).await;
-    world.environment.answers.forget();
+    world.environment.names.forget();
     survey.take(&[]).await;
     assert!(server.questions() > 2);
     assert_eq!(world.judged("1.2.3.4"), OWN);

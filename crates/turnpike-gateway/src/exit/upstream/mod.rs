@@ -137,7 +137,7 @@ impl Proxy<'_> {
                 .await
                 .map_err(|error| AttemptError::of_connect(&error))
         };
-        dial::race(&dial::in_order(candidates), connect)
+        dial::race(&dial::in_order(candidates), true, connect)
             .await
             .map_err(|error| match error {
                 AttemptError::Exhausted(reason) => UpstreamError::Exhausted(reason),
