@@ -121,6 +121,27 @@ impl Cluster {
         query(&self.binaries, &self.url(), sql)
     }
 
+    /// The same in one of its databases, by its address.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    #[must_use]
+    #[track_caller]
+    pub fn query_in(&self, url: &str, sql: &str) -> String {
+        query(&self.binaries, url, sql)
+    }
+
+    /// Whether the server answers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let port = self.port().to_string();
+        let asked = self
+            .command("pg_isready")
+            .args(["-q", "-h", "127.0.0.1", "-p", &port])
+            .status();
+        asked.is_ok_and(|status| status.success())
+    }
+
     /// Stops the server as a crash would: nothing is flushed, the next start recovers from the log.
     pub fn stop_immediately(&mut self) {
         self.end(Signal::QUIT);
@@ -159,14 +180,7 @@ impl Cluster {
             .spawn()
             .expect("starting postgres");
         self.server = Some(server);
-        let port = self.port().to_string();
-        let ready = poll(STARTING, || {
-            let asked = self
-                .command("pg_isready")
-                .args(["-q", "-h", "127.0.0.1", "-p", &port])
-                .status();
-            asked.is_ok_and(|status| status.success()).then_some(())
-        });
+        let ready = poll(STARTING, || self.is_ready().then_some(()));
         assert!(
             ready.is_some(),
             "PostgreSQL did not start: {}",

@@ -6,3 +6,5 @@
 )]
 
 mod disk;
+mod load;
+mod postgres;

@@ -1,0 +1,134 @@
+//! PostgreSQL stops, crashes, hangs and returns. Each test has a cluster of its own, since it does all that to it.
+
+use std::time::Duration;
+
+use testbed::eventually;
+use testbed::postgres::Cluster;
+
+use crate::load::World;
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn a_database_that_stops_and_returns_under_load_costs_no_tunnel_and_no_order() {
+    let mut cluster = Cluster::start();
+    let mut world = World::on(&cluster.database());
+    for stop in [Cluster::stop_immediately, Cluster::stop] {
+        world.amid_orders(|world| {
+            stop(&mut cluster);
+            world.assert_unavailable();
+            world.assert_ports_work();
+            cluster.resume_service();
+            world.assert_back();
+            world.assert_ports_work();
+        });
+        world.assert_books();
+        assert_nothing_is_left_open(&cluster);
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn backends_that_are_killed_under_load_cost_no_order() {
+    let cluster = Cluster::start();
+    let mut world = World::on(&cluster.database());
+    world.amid_orders(|world| {
+        for _ in 0..3 {
+            // All connections end, since the server starts anew after such a death.
+            cluster.kill_backends();
+            eventually("the database is back", || cluster.is_ready());
+            world.assert_back();
+            world.assert_ports_work();
+        }
+    });
+    world.assert_books();
+    assert_nothing_is_left_open(&cluster);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn connections_that_are_ended_one_by_one_cost_no_order() {
+    let cluster = Cluster::start();
+    let mut world = World::on(&cluster.database());
+    world.amid_orders(|world| {
+        for _ in 0..50 {
+            cluster.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'turnpike' LIMIT 2",
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        world.assert_back();
+    });
+    world.assert_books();
+    assert_nothing_is_left_open(&cluster);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn a_database_that_hangs_holds_nobody_up_for_long_and_leaves_no_transaction_open() {
+    let cluster = Cluster::start();
+    let mut world = World::on(&cluster.database());
+    world.amid_orders(|world| {
+        cluster.freeze();
+        world.assert_unavailable();
+        world.assert_ports_work();
+        cluster.thaw();
+        world.assert_back();
+    });
+    world.assert_books();
+    assert_nothing_is_left_open(&cluster);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn without_its_database_it_does_not_start_and_says_why() {
+    let mut cluster = Cluster::start();
+    let url = cluster.database();
+    let mut shop = testbed::turnpike::Turnpike::with()
+        .database(&url)
+        .network("NL-AMS")
+        .shared("nl-1", "127.0.0.11", 15)
+        .prepare();
+    cluster.stop();
+    let refused = shop.try_run(&["serve"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let server = url.split(['@', '/']).nth(3).unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&refused.stderr),
+        format!(
+            "turnpike: the database at {server} cannot be reached: Connection refused (os error 111); \
+             start it, or mend database.url\n"
+        )
+    );
+    cluster.resume_service();
+    shop.serve();
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn the_proof_of_large_books_may_take_longer_than_a_request() {
+    let cluster = Cluster::start();
+    let url = cluster.database();
+    let shop = testbed::turnpike::Turnpike::with()
+        .database(&url)
+        .network("NL-AMS")
+        .shared("nl-1", "127.0.0.11", 15)
+        .prepare();
+    let query = |sql: &str| cluster.query_in(&url, sql);
+    // As slow to read as if it were very large.
+    query("ALTER TABLE coupon_use RENAME TO kept");
+    query(
+        "CREATE VIEW coupon_use AS SELECT kept.* FROM pg_sleep(5.5) LEFT JOIN kept ON true WHERE coupon_id IS NOT NULL",
+    );
+    shop.audit();
+    query("DROP VIEW coupon_use");
+    query("ALTER TABLE kept RENAME TO coupon_use");
+}
+
+/// Once everything that was begun has ended, no connection is inside a transaction.
+#[track_caller]
+fn assert_nothing_is_left_open(cluster: &Cluster) {
+    eventually("all transactions have ended", || {
+        cluster.query("SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'turnpike' AND state <> 'idle'")
+            == "0"
+    });
+}
