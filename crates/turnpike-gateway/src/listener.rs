@@ -167,7 +167,7 @@ impl OpenPort {
         let listener = TcpListener::from_std(listen(at)?.into())?;
         let datagrams = UdpSocket::from_std(bind_udp(at)?.into())?;
         let accept = Arc::clone(&self.port).accept(listener);
-        let serve = Arc::clone(&self.port.udp).serve(datagrams);
+        let serve = Arc::clone(&self.port.udp).serve(Arc::clone(&self.port), datagrams);
         let tasks = [self.until_closing(accept), self.until_closing(serve)];
         self.sockets.push(Sockets {
             address,

@@ -33,6 +33,11 @@ pub(crate) enum Stale {
     Busy,
 }
 
+/// Whether a client's clock is near enough to ours, and what it says is not of before this gateway's start.
+pub(crate) fn is_timely(time: u64, now: u64, started: u64) -> bool {
+    time.abs_diff(now) <= CLOCK_TOLERANCE && time >= started
+}
+
 impl Sealed {
     /// Absent where the password makes no keys.
     pub(crate) fn of_password(password: &str) -> Option<Self> {
@@ -63,7 +68,7 @@ impl Sealed {
         started: u64,
     ) -> Result<(), Stale> {
         if let Some(time) = time
-            && (time.abs_diff(now) > CLOCK_TOLERANCE || time < started)
+            && !is_timely(time, now, started)
         {
             let ahead = i128::from(time) - i128::from(now);
             let most = i128::from(i64::MAX);

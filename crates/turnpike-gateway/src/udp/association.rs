@@ -60,12 +60,12 @@ impl Association {
         shared: &Arc<Shared>,
         route: &Arc<ActiveRoute>,
         place: Place,
-        customer: impl Customer,
+        customer: Box<dyn Customer>,
     ) -> Arc<Self> {
         Arc::new(Self {
             shared: Arc::clone(shared),
             route: Arc::clone(route),
-            customer: Box::new(customer),
+            customer,
             closed: route.cut.child_token(),
             state: Mutex::default(),
             _place: place,

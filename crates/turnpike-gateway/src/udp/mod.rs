@@ -1,7 +1,8 @@
-//! UDP on the subscription's own port number: SOCKS5 associations (RFC 1928 §7), and what other protocols share with them.
+//! UDP on the subscription's own port number: SOCKS5 associations (RFC 1928 §7), Shadowsocks, and what other protocols share
+//! with them.
 //!
-//! A datagram's story: [`socket`] receives it, [`clients`] says whose it is by where it comes from, [`association`] judges
-//! its destination and sends it from the association's [`mapping`], an own socket of the exit's. A reply takes the way
+//! A datagram's story: [`socket`] receives it, [`clients`] says whose it is by where it comes from, or [`sealed`] by what
+//! opens it, [`association`] judges its destination and sends it from the association's [`mapping`], an own socket of the exit's. A reply takes the way
 //! back. Each step either does its part at once or drops the datagram.
 //!
 //! Nobody who has no association gets an answer, so that the port cannot be made to reflect.
@@ -11,7 +12,9 @@ mod bound_address;
 mod clients;
 mod mapping;
 mod names;
+mod sealed;
 mod socket;
+mod window;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,11 +25,14 @@ use tokio::net::UdpSocket;
 use turnpike_wire::socks5;
 
 use crate::gateway::Shared;
+use crate::listener;
 use crate::route::ActiveRoute;
-use association::{Association, Customer};
+pub(crate) use association::{Association, Customer};
 pub(crate) use bound_address::BoundAddress;
 use clients::{ClientId, Clients, Found};
-use socket::{Datagram, DatagramSocket, Received};
+use sealed::{Desk, Sessions};
+pub(crate) use socket::Datagram;
+use socket::{DatagramSocket, Received};
 
 /// Associations of one subscription, of all protocols together.
 const ASSOCIATIONS: usize = 256;
@@ -39,6 +45,7 @@ const ERROR_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(crate) struct Port {
     clients: Mutex<Clients<Arc<Client>>>,
+    sessions: Sessions,
     open: Arc<AtomicUsize>,
 }
 
@@ -92,7 +99,7 @@ impl Port {
     ) -> Option<OpenAssociation> {
         let place = self.place()?;
         let path = Arc::new(Path::default());
-        let association = Association::open(shared, route, place, Arc::clone(&path));
+        let association = Association::open(shared, route, place, Box::new(Arc::clone(&path)));
         let client = Arc::new(Client {
             association: Arc::clone(&association),
             path,
@@ -105,6 +112,17 @@ impl Port {
         })
     }
 
+    /// Opens an association of another protocol, whose session gives it datagrams and closes it in the end. Absent where the
+    /// subscription has too many.
+    pub(crate) fn open(
+        &self,
+        shared: &Arc<Shared>,
+        route: &Arc<ActiveRoute>,
+        customer: Box<dyn Customer>,
+    ) -> Option<Arc<Association>> {
+        Some(Association::open(shared, route, self.place()?, customer))
+    }
+
     fn place(&self) -> Option<Place> {
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(&self.open));
@@ -113,7 +131,7 @@ impl Port {
 
     /// Serves the socket that is bound to one of the gateway's addresses, until the listener drops this future.
     /// Called once per address of `GatewayConfig::bind`, each in its own task.
-    pub(crate) async fn serve(self: Arc<Self>, socket: UdpSocket) {
+    pub(crate) async fn serve(self: Arc<Self>, port: Arc<listener::Port>, socket: UdpSocket) {
         let socket = match DatagramSocket::new(socket) {
             Ok(socket) => Arc::new(socket),
             Err(error) => {
@@ -123,20 +141,24 @@ impl Port {
             }
         };
         loop {
-            if let Err(error) = socket.receive(|received| self.receive(&socket, received)).await {
+            if let Err(error) = socket.receive(|received| self.receive(&port, &socket, received)).await {
                 tracing::debug!(%error, "a port rests for a moment: no datagram can be read");
                 tokio::time::sleep(ERROR_PAUSE).await;
             }
         }
     }
 
-    fn receive(&self, socket: &Arc<DatagramSocket>, received: Received<'_>) {
+    fn receive(self: &Arc<Self>, port: &listener::Port, socket: &Arc<DatagramSocket>, received: Received<'_>) {
         let source = received.source;
-        let Some(found) = self.clients().find(source) else {
-            return;
-        };
-        let Some((destination, payload)) = socks5::datagram(received.datagram.payload()) else {
-            return;
+        let found = self.clients().find(source);
+        let (Some(found), Some((destination, payload))) = (found, socks5::datagram(received.datagram.payload())) else {
+            let desk = Desk {
+                port: self,
+                shared: &port.shared,
+                route: &port.route(),
+                socket,
+            };
+            return desk.take(received);
         };
         let client = match found {
             Found::Pinned(client) => client,
@@ -168,6 +190,15 @@ impl Path {
                 local,
             });
         }
+    }
+
+    /// Sends what is ready to be sent to the client. Whether it went.
+    fn send(&self, packet: &[u8]) -> bool {
+        let Some(hop) = self.lock().clone() else {
+            return false;
+        };
+        let socket = hop.socket.upgrade();
+        socket.is_some_and(|socket| socket.send(packet, hop.client, hop.local).is_ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Hop>> {

@@ -53,6 +53,11 @@ impl Datagram<'_> {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
+    /// The same, to be opened in place.
+    pub(super) fn payload_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..).unwrap_or_default()
+    }
+
     /// The payload behind `header`. There is room for 64 bytes.
     pub(crate) fn behind(&mut self, header: &[u8]) -> &[u8] {
         let start = self.start.saturating_sub(header.len());

@@ -1,6 +1,8 @@
 //! VLESS sessions: a head, and then the stream as it is. There are no errors in this protocol: what cannot be served ends
 //! without a byte.
 
+mod datagrams;
+
 use bytes::Buf as _;
 use tokio::time::timeout_at;
 use turnpike_wire::Parse;
@@ -30,7 +32,8 @@ pub(super) async fn serve(context: Context, mut client: Client) {
                 Peer::from(client).finish().await;
             }
         },
-        Request::Udp(_) | Request::Mux => {
+        Request::Udp(destination) => datagrams::serve(context, client, destination).await,
+        Request::Mux => {
             context.refused("request");
             Peer::from(client).finish().await;
         }

@@ -1,0 +1,298 @@
+//! Shadowsocks datagrams: no TCP connection keeps them, so each client has a session of its own until it is silent for long.
+//!
+//! A 2022 client names its session, may move to another address, and its packets are numbered: what comes twice is dropped
+//! (SIP022 §3.2). A client of the older methods is who sends from one address.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use turnpike_wire::shadowsocks::datagram::{self, Header, Reply, SessionId, SessionKey};
+use turnpike_wire::shadowsocks::{Keys, Method, Salt};
+
+use super::association::{Association, Customer};
+use super::socket::{Datagram, DatagramSocket, Received};
+use super::window::Window;
+use super::{Path, Port};
+use crate::clock::SteadyClock;
+use crate::gateway::Shared;
+use crate::route::ActiveRoute;
+use crate::sealed::{self, Sealed};
+
+/// A client that has been silent for this long has gone (RFC 4787 REQ-5).
+const IDLE: Duration = Duration::from_secs(300);
+
+/// The methods that are tried where it is not 2022, the likeliest first.
+const OLDER: [Method; 3] = [Method::Chacha20Poly1305, Method::Aes256Gcm, Method::Aes128Gcm];
+
+/// A port's sessions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    named: Mutex<HashMap<SessionId, Arc<Session>>>,
+    by_address: Mutex<HashMap<(SocketAddr, Method), Arc<Session>>>,
+}
+
+/// One client.
+struct Session {
+    association: Arc<Association>,
+    path: Arc<Path>,
+    /// Absent for a client of the older methods.
+    numbered: Option<Numbered>,
+    last_used: Mutex<Instant>,
+}
+
+/// What a 2022 session has of its client's side.
+struct Numbered {
+    key: SessionKey,
+    window: Mutex<Window>,
+}
+
+impl Session {
+    fn used(&self) {
+        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn due(&self) -> Instant {
+        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) + IDLE
+    }
+}
+
+/// Everything that is needed to take a datagram.
+pub(super) struct Desk<'a> {
+    pub(super) port: &'a Arc<Port>,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) route: &'a Arc<ActiveRoute>,
+    pub(super) socket: &'a Arc<DatagramSocket>,
+}
+
+impl Desk<'_> {
+    /// Takes a datagram that is no SOCKS client's: it opens with one of the subscription's keys, or it is dropped.
+    pub(super) fn take(&self, mut received: Received<'_>) {
+        let Some(sealed) = &self.route.sealed else { return };
+        if !self.take_2022(sealed, &mut received) {
+            self.take_older(sealed, &mut received);
+        }
+    }
+
+    /// Whether it was a packet of a 2022 session.
+    fn take_2022(&self, sealed: &Arc<Sealed>, received: &mut Received<'_>) -> bool {
+        let Some(header) = Header::open(&sealed.keys, received.datagram.payload()) else {
+            return false;
+        };
+        let known = lock(&self.port.sessions.named).get(&header.session).cloned();
+        if let Some(session) = &known {
+            let Some(numbered) = &session.numbered else {
+                return false;
+            };
+            // A copy costs nothing more than this look.
+            if !lock(&numbered.window).is_new(header.packet) {
+                return true;
+            }
+            return self.open_numbered(session, numbered, header, received);
+        }
+        let Some(key) = SessionKey::new(&sealed.keys, header.session) else {
+            return false;
+        };
+        // It is opened in a copy: whatever it is, the older methods are to see it as it came.
+        let mut packet = received.datagram.payload().to_vec();
+        if key.open(header, &mut packet).is_err() {
+            return false;
+        }
+        let numbered = Numbered {
+            key,
+            window: Mutex::default(),
+        };
+        let reply = match ServerSession::new(sealed, &self.shared.clock, header.session) {
+            Some(reply) => reply,
+            None => return true,
+        };
+        let Some(session) = self.open_session(Some(numbered), |path| Box::new(Sealing2022 { path, reply })) else {
+            return true;
+        };
+        let Some(numbered) = &session.numbered else { return true };
+        let is_taken = self.open_numbered(&session, numbered, header, received);
+        if lock(&numbered.window).has_any() {
+            lock(&self.port.sessions.named).insert(header.session, Arc::clone(&session));
+            let port = Arc::clone(self.port);
+            let forget = move || drop(lock(&port.sessions.named).remove(&header.session));
+            self.shared.spawn(end_when_idle(session, forget));
+        } else {
+            session.association.close();
+        }
+        is_taken
+    }
+
+    /// Opens a packet of a session, judges its time and its number, and sends its data. Whether it was one.
+    fn open_numbered(
+        &self,
+        session: &Arc<Session>,
+        numbered: &Numbered,
+        header: Header,
+        received: &mut Received<'_>,
+    ) -> bool {
+        let packet = received.datagram.payload_mut();
+        let Ok(opened) = numbered.key.open(header, packet) else {
+            return false;
+        };
+        let now = self.shared.clock.seconds();
+        let is_timely = opened
+            .time
+            .is_some_and(|time| sealed::is_timely(time, now, self.shared.started));
+        // The number is noted last: a forged or old packet must not move the window.
+        if !is_timely || !lock(&numbered.window).note(header.packet) {
+            metrics::counter!("turnpike_refusals_total", "reason" => if is_timely { "replay" } else { "clock" })
+                .increment(1);
+            return true;
+        }
+        session.used();
+        session.path.lead(self.socket, received.source, received.local);
+        let data = received.datagram.payload().get(opened.data).unwrap_or_default();
+        session.association.send(&opened.destination, data);
+        true
+    }
+
+    fn take_older(&self, sealed: &Arc<Sealed>, received: &mut Received<'_>) {
+        for method in OLDER {
+            // Opened in a copy, since a wrong key spoils what it is tried on.
+            let mut packet = received.datagram.payload().to_vec();
+            let Ok(opened) = datagram::open_legacy(&sealed.keys, method, &mut packet) else {
+                continue;
+            };
+            let key = (received.source, method);
+            let known = lock(&self.port.sessions.by_address).get(&key).cloned();
+            let session = match known {
+                Some(session) => session,
+                None => {
+                    let sealing = |path| {
+                        let sealed = Arc::clone(sealed);
+                        Box::new(SealingOlder { path, sealed, method }) as Box<dyn Customer>
+                    };
+                    let Some(session) = self.open_session(None, sealing) else {
+                        return;
+                    };
+                    lock(&self.port.sessions.by_address).insert(key, Arc::clone(&session));
+                    let port = Arc::clone(self.port);
+                    let forget = move || drop(lock(&port.sessions.by_address).remove(&key));
+                    self.shared.spawn(end_when_idle(Arc::clone(&session), forget));
+                    session
+                }
+            };
+            session.used();
+            session.path.lead(self.socket, received.source, received.local);
+            let data = packet.get(opened.data).unwrap_or_default();
+            session.association.send(&opened.destination, data);
+            return;
+        }
+    }
+
+    /// Absent where the subscription has too many.
+    fn open_session(
+        &self,
+        numbered: Option<Numbered>,
+        customer: impl FnOnce(Arc<Path>) -> Box<dyn Customer>,
+    ) -> Option<Arc<Session>> {
+        let place = self.port.place()?;
+        let path = Arc::new(Path::default());
+        let association = Association::open(self.shared, self.route, place, customer(Arc::clone(&path)));
+        Some(Arc::new(Session {
+            association,
+            path,
+            numbered,
+            last_used: Mutex::new(Instant::now()),
+        }))
+    }
+}
+
+/// Keeps a session until it has been silent for long or is cut with its route.
+async fn end_when_idle(session: Arc<Session>, forget: impl FnOnce()) {
+    loop {
+        let due = session.due();
+        if due <= Instant::now() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = session.association.ended() => break,
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+    session.association.close();
+    forget();
+}
+
+/// What a 2022 session has of our side: its own id, and its packets' numbers.
+struct ServerSession {
+    sealed: Arc<Sealed>,
+    clock: Arc<SteadyClock>,
+    client: SessionId,
+    own: SessionId,
+    key: SessionKey,
+    sent: AtomicU64,
+}
+
+impl ServerSession {
+    fn new(sealed: &Arc<Sealed>, clock: &Arc<SteadyClock>, client: SessionId) -> Option<Self> {
+        let own = SessionId(rand::random());
+        Some(Self {
+            key: SessionKey::new(&sealed.keys, own)?,
+            sealed: Arc::clone(sealed),
+            clock: Arc::clone(clock),
+            client,
+            own,
+            sent: AtomicU64::new(0),
+        })
+    }
+
+    fn seal(&self, sender: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
+        let reply = Reply {
+            header: Header {
+                session: self.own,
+                packet: self.sent.fetch_add(1, Ordering::Relaxed),
+            },
+            client: self.client,
+            now: self.clock.seconds(),
+        };
+        let mut packet = Vec::with_capacity(data.len() + datagram::LONGEST_OVERHEAD);
+        self.key.seal(&self.sealed.keys, reply, sender, data, &mut packet)?;
+        Some(packet)
+    }
+}
+
+struct Sealing2022 {
+    path: Arc<Path>,
+    reply: ServerSession,
+}
+
+impl Customer for Sealing2022 {
+    fn deliver(&self, source: SocketAddr, datagram: Datagram<'_>) -> bool {
+        let packet = self.reply.seal(source, datagram.payload());
+        packet.is_some_and(|packet| self.path.send(&packet))
+    }
+}
+
+struct SealingOlder {
+    path: Arc<Path>,
+    sealed: Arc<Sealed>,
+    method: Method,
+}
+
+impl Customer for SealingOlder {
+    fn deliver(&self, source: SocketAddr, datagram: Datagram<'_>) -> bool {
+        let packet = seal_older(&self.sealed.keys, self.method, source, datagram.payload());
+        packet.is_some_and(|packet| self.path.send(&packet))
+    }
+}
+
+fn seal_older(keys: &Keys, method: Method, sender: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
+    let salt = Salt::of(method, &rand::random::<[u8; 32]>())?;
+    let mut packet = Vec::with_capacity(data.len() + datagram::LONGEST_OVERHEAD);
+    datagram::seal_legacy(keys, method, &salt, sender, data, &mut packet)?;
+    Some(packet)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
