@@ -145,7 +145,7 @@ pub async fn set_status(shop: &Shop, actor: &str, email: &str, status: AccountSt
             Box::pin(async move {
                 let id = id_of(tx, &email).await?;
                 // Waits for this account's purchases that are under way: what they open must be among those closed below.
-                let lock = "SELECT balance FROM ledger_account WHERE id = $1 FOR UPDATE";
+                let lock = "SELECT balance FROM ledger_account WHERE id = $1 FOR NO KEY UPDATE";
                 tx.one(lock, &[Value::Text(id.to_string())]).await?;
                 let changed = tx
                     .execute(
@@ -171,7 +171,7 @@ pub async fn set_status(shop: &Shop, actor: &str, email: &str, status: AccountSt
 async fn running(tx: &mut Tx, account: &AccountId) -> Result<Vec<SubscriptionId>> {
     let rows = tx
         .all(
-            "SELECT id FROM subscription WHERE account_id = $1 AND state = 'active' ORDER BY id FOR UPDATE",
+            "SELECT id FROM subscription WHERE account_id = $1 AND state = 'active' ORDER BY id FOR NO KEY UPDATE",
             &[Value::Text(account.to_string())],
         )
         .await?;

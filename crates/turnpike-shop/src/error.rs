@@ -77,8 +77,8 @@ pub enum Refusal {
     /// This plan does not renew this subscription.
     #[error("this plan cannot renew this subscription; list those that can with op=renewal-plans")]
     NotARenewalPlan,
-    /// The subscription's slot was sold to somebody else after it ended.
-    #[error("this subscription has ended and its exit has been sold since; buy a new one")]
+    /// The subscription's grace period is over, or its slot was sold to somebody else meanwhile.
+    #[error("this subscription has ended, and its port or its exit is no longer kept for it; buy a new one")]
     RenewalTooLate,
     /// The subscription has ended.
     #[error("this subscription has ended; renew it first")]

@@ -40,13 +40,18 @@ pub(crate) async fn claim<T: DeserializeOwned>(
     let inserted = tx
         .execute(
             "INSERT INTO idempotency (account_id, key, request_hash, sealed_outcome, created_at)
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account_id, key) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (account_id, key) DO UPDATE SET request_hash = excluded.request_hash,
+                 sealed_outcome = excluded.sealed_outcome, created_at = excluded.created_at
+             WHERE idempotency.created_at <= $6",
             &[
                 Value::Text(account.to_string()),
                 Value::Text(key.key.clone()),
                 Value::Bytes(key.request_hash.to_vec()),
                 Value::NullBytes,
                 Value::Int(now.0),
+                // One that is to be forgotten, and has not been yet, is as good as none.
+                Value::Int(now.minus(REMEMBERED).0),
             ],
         )
         .await;

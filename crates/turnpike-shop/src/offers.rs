@@ -13,16 +13,20 @@ use crate::types::{AccountId, Cents, NetworkId, Span, SubscriptionId, Subscripti
 /// [`crate::Refusal::SubscriptionNotFound`].
 pub async fn renewal_plans(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<Vec<PlanOnSale>> {
     let key = [Value::Text(subscription.to_string()), Value::Text(account.to_string())];
+    let (clock, grace) = (shop.clock.clone(), shop.settings.grace);
     shop.store
         .read(move |tx| {
-            let key = key.clone();
-            Box::pin(async move { plans_for(tx, &key).await })
+            let (key, over_before) = (key.clone(), clock().minus(grace));
+            Box::pin(async move { plans_for(tx, &key, over_before).await })
         })
         .await
 }
 
-async fn plans_for(tx: &mut Tx, key: &[Value]) -> Result<Vec<PlanOnSale>> {
-    own(tx, key).await?;
+async fn plans_for(tx: &mut Tx, key: &[Value], over_before: UnixMillis) -> Result<Vec<PlanOnSale>> {
+    let (state, ends_at) = own(tx, key).await?;
+    if state == SubscriptionState::Released || ends_at <= over_before {
+        return Ok(Vec::new());
+    }
     let rows = tx
         .all(
             "SELECT p.id, p.connection_type, p.duration_ms, p.price_cents, p.popular, p.trial_ms,
@@ -30,7 +34,7 @@ async fn plans_for(tx: &mut Tx, key: &[Value]) -> Result<Vec<PlanOnSale>> {
              FROM subscription s
              JOIN plan p ON p.network_id = s.network_id AND p.connection_type = s.connection_type AND p.active = 1
              JOIN network n ON n.id = p.network_id
-             WHERE s.id = $1 AND s.account_id = $2 AND s.state <> 'released'
+             WHERE s.id = $1 AND s.account_id = $2
              ORDER BY p.price_cents, p.duration_ms, p.id",
             key,
         )

@@ -8,6 +8,10 @@
 //! 7. exits and rotations, 8. the gateways' revisions (in [`crate::routes::publish`], once, by name).
 //!
 //! Slots, ports and other people's subscriptions are passed over where they are locked (`SKIP LOCKED`), never waited for.
+//!
+//! Locks are `FOR NO KEY UPDATE`, as an `UPDATE` takes them: foreign keys that point at the row (a traffic report's at its
+//! subscription) then do not wait for them, nor they for those. An exit is locked `FOR KEY SHARE` with its slot; only the
+//! catalogue, which locks exits `FOR UPDATE`, waits for that.
 
 use crate::coupon::Redeemed;
 use crate::error::{Error, Refusal, Result};
@@ -24,7 +28,7 @@ use crate::types::{
 pub(crate) async fn lock_buyer(tx: &mut Tx, buyer: &AccountId) -> Result<Cents> {
     let money = tx
         .one(
-            "SELECT balance FROM ledger_account WHERE id = $1 FOR UPDATE",
+            "SELECT balance FROM ledger_account WHERE id = $1 FOR NO KEY UPDATE",
             &[Value::Text(buyer.to_string())],
         )
         .await?;

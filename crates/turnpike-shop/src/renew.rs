@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempt;
+use crate::attempt::{self, contended};
 use crate::coupon;
 use crate::error::{Refusal, Result};
 use crate::idempotency::{self, IdempotencyKey};
@@ -135,22 +135,27 @@ fn renews(terms: &Terms, held: &Held) -> bool {
 
 /// Sees to it that the subscription has a slot: one that has ended takes a free one of its exit. Answers who had to end for it.
 async fn come_back(shop: &Shop, tx: &mut Tx, held: &Held, now: UnixMillis) -> Result<Vec<SubscriptionId>> {
-    match held.state {
-        // Perhaps due, but nobody has taken its slot.
-        SubscriptionState::Active => return Ok(Vec::new()),
-        SubscriptionState::Expired if held.ends_at.plus(shop.settings.grace) > now => {}
-        SubscriptionState::Expired | SubscriptionState::Released => {
-            return Err(Refusal::RenewalTooLate.into());
-        }
+    if held.ends_at.plus(shop.settings.grace) <= now {
+        return Err(Refusal::RenewalTooLate.into());
     }
-    let (slot, ended) = match slot::free_of_exit(tx, &held.exit, held.connection_type).await? {
-        Some(slot) => (Some(slot), Vec::new()),
-        None => {
-            let ended = subscription::end_due_of(tx, &held.exit, now).await?;
-            (slot::free_of_exit(tx, &held.exit, held.connection_type).await?, ended)
-        }
+    if held.state == SubscriptionState::Active {
+        // Perhaps due, but nobody has taken its slot.
+        return Ok(Vec::new());
+    }
+    slot::lock_exit(tx, &held.exit).await?;
+    let mut ended = Vec::new();
+    let mut slot = slot::free_of_exit(tx, &held.exit, held.connection_type).await?;
+    if slot.is_none() {
+        ended = subscription::end_due_of(tx, &held.exit, now).await?;
+        slot = slot::free_of_exit(tx, &held.exit, held.connection_type).await?;
+    }
+    let Some(slot) = slot else {
+        // One that is over and could not be locked is just being ended by somebody else.
+        return Err(match subscription::is_any_due_of(tx, &held.exit, now).await? {
+            true => contended(1),
+            false => Refusal::RenewalTooLate.into(),
+        });
     };
-    let slot = slot.ok_or(Refusal::RenewalTooLate)?;
     slot::give(tx, &slot, &held.id).await?;
     rotation::resume(tx, held, slot.exit_can_rotate, now).await?;
     Ok(ended)

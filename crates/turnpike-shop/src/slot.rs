@@ -2,6 +2,8 @@
 //!
 //! A slot or port that another transaction has locked is passed over, never waited for, so taking them in any order cannot
 //! deadlock. What that costs is told in [`crate::attempt`].
+//!
+//! A slot's exit is locked as well, against the catalogue alone, which might move it to another gateway just now.
 
 use crate::attempt::contended;
 use crate::error::{Error, Refusal, Result};
@@ -92,7 +94,8 @@ async fn candidate(tx: &mut Tx, search: Search<'_>, is_down: i64, only_at_home: 
                AND CASE WHEN e.health = 'down' THEN 1 ELSE 0 END = $3
                AND (e.gateway = $4 OR ($5 = 0 AND EXISTS
                     (SELECT 1 FROM port p WHERE p.gateway = e.gateway AND p.subscription_id IS NULL AND p.in_range = 1)))
-             ORDER BY s.freed_at, s.exit_id, s.slot_no LIMIT 1 FOR UPDATE OF s SKIP LOCKED",
+             ORDER BY s.freed_at, s.exit_id, s.slot_no LIMIT 1
+             FOR NO KEY UPDATE OF s SKIP LOCKED FOR KEY SHARE OF e SKIP LOCKED",
             &[
                 Value::Text(search.network.to_string()),
                 Value::Text(search.connection_type.to_string()),
@@ -105,14 +108,22 @@ async fn candidate(tx: &mut Tx, search: Search<'_>, is_down: i64, only_at_home: 
     row.as_ref().map(Slot::read).transpose()
 }
 
-/// Locks a free slot of one exit, waiting for whoever has locked it. Only for a transaction that holds no slot yet.
+/// Locks an exit against changes by the catalogue, as a search does for those that it finds.
+pub(crate) async fn lock_exit(tx: &mut Tx, exit: &ExitId) -> Result<()> {
+    let lock = "SELECT id FROM network_exit WHERE id = $1 FOR KEY SHARE";
+    tx.one(lock, &[Value::Text(exit.to_string())]).await?;
+    Ok(())
+}
+
+/// Locks a free slot of one exit, which is locked; waits for whoever has locked the slot. Only for a transaction that holds no
+/// slot yet.
 pub(crate) async fn free_of_exit(tx: &mut Tx, exit: &ExitId, connection_type: ConnectionType) -> Result<Option<Slot>> {
     let row = tx
         .optional(
             "SELECT s.exit_id, s.slot_no, e.gateway, e.can_rotate
              FROM slot s JOIN network_exit e ON e.id = s.exit_id
              WHERE s.exit_id = $1 AND s.connection_type = $2 AND s.subscription_id IS NULL AND s.sellable = 1
-             ORDER BY s.slot_no LIMIT 1 FOR UPDATE OF s",
+             ORDER BY s.slot_no LIMIT 1 FOR NO KEY UPDATE OF s",
             &[Value::Text(exit.to_string()), Value::Text(connection_type.to_string())],
         )
         .await?;
@@ -181,7 +192,7 @@ pub(crate) async fn free_port(tx: &mut Tx, gateway: &str, preferred: Option<i64>
         let same = tx
             .optional(
                 "SELECT port FROM port
-                 WHERE gateway = $1 AND port = $2 AND subscription_id IS NULL AND in_range = 1 FOR UPDATE SKIP LOCKED",
+                 WHERE gateway = $1 AND port = $2 AND subscription_id IS NULL AND in_range = 1 FOR NO KEY UPDATE SKIP LOCKED",
                 &[Value::Text(gateway.to_owned()), Value::Int(preferred)],
             )
             .await?;
@@ -191,7 +202,7 @@ pub(crate) async fn free_port(tx: &mut Tx, gateway: &str, preferred: Option<i64>
     }
     tx.optional(
         "SELECT port FROM port WHERE gateway = $1 AND subscription_id IS NULL AND in_range = 1
-         ORDER BY freed_at, port LIMIT 1 FOR UPDATE SKIP LOCKED",
+         ORDER BY freed_at, port LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
         &[Value::Text(gateway.to_owned())],
     )
     .await?

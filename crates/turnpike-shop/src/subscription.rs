@@ -234,7 +234,7 @@ pub(crate) async fn lock(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) 
     let row = tx
         .optional(
             "SELECT network_id, connection_type, exit_id, gateway, port, state, ends_at, rotation_policy
-             FROM subscription WHERE id = $1 AND account_id = $2 FOR UPDATE",
+             FROM subscription WHERE id = $1 AND account_id = $2 FOR NO KEY UPDATE",
             &[Value::Text(id.to_string()), Value::Text(account.to_string())],
         )
         .await?
@@ -258,7 +258,7 @@ pub(crate) async fn end_due(tx: &mut Tx, now: UnixMillis, limit: i64) -> Result<
     let due = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1
-             ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+             ORDER BY ends_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
             &[Value::Int(now.0), Value::Int(limit)],
         )
         .await?;
@@ -280,7 +280,7 @@ pub(crate) async fn end_due_in(
              WHERE s.state = 'active' AND s.ends_at <= $1 AND s.network_id = $2 AND s.connection_type = $3 AND t.sellable = 1
                AND (s.gateway = $4 OR EXISTS
                     (SELECT 1 FROM port p WHERE p.gateway = s.gateway AND p.subscription_id IS NULL AND p.in_range = 1))
-             ORDER BY s.ends_at, s.id LIMIT $5 FOR UPDATE OF s SKIP LOCKED",
+             ORDER BY s.ends_at, s.id LIMIT $5 FOR NO KEY UPDATE OF s SKIP LOCKED",
             &[
                 Value::Int(now.0),
                 Value::Text(search.network.to_string()),
@@ -298,11 +298,22 @@ pub(crate) async fn end_due_of(tx: &mut Tx, exit: &ExitId, now: UnixMillis) -> R
     let due = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1 AND exit_id = $2
-             ORDER BY ends_at FOR UPDATE SKIP LOCKED",
+             ORDER BY ends_at FOR NO KEY UPDATE SKIP LOCKED",
             &[Value::Int(now.0), Value::Text(exit.to_string())],
         )
         .await?;
     end_all(tx, &due, now).await
+}
+
+/// Whether any that leaves by this exit is over and has not been ended.
+pub(crate) async fn is_any_due_of(tx: &mut Tx, exit: &ExitId, now: UnixMillis) -> Result<bool> {
+    let due = tx
+        .optional(
+            "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1 AND exit_id = $2 LIMIT 1",
+            &[Value::Int(now.0), Value::Text(exit.to_string())],
+        )
+        .await?;
+    Ok(due.is_some())
 }
 
 async fn end_all(tx: &mut Tx, due: &[Row], now: UnixMillis) -> Result<Vec<SubscriptionId>> {

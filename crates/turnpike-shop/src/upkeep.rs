@@ -55,7 +55,7 @@ async fn release(tx: &mut Tx, now: UnixMillis, ended_before: UnixMillis) -> Resu
     let over = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'expired' AND ends_at <= $1
-             ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+             ORDER BY ends_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
             &[Value::Int(ended_before.0), Value::Int(BATCH)],
         )
         .await?;

@@ -57,7 +57,7 @@ async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>) -> Result<
     // The exit's row serialises requests and endings, so that no ending slips in between the cooldown and the insertion.
     let exit = tx
         .one(
-            "SELECT rotated_at FROM network_exit WHERE id = $1 FOR UPDATE",
+            "SELECT rotated_at FROM network_exit WHERE id = $1 FOR NO KEY UPDATE",
             &[Value::Text(asked.exit.to_string())],
         )
         .await?;
@@ -112,7 +112,7 @@ impl Asked {
                  FROM subscription s
                  JOIN account a ON a.id = s.account_id
                  JOIN network_exit e ON e.id = s.exit_id
-                 WHERE s.rotate_token_hash = $1 FOR UPDATE OF s",
+                 WHERE s.rotate_token_hash = $1 FOR NO KEY UPDATE OF s",
                 &[Value::Bytes(token_hash)],
             )
             .await?

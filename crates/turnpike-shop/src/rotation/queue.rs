@@ -63,7 +63,7 @@ async fn give_out(tx: &mut Tx, gateway: &str, limit: i64, now: UnixMillis) -> Re
         .all(
             "SELECT id, exit_id, deadline FROM rotation WHERE gateway = $1 AND state = 'queued' AND deadline > $2
              ORDER BY CASE WHEN reason = 'policy' THEN 1 ELSE 0 END, requested_at, id
-             LIMIT $3 FOR UPDATE SKIP LOCKED",
+             LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED",
             &[Value::Text(gateway.to_owned()), Value::Int(now.0), Value::Int(limit)],
         )
         .await?;
@@ -141,12 +141,12 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
         _ => None,
     };
     if let Some(subscription) = &of_policy {
-        let lock = "SELECT id FROM subscription WHERE id = $1 FOR UPDATE";
+        let lock = "SELECT id FROM subscription WHERE id = $1 FOR NO KEY UPDATE";
         tx.one(lock, &[subscription.clone()]).await?;
     }
     let present = tx
         .one(
-            "SELECT present_address FROM network_exit WHERE id = $1 FOR UPDATE",
+            "SELECT present_address FROM network_exit WHERE id = $1 FOR NO KEY UPDATE",
             &[Value::Text(exit.to_string())],
         )
         .await?;
@@ -189,9 +189,7 @@ fn optional(address: Option<IpAddr>) -> Value {
 }
 
 async fn has_failed(tx: &mut Tx, key: Value) -> Result<bool> {
-    let row = tx
-        .one("SELECT state, address FROM rotation WHERE id = $1", &[key])
-        .await?;
+    let row = tx.one("SELECT state FROM rotation WHERE id = $1", &[key]).await?;
     Ok(row.text("state")? == "failed")
 }
 
@@ -364,7 +362,7 @@ async fn queue_due(
              JOIN account a ON a.id = s.account_id
              JOIN network_exit e ON e.id = s.exit_id
              WHERE s.gateway = $1 AND s.next_rotation_at <= $2
-             ORDER BY s.next_rotation_at, s.id LIMIT $3 FOR UPDATE OF s SKIP LOCKED",
+             ORDER BY s.next_rotation_at, s.id LIMIT $3 FOR NO KEY UPDATE OF s SKIP LOCKED",
             &[Value::Text(gateway.to_owned()), Value::Int(now.0), Value::Int(room)],
         )
         .await?;

@@ -12,13 +12,13 @@ pub enum Engine {
     Postgres,
 }
 
-/// The row locks that SQLite has no words for, and needs none: its writer is alone. Longest first.
-const LOCKS: [&str; 2] = [" SKIP LOCKED", " FOR UPDATE"];
+/// The row locks that SQLite has no words for, and needs none: its writer is alone.
+const LOCKS: [&str; 3] = [" FOR UPDATE", " FOR NO KEY UPDATE", " FOR KEY SHARE"];
 
 /// The statement as SQLite reads it. Each is rewritten once in the life of the process.
 pub(super) fn for_sqlite(sql: &'static str) -> &'static str {
     static REWRITTEN: LazyLock<RwLock<HashMap<usize, &'static str>>> = LazyLock::new(RwLock::default);
-    if !sql.contains(" FOR UPDATE") {
+    if !LOCKS.iter().any(|lock| sql.contains(lock)) {
         return sql;
     }
     let key = sql.as_ptr().addr();
@@ -39,20 +39,23 @@ pub(super) fn for_sqlite(sql: &'static str) -> &'static str {
 }
 
 fn without_locks(sql: &str) -> String {
-    let mut text = sql.to_owned();
-    // `FOR UPDATE OF s`: the alias goes too.
-    while let Some(at) = text.find(" FOR UPDATE OF ") {
-        let alias = at + " FOR UPDATE OF ".len();
-        let rest = &text[alias..];
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
-        text.replace_range(at..alias + end, "");
+    let mut kept = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some((at, lock)) = LOCKS
+        .iter()
+        .filter_map(|lock| rest.find(lock).map(|at| (at, lock)))
+        .min()
+    {
+        kept.push_str(&rest[..at]);
+        rest = &rest[at + lock.len()..];
+        // `FOR UPDATE OF s`: the alias goes too.
+        if let Some(alias) = rest.strip_prefix(" OF ") {
+            rest = alias.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        }
+        rest = rest.strip_prefix(" SKIP LOCKED").unwrap_or(rest);
     }
-    for lock in LOCKS {
-        text = text.replace(lock, "");
-    }
-    text
+    kept.push_str(rest);
+    kept
 }
 
 #[cfg(test)]
@@ -74,6 +77,10 @@ mod tests {
             (
                 "UPDATE a SET b = 1 WHERE c IN (SELECT c FROM a LIMIT 1 FOR UPDATE SKIP LOCKED)",
                 "UPDATE a SET b = 1 WHERE c IN (SELECT c FROM a LIMIT 1)",
+            ),
+            (
+                "SELECT 1 FROM a s JOIN b e ON true LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED FOR KEY SHARE OF e SKIP LOCKED",
+                "SELECT 1 FROM a s JOIN b e ON true LIMIT 1",
             ),
             ("UPDATE a SET b = 1", "UPDATE a SET b = 1"),
         ] {

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
@@ -138,24 +138,37 @@ fn version_of(text: &str) -> (u32, u32, u32) {
 }
 
 async fn open_postgres(url: &str) -> Result<Store, OpenError> {
-    let options = PgConnectOptions::from_str(url)
+    let unlimited = PgConnectOptions::from_str(url)
         .map_err(|error| {
             OpenError(format!(
                 "database.url is not an address of a PostgreSQL database: {error}"
             ))
         })?
         .application_name("turnpike")
-        .options([
-            ("lock_timeout", "2s"),
-            ("statement_timeout", "5s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-            ("synchronous_commit", "on"),
-            ("default_transaction_isolation", "read committed"),
-        ])
         .disable_statement_logging();
+    let first = connect(PgPoolOptions::new().max_connections(1), &unlimited).await?;
+    let version: i64 = sqlx::query_scalar("SELECT CAST(current_setting('server_version_num') AS BIGINT)")
+        .fetch_one(&first)
+        .await
+        .map_err(|error| OpenError(format!("the database cannot be asked for its version: {error}")))?;
+    if version < LEAST_POSTGRES {
+        return Err(OpenError(format!(
+            "the database is PostgreSQL {}; turnpike needs 15 or newer",
+            version / 10_000
+        )));
+    }
+    // Without the limits below: rebuilding a large table takes its time, and so does waiting for another process that does so.
+    migrate::postgres(&first).await?;
+    first.close().await;
+    let limited = unlimited.options([
+        ("lock_timeout", "2s"),
+        ("statement_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("synchronous_commit", "on"),
+        ("default_transaction_isolation", "read committed"),
+    ]);
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
         // A `BEGIN` whose caller went away can leave its transaction open on a pooled connection (sqlx 0.9.0), and the
         // next caller's writes would vanish with it. The check must use the simple protocol: as a prepared statement its
         // two times differ on a healthy connection too. It also serves as the test that the connection lives.
@@ -168,24 +181,19 @@ async fn open_postgres(url: &str) -> Result<Store, OpenError> {
                     .await?;
                 row.try_get::<bool, _>("is_clean")
             })
-        })
-        .connect_with(options.clone());
-    let pool = match pool.await {
-        Ok(pool) => pool,
-        Err(error) => return Err(unreachable(&options, error).await),
-    };
-    let version: i64 = sqlx::query_scalar("SELECT CAST(current_setting('server_version_num') AS BIGINT)")
-        .fetch_one(&pool)
+        });
+    Ok(Store::new(Pools::Postgres(connect(pool, &limited).await?)))
+}
+
+async fn connect(pool: PgPoolOptions, options: &PgConnectOptions) -> Result<PgPool, OpenError> {
+    match pool
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options.clone())
         .await
-        .map_err(|error| OpenError(format!("the database cannot be asked for its version: {error}")))?;
-    if version < LEAST_POSTGRES {
-        return Err(OpenError(format!(
-            "the database is PostgreSQL {}; turnpike needs 15 or newer",
-            version / 10_000
-        )));
+    {
+        Ok(pool) => Ok(pool),
+        Err(error) => Err(unreachable(options, error).await),
     }
-    migrate::postgres(&pool).await?;
-    Ok(Store::new(Pools::Postgres(pool)))
 }
 
 /// Why there is no connection, and to where. A pool tries again until its time is over, and then says only that.

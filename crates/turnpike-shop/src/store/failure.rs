@@ -53,3 +53,11 @@ pub(super) fn asks_to_run_again(error: &sqlx::Error) -> bool {
     };
     matches!(database.code().as_deref(), Some("40001" | "40P01"))
 }
+
+/// Whether the connection is of no more use: broken, or not answering in time.
+pub(super) fn is_of_connection(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
+    )
+}

@@ -1,7 +1,7 @@
 //! Bringing the schema up to date: forward only, one process at a time.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 
 use crate::shop::OpenError;
@@ -22,19 +22,11 @@ pub(super) async fn sqlite(pool: &SqlitePool) -> Result<(), OpenError> {
         .map_err(|error| OpenError(format!("the database's migration could not be committed: {error}")))
 }
 
-/// Migrates under the migrator's advisory lock.
+/// Migrates under the migrator's advisory lock. The connections must not have the limits of a customer's request: they would end a
+/// large table's migration, or the wait for another process's.
 pub(super) async fn postgres(pool: &PgPool) -> Result<(), OpenError> {
     let mut connection = pool.acquire().await.map_err(|error| OpenError(error.to_string()))?;
-    // What keeps a customer's request short must not end a large table's migration, or the wait for another process's.
-    patience(&mut connection, "SET lock_timeout = 0; SET statement_timeout = 0").await?;
-    run(&POSTGRES, &mut *connection).await?;
-    patience(&mut connection, "RESET lock_timeout; RESET statement_timeout").await
-}
-
-async fn patience(connection: &mut PgConnection, settings: &'static str) -> Result<(), OpenError> {
-    let set = sqlx::raw_sql(settings).execute(connection).await;
-    set.map(drop)
-        .map_err(|error| OpenError(format!("the database could not be prepared for migration: {error}")))
+    run(&POSTGRES, &mut *connection).await
 }
 
 async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), OpenError> {

@@ -4,12 +4,15 @@
 //! has no word for (row locks: its writer is alone anyway).
 //!
 //! Every transaction runs in a task of its own. A caller that goes away (a web client that hangs up) can therefore not leave
-//! one half begun on a pooled connection, where the next caller's writes would be lost with it.
+//! one half begun on a pooled connection, where the next caller's writes would be lost with it. Twice more is that seen to: a
+//! transaction that is not brought to its end closes its connection ([`postgres`]), and a pooled connection is asked whether it
+//! is in a transaction before it is handed out ([`engine`]).
 
 mod dialect;
 mod engine;
 mod failure;
 mod migrate;
+mod postgres;
 mod row;
 
 use std::time::Duration;
@@ -17,10 +20,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rand::RngExt as _;
 use sqlx::Transaction;
-use sqlx::postgres::{PgPool, Postgres};
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{Sqlite, SqlitePool};
 use tokio::sync::watch;
 
+use self::postgres::{PgTransaction, bounded};
 use crate::error::{Error, Result};
 
 pub use dialect::Engine;
@@ -57,11 +61,13 @@ pub struct Tx {
     wakes: bool,
     /// Whether it is rolled back although all went well: a dry run.
     is_undone: bool,
+    /// Its connection is of no more use.
+    is_lost: bool,
 }
 
 enum Open {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PgTransaction),
 }
 
 #[derive(Clone, Copy)]
@@ -152,17 +158,18 @@ impl Store {
                 writer.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite)
             }
             (Pools::Sqlite { readers, .. }, Access::Read) => readers.begin().await.map(Open::Sqlite),
-            (Pools::Postgres(pool), Access::Write) => pool.begin().await.map(Open::Postgres),
-            (Pools::Postgres(pool), Access::Read) => pool
-                .begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .await
-                .map(Open::Postgres),
+            (Pools::Postgres(pool), Access::Write) => PgTransaction::begin(pool, "BEGIN").await.map(Open::Postgres),
+            (Pools::Postgres(pool), Access::Read) => {
+                let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                PgTransaction::begin(pool, begin).await.map(Open::Postgres)
+            }
         };
         Ok(Tx {
             open: open.map_err(failure::of)?,
             is_to_be_run_again: false,
             wakes: false,
             is_undone: false,
+            is_lost: false,
         })
     }
 
@@ -188,11 +195,14 @@ macro_rules! on_either {
             }
             Open::Postgres(open) => {
                 let query = sqlx::query_with($sql, row::for_postgres($values)?);
-                query.$call(&mut **open).await.map(row::Answer::from_postgres)
+                bounded(query.$call(open.connection()))
+                    .await
+                    .map(row::Answer::from_postgres)
             }
         };
         outcome.map_err(|error| {
             $tx.is_to_be_run_again |= failure::asks_to_run_again(&error);
+            $tx.is_lost |= failure::is_of_connection(&error);
             failure::of(error)
         })
     }};
@@ -264,6 +274,10 @@ impl Tx {
     /// Commits what is Ok and rolls back what is not.
     async fn end<T>(self, outcome: Result<T>) -> Result<T> {
         let is_kept = outcome.is_ok() && !self.is_undone;
+        if self.is_lost {
+            // There is nobody to ask for a rollback; the connection is closed, which is one.
+            return outcome.and_then(|_| Err(Error::Unavailable("its connection was lost".to_owned())));
+        }
         let ended = match self.open {
             Open::Sqlite(open) if is_kept => open.commit().await,
             Open::Postgres(open) if is_kept => open.commit().await,

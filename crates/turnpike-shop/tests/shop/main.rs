@@ -14,4 +14,10 @@ mod site;
 mod raw;
 mod world;
 
+mod coupons;
+mod credentials;
+mod idempotency;
 mod purchase;
+mod renew;
+mod switch_network;
+mod trial;

@@ -70,4 +70,60 @@ impl Raw {
             Self::Postgres(pool) => sqlx::query_scalar(sql).fetch_all(pool).await.unwrap(),
         }
     }
+
+    /// The names of the shop's tables.
+    pub(crate) async fn tables(&self) -> Vec<String> {
+        self.texts(match self {
+            Self::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_sqlx%' ESCAPE '\\' ORDER BY name",
+            Self::Postgres(_) => {
+                "SELECT CAST(tablename AS TEXT) FROM pg_tables
+                 WHERE schemaname = 'public' AND tablename NOT LIKE '\\_sqlx%' ORDER BY tablename"
+            }
+        })
+        .await
+    }
+
+    /// A table's columns in their order, each as its name, type, and whether it may be NULL.
+    pub(crate) async fn columns(&self, table: &str) -> Vec<String> {
+        self.texts(&match self {
+            Self::Sqlite(_) => format!(
+                "SELECT name || ' ' || CASE type WHEN 'BLOB' THEN 'BYTEA' ELSE type END
+                     || CASE WHEN \"notnull\" = 1 OR pk > 0 THEN ' NOT NULL' ELSE '' END
+                 FROM pragma_table_info('{table}') ORDER BY cid"
+            ),
+            Self::Postgres(_) => format!(
+                "SELECT column_name || ' ' || UPPER(data_type) || CASE WHEN is_nullable = 'NO' THEN ' NOT NULL' ELSE '' END
+                 FROM information_schema.columns WHERE table_name = '{table}' ORDER BY ordinal_position"
+            ),
+        })
+        .await
+    }
+
+    /// A table's rows as text.
+    pub(crate) async fn dump(&self, table: &str) -> String {
+        let mut columns = Vec::new();
+        for column in self.columns(table).await {
+            let (name, kind) = column.split_once(' ').unwrap();
+            let shown = match (self, kind.starts_with("BYTEA")) {
+                (Self::Postgres(_), true) => format!("encode({name}, 'escape')"),
+                _ => format!("CAST({name} AS TEXT)"),
+            };
+            columns.push(format!("COALESCE({shown}, 'NULL')"));
+        }
+        let row = columns.join(" || ' ' || ");
+        // As bytes, for sealed ones are no text.
+        let rows: Vec<Vec<u8>> = match self {
+            Self::Sqlite(pool) => {
+                let sql = AssertSqlSafe(format!("SELECT CAST({row} AS BLOB) FROM {table}"));
+                sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
+            }
+            Self::Postgres(pool) => {
+                let sql = AssertSqlSafe(format!("SELECT convert_to({row}, 'UTF8') FROM {table}"));
+                sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
+            }
+        };
+        rows.iter()
+            .map(|row| String::from_utf8_lossy(row).into_owned())
+            .collect()
+    }
 }

@@ -403,6 +403,15 @@ impl<'s> World<'s> {
         routes::revision(&self.shop, GATEWAY).await.unwrap()
     }
 
+    /// All that the database holds, as text; what it holds as bytes, as the text that these would be.
+    pub(crate) async fn everything(&self) -> String {
+        let mut all = String::new();
+        for table in self.raw.tables().await {
+            all.push_str(&self.raw.dump(&table).await);
+        }
+        all
+    }
+
     /// The refusal of a verb, of which nothing may be kept.
     pub(crate) async fn refuses<T>(&self, verb: impl Future<Output = Result<T>>) -> Refusal {
         let before = self.traces().await;
