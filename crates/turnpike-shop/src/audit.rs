@@ -128,6 +128,13 @@ const INVARIANTS: &[Invariant] = &[
         takes: Takes::Nothing,
     },
     Invariant {
+        name: "I7",
+        rule: "no two subscriptions that hold a port of one gateway have the same user name",
+        sql: "SELECT username AS broken FROM subscription WHERE state <> 'released'
+              GROUP BY gateway, username HAVING COUNT(*) > 1 LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
         name: "I8",
         rule: "no coupon is redeemed more often than it may, and its counters are the number of its orders",
         sql: "SELECT c.code AS broken FROM coupon c
@@ -158,6 +165,15 @@ const INVARIANTS: &[Invariant] = &[
               WHERE s.told_gateway IS NULL OR s.told_gateway <> s.gateway OR s.revision < 1 OR s.revision > g.revision
               UNION ALL
               SELECT g.name FROM gateway g WHERE g.applied_revision > g.revision LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
+        name: "I10",
+        rule: "every subscription is on its exit's gateway, which is not told that it has left",
+        sql: "SELECT s.id AS broken FROM subscription s JOIN network_exit e ON e.id = s.exit_id
+              WHERE s.state <> 'released' AND s.gateway <> e.gateway
+              UNION ALL
+              SELECT s.id FROM subscription s JOIN moved_route m ON m.subscription_id = s.id AND m.gateway = s.gateway LIMIT 20",
         takes: Takes::Nothing,
     },
     Invariant {

@@ -14,6 +14,7 @@ mod site;
 mod raw;
 mod world;
 
+mod audit;
 mod coupons;
 mod credentials;
 mod idempotency;

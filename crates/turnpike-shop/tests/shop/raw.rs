@@ -71,6 +71,29 @@ impl Raw {
         }
     }
 
+    /// Takes away all that keeps rows in order: triggers, foreign keys, checks, unique indexes. Primary keys stay.
+    pub(crate) async fn lift_all_guards(&self) {
+        let guards = match self {
+            Self::Sqlite(_) => {
+                self.run("PRAGMA ignore_check_constraints = ON").await;
+                "SELECT 'DROP ' || UPPER(type) || ' ' || name FROM sqlite_master
+                 WHERE type IN ('trigger', 'index') AND sql IS NOT NULL"
+            }
+            Self::Postgres(_) => {
+                self.run("SET session_replication_role = replica").await;
+                "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
+                 WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f')
+                 UNION ALL
+                 SELECT format('DROP INDEX %I', indexname) FROM pg_indexes
+                 WHERE schemaname = 'public' AND indexdef LIKE 'CREATE UNIQUE%' AND indexname NOT IN
+                     (SELECT conname FROM pg_constraint)"
+            }
+        };
+        for guard in self.texts(guards).await {
+            self.run(&guard).await;
+        }
+    }
+
     /// The names of the shop's tables.
     pub(crate) async fn tables(&self) -> Vec<String> {
         self.texts(match self {
