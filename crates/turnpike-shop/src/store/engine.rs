@@ -213,3 +213,35 @@ async fn unreachable(options: &PgConnectOptions, error: sqlx::Error) -> OpenErro
         "the database at {host}:{port} cannot be reached: {why}; start it, or mend database.url"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_sqlite_are_compared_by_their_numbers() {
+        for (version, is_enough) in [
+            ("3.40.1", false),
+            ("3.51.2", false),
+            ("3.51.3", true),
+            ("3.51.10", true),
+            ("3.100.0", true),
+            ("4.0", true),
+            ("", false),
+        ] {
+            assert_eq!(version_of(version) >= LEAST_SQLITE, is_enough, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_file_of_a_sqlite_url_is_found() {
+        let path = |url| sqlite_path(url).map(|path| path.display().to_string());
+        assert_eq!(path("sqlite://shop.db").as_deref(), Some("shop.db"));
+        assert_eq!(
+            path("sqlite:///var/lib/turnpike/shop.db").as_deref(),
+            Some("/var/lib/turnpike/shop.db")
+        );
+        assert_eq!(path("sqlite:shop.db").as_deref(), Some("shop.db"));
+        assert_eq!(path("postgres://host/shop"), None);
+    }
+}

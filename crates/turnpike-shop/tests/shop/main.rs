@@ -12,13 +12,19 @@
 #[macro_use]
 mod site;
 mod raw;
+mod relay;
 mod world;
 
 mod audit;
+mod concurrency;
 mod coupons;
 mod credentials;
 mod idempotency;
+mod lost_writes;
 mod purchase;
 mod renew;
+mod routes;
+mod schema;
 mod switch_network;
 mod trial;
+mod unavailable;

@@ -122,6 +122,33 @@ impl Raw {
         .await
     }
 
+    /// The names of the indexes that the schema names, and whether they are unique.
+    pub(crate) async fn indexes(&self) -> Vec<String> {
+        let unique = "|| CASE WHEN {} LIKE 'CREATE UNIQUE%' THEN ' unique' ELSE '' END";
+        self.texts(&match self {
+            Self::Sqlite(_) => format!(
+                "SELECT name {} FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name",
+                unique.replace("{}", "sql")
+            ),
+            Self::Postgres(_) => format!(
+                "SELECT indexname {} FROM pg_indexes WHERE schemaname = 'public'
+                     AND indexname NOT IN (SELECT conname FROM pg_constraint) ORDER BY indexname",
+                unique.replace("{}", "indexdef")
+            ),
+        })
+        .await
+    }
+
+    pub(crate) async fn triggers(&self) -> Vec<String> {
+        self.texts(match self {
+            Self::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+            Self::Postgres(_) => {
+                "SELECT CAST(tgname AS TEXT) FROM pg_trigger WHERE NOT tgisinternal ORDER BY CAST(tgname AS TEXT)"
+            }
+        })
+        .await
+    }
+
     /// A table's rows as text.
     pub(crate) async fn dump(&self, table: &str) -> String {
         let mut columns = Vec::new();

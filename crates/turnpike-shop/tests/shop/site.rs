@@ -19,20 +19,23 @@ use crate::raw::Raw;
 /// The address of a PostgreSQL cluster's maintenance database, as somebody who may create databases.
 const CLUSTER: &str = "TURNPIKE_TEST_POSTGRES";
 
+/// One test on one engine.
+macro_rules! on_engine {
+    ($(#[$attribute:meta])* $engine:ident as $test:ident, $name:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[$attribute])*
+        async fn $test() {
+            $crate::site::Site::run(turnpike_shop::store::Engine::$engine, async |site| super::$name(site).await).await;
+        }
+    };
+}
+
 /// Runs each of the named functions once per engine. One that is left out is dead code, which the compiler tells.
 macro_rules! on_both_engines {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                $crate::site::Site::run(turnpike_shop::store::Engine::Sqlite, async |site| super::$name(site).await).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            #[ignore = "needs PostgreSQL: cargo xtask test"]
-            async fn postgres() {
-                $crate::site::Site::run(turnpike_shop::store::Engine::Postgres, async |site| super::$name(site).await).await;
-            }
+            on_engine!(Sqlite as sqlite, $name);
+            on_engine!(#[ignore = "needs PostgreSQL: cargo xtask test"] Postgres as postgres, $name);
         }
     )+};
 }
@@ -41,11 +44,16 @@ macro_rules! on_both_engines {
 macro_rules! on_postgres {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            #[ignore = "needs PostgreSQL: cargo xtask test"]
-            async fn postgres() {
-                $crate::site::Site::run(turnpike_shop::store::Engine::Postgres, async |site| super::$name(site).await).await;
-            }
+            on_engine!(#[ignore = "needs PostgreSQL: cargo xtask test"] Postgres as postgres, $name);
+        }
+    )+};
+}
+
+/// As [`on_both_engines`], for what only SQLite can do.
+macro_rules! on_sqlite {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            on_engine!(Sqlite as sqlite, $name);
         }
     )+};
 }
@@ -125,7 +133,7 @@ impl Site {
     }
 
     async fn check_the_books(&self) {
-        let Some(shop) = self.opened.lock().unwrap().last().cloned() else {
+        let Some(shop) = self.opened.lock().unwrap().first().cloned() else {
             return;
         };
         let findings = audit::audit(&shop).await.unwrap();
