@@ -48,7 +48,7 @@ pub async fn register_gateway(
                 let known = tx
                     .optional(
                         "SELECT first_port, last_port FROM gateway WHERE name = $1 FOR NO KEY UPDATE",
-                        &[name.clone()],
+                        std::slice::from_ref(&name),
                     )
                     .await?;
                 tx.execute(
@@ -268,7 +268,10 @@ pub async fn changes_since(shop: &Shop, gateway: &str, revision: i64) -> Result<
 
 async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result<Changes> {
     let newest = tx
-        .optional("SELECT revision FROM gateway WHERE name = $1", &[gateway.clone()])
+        .optional(
+            "SELECT revision FROM gateway WHERE name = $1",
+            std::slice::from_ref(&gateway),
+        )
         .await?;
     let mut changes = Changes {
         revision: newest.map_or(Ok(0), |row| row.int("revision"))?,

@@ -128,7 +128,7 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
     let Some(row) = tx
         .optional(
             "SELECT exit_id, subscription_id, reason FROM rotation WHERE id = $1",
-            &[key.clone()],
+            std::slice::from_ref(&key),
         )
         .await?
     else {
@@ -142,7 +142,7 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
     };
     if let Some(subscription) = &of_policy {
         let lock = "SELECT id FROM subscription WHERE id = $1 FOR NO KEY UPDATE";
-        tx.one(lock, &[subscription.clone()]).await?;
+        tx.one(lock, std::slice::from_ref(subscription)).await?;
     }
     let present = tx
         .one(

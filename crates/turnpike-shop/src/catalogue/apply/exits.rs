@@ -68,8 +68,11 @@ impl Applying<'_> {
         for (name, (left, _)) in known.into_iter().filter(|(_, (exit, _))| exit.is_active) {
             self.deactivates("exit", &format!("{network}/{name}"));
             let id = Value::Text(left.id.to_string());
-            tx.execute("UPDATE network_exit SET active = 0 WHERE id = $1", &[id.clone()])
-                .await?;
+            tx.execute(
+                "UPDATE network_exit SET active = 0 WHERE id = $1",
+                std::slice::from_ref(&id),
+            )
+            .await?;
             tx.execute("UPDATE slot SET sellable = 0 WHERE exit_id = $1", &[id])
                 .await?;
         }
