@@ -178,13 +178,16 @@ async fn running(tx: &mut Tx, account: &AccountId) -> Result<Vec<SubscriptionId>
     rows.iter().map(|row| row.parsed("id")).collect()
 }
 
-/// Checks an e-mail address and a password. Slows down after failures, per account and source; costs the same for unknown accounts.
+/// Checks an e-mail address and a password. Slows down after failures from one source, for one account and in all; costs the same
+/// for unknown accounts.
 ///
 /// # Errors
 /// [`Refusal::WrongLogin`], [`Refusal::LoginThrottled`], [`Refusal::AccountSuspended`].
 pub async fn sign_in(shop: &Shop, email: &str, password: SecretString, source: IpAddr) -> Result<SignedIn> {
     let email = normal_email(email).unwrap_or_default();
-    let subjects = [format!("account {email}"), format!("source {}", neighbourhood(source))];
+    let source = neighbourhood(source);
+    // An account by itself is no subject: a stranger who fails again and again would lock its owner out.
+    let subjects = [format!("account {email} from {source}"), format!("source {source}")];
     if let Some(retry_after) = locked_for(shop, &subjects).await? {
         return Err(Refusal::LoginThrottled { retry_after }.into());
     }
@@ -290,8 +293,7 @@ async fn locked_for(shop: &Shop, subjects: &[String; 2]) -> Result<Option<Span>>
         .await
 }
 
-/// Counts a failure for each subject; from the sixth on each doubles the wait, from one second to a quarter of an hour. A stranger
-/// can so slow an account's owner down, and never lock him out.
+/// Counts a failure for each subject; from the sixth on each doubles the wait, from one second to a quarter of an hour.
 async fn note_failure(shop: &Shop, subjects: [String; 2]) -> Result<()> {
     let now = shop.now();
     shop.store
@@ -344,6 +346,16 @@ async fn forget_failures(shop: &Shop, subjects: [String; 2]) -> Result<()> {
             })
         })
         .await
+}
+
+/// Forgets failures that count no more, at most `limit` subjects; how many.
+pub(crate) async fn forget_old_failures(tx: &mut Tx, now: UnixMillis, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM login_failure WHERE subject IN
+             (SELECT subject FROM login_failure WHERE last_at <= $1 ORDER BY last_at LIMIT $2)",
+        &[Value::Int(now.minus(FAILURES_REMEMBERED).0), Value::Int(limit)],
+    )
+    .await
 }
 
 /// An e-mail address as it is stored and compared: without blanks around it, in lower case. Absent where it is none.

@@ -150,6 +150,9 @@ pub enum Refusal {
         /// What was to be taken.
         amount: Cents,
     },
+    /// More than an account can hold.
+    #[error("{0} is more than an account can hold")]
+    BeyondMoney(Cents),
     /// The catalogue contradicts itself or the database.
     #[error("{0}")]
     Catalogue(String),

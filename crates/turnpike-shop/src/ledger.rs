@@ -17,6 +17,9 @@ const FUNDING: &str = "funding";
 /// What orders pay goes here.
 const REVENUE: &str = "revenue";
 
+/// What an account can hold: no sum of two such is too large for the column.
+const LARGEST: Cents = Cents(i64::MAX / 2);
+
 /// One line of an account's statement.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,7 +39,7 @@ pub struct Line {
 /// Gives an account money (or takes it, where `amount` is negative) from outside; returns the new balance.
 ///
 /// # Errors
-/// [`Refusal::UnknownAccount`], [`Refusal::OverDebit`].
+/// [`Refusal::UnknownAccount`], [`Refusal::OverDebit`], [`Refusal::BeyondMoney`].
 pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: &str) -> Result<Cents> {
     let (owned, actor, email, note) = (shop.clone(), actor.to_owned(), email.to_owned(), note.to_owned());
     shop.store
@@ -45,7 +48,13 @@ pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: 
             Box::pin(async move {
                 let id = account::id_of(tx, &email).await?;
                 let kind = if amount.0 < 0 { "debit" } else { "credit" };
+                if amount > LARGEST {
+                    return Err(Refusal::BeyondMoney(amount).into());
+                }
                 let Some(moved) = move_money(tx, &id, amount).await? else {
+                    if amount.0 > 0 {
+                        return Err(Refusal::BeyondMoney(amount).into());
+                    }
                     return Err(Refusal::OverDebit {
                         balance: balance_of(tx, &id).await?,
                         account: id,
@@ -118,17 +127,16 @@ struct Moved {
     postings: i64,
 }
 
-/// Changes a customer's cached balance; absent where it would fall below zero.
+/// Changes a customer's cached balance; absent where it would fall below zero or rise above [`LARGEST`].
 async fn move_money(tx: &mut Tx, customer: &AccountId, amount: Cents) -> Result<Option<Moved>> {
     let row = tx
         .optional(
             "UPDATE ledger_account SET balance = balance + $1, postings = postings + 1
-             WHERE id = $2 AND balance + $1 >= 0 AND balance <= $3 RETURNING balance, postings",
+             WHERE id = $2 AND balance + $1 BETWEEN 0 AND $3 RETURNING balance, postings",
             &[
                 Value::Int(amount.0),
                 Value::Text(customer.to_string()),
-                // No sum of two balances below this is too large for the column.
-                Value::Int(i64::MAX / 2),
+                Value::Int(LARGEST.0),
             ],
         )
         .await?;

@@ -200,6 +200,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::UnfitPassword => Row::new(S::BAD_REQUEST, "unfit_password").about("password"),
         Refusal::UnknownApiKey(_) => Row::new(S::NOT_FOUND, "unknown_api_key"),
         Refusal::OverDebit { .. } => Row::new(S::CONFLICT, "over_debit"),
+        Refusal::BeyondMoney(_) => Row::new(S::BAD_REQUEST, "beyond_money"),
         Refusal::Catalogue(_) => Row::new(S::BAD_REQUEST, "invalid_catalogue"),
     }
 }

@@ -311,7 +311,7 @@ CREATE TABLE traffic_cursor (
     PRIMARY KEY (gateway, run)
 );
 
--- Failed logins by account and by source address; a row is forgotten when its last failure is old.
+-- Failed logins by source address, for one account and in all; a row is forgotten when its last failure is old.
 CREATE TABLE login_failure (
     subject      TEXT PRIMARY KEY,
     failures     BIGINT NOT NULL CHECK (failures > 0),
@@ -319,6 +319,7 @@ CREATE TABLE login_failure (
     -- Until then every attempt is refused.
     locked_until BIGINT NOT NULL
 );
+CREATE INDEX login_failure_by_age ON login_failure (last_at);
 
 CREATE TABLE audit_log (
     id      TEXT PRIMARY KEY,

@@ -115,11 +115,14 @@ enum Ending {
         previous: Option<IpAddr>,
     },
     Failed(String),
+    /// Failed at its deadline, whenever that is noticed: were it when it is noticed, an asker who is told to wait a little
+    /// (so that nothing of his request is kept) would be told so again each time.
+    Overdue,
 }
 
 /// Records that an open rotation is past its deadline.
 pub(super) async fn expire(tx: &mut Tx, id: &RotationId, now: UnixMillis) -> Result<()> {
-    end(tx, id, &Ending::Failed("it took too long".to_owned()), now).await
+    end(tx, id, &Ending::Overdue, now).await
 }
 
 /// Ends an open rotation. Locks the policy's subscription, then the exit, then the rotation.
@@ -127,7 +130,7 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
     let key = Value::Text(id.to_string());
     let Some(row) = tx
         .optional(
-            "SELECT exit_id, subscription_id, reason FROM rotation WHERE id = $1",
+            "SELECT exit_id, subscription_id, reason, deadline FROM rotation WHERE id = $1",
             std::slice::from_ref(&key),
         )
         .await?
@@ -154,6 +157,11 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
     let (state, now_at, before, why) = match ending {
         Ending::Done { address, previous } => ("done", *address, previous.or(present), None),
         Ending::Failed(why) => ("failed", None, None, Some(why.clone())),
+        Ending::Overdue => ("failed", None, None, Some("it took too long".to_owned())),
+    };
+    let finished_at = match ending {
+        Ending::Overdue => now.min(UnixMillis(row.int("deadline")?)),
+        Ending::Done { .. } | Ending::Failed(_) => now,
     };
     let ended = tx
         .execute(
@@ -161,7 +169,7 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
              WHERE id = $6 AND state IN ('queued', 'running')",
             &[
                 Value::Text(state.to_owned()),
-                Value::Int(now.0),
+                Value::Int(finished_at.0),
                 optional(now_at),
                 optional(before),
                 why.map_or(Value::NullText, Value::Text),
@@ -173,7 +181,7 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
         Ending::Done { address, .. } if ended == 1 || has_failed(tx, key).await? => {
             moved(tx, &exit, present, *address, now).await?;
         }
-        Ending::Failed(_) if ended == 1 => {
+        Ending::Failed(_) | Ending::Overdue if ended == 1 => {
             if let Some(subscription) = of_policy {
                 try_again_later(tx, &exit, subscription, now).await?;
             }
