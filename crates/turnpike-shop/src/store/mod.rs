@@ -195,7 +195,7 @@ macro_rules! on_either {
             }
             Open::Postgres(open) => {
                 let query = sqlx::query_with($sql, row::for_postgres($values)?);
-                bounded(query.$call(open.connection()))
+                bounded(open.bound(), query.$call(open.connection()))
                     .await
                     .map(row::Answer::from_postgres)
             }
@@ -233,10 +233,10 @@ impl Tx {
     /// # Errors
     /// The database's.
     pub(crate) async fn take_time(&mut self) -> Result<()> {
-        if self.engine() == Engine::Postgres {
-            self.execute("SET LOCAL statement_timeout = 0", &[]).await?;
+        match &mut self.open {
+            Open::Sqlite(_) => Ok(()),
+            Open::Postgres(open) => open.take_time().await.map_err(failure::of),
         }
-        Ok(())
     }
 
     /// Runs a statement; how many rows it changed.
