@@ -1,0 +1,13 @@
+//! Exits with really different addresses: the gateway is a machine of its own with several uplinks, the internet is another, and
+//! its origins tell whom they see.
+//!
+//! Every test makes its machines out of network namespaces and virtual cables, all of which go when it ends. Where that is not
+//! permitted, it says so and is skipped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's broken assumption should stop it"
+)]
+
+mod rotation;
+mod world;
