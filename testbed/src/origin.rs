@@ -146,6 +146,8 @@ impl Origin {
         let (visits, ended) = (Arc::clone(&origin.visits), Arc::clone(&origin.ended));
         thread::spawn(move || {
             while let Ok((connection, from)) = listener.accept() {
+                // A server at `::` sees IPv4 in IPv6's spelling.
+                let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                 if ended.load(Ordering::Relaxed) {
                     return;
                 }
