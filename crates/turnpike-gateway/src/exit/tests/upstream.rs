@@ -166,6 +166,7 @@ async fn what_an_http_proxy_says_of_the_destination_is_passed_on() {
     for (reply, expected) in [
         (&b"HTTP/1.1 502 Bad Gateway\r\n\r\n"[..], DialError::HostUnreachable),
         (b"HTTP/1.1 503 Squid\r\n\r\n", DialError::HostUnreachable),
+        (b"HTTP/1.0 500 Unable to connect\r\n\r\n", DialError::HostUnreachable),
         (b"HTTP/1.0 504 Late\r\n\r\n", DialError::TimedOut),
         (
             b"HTTP/1.1 502 Bad Gateway\r\nProxy-Status: gw1; error=connection_refused\r\n\r\n",

@@ -69,8 +69,8 @@ fn of_refusal(head: &ResponseHead<'_>) -> UpstreamError {
         (403, _) => UpstreamError::Destination(prohibited()),
         (429, wait) => UpstreamError::Busy(wait.unwrap_or(RETRY_AFTER)),
         (503, Some(wait)) => UpstreamError::Busy(wait),
-        // Squid answers 503 for destinations that it cannot reach.
-        (404 | 502 | 503, _) => UpstreamError::Destination(DialError::HostUnreachable),
+        // For destinations that they cannot reach Squid answers 503, and tinyproxy 500.
+        (404 | 500 | 502 | 503, _) => UpstreamError::Destination(DialError::HostUnreachable),
         (504, _) => UpstreamError::Destination(DialError::TimedOut),
         (status, _) => UpstreamError::BrokeOff(format!("answered {status} to CONNECT")),
     }
