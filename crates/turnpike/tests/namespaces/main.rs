@@ -9,5 +9,13 @@
     reason = "a test's broken assumption should stop it"
 )]
 
+mod client;
+mod datagrams;
+mod destinations;
+mod families;
+mod faults;
+mod loss;
+mod naming;
 mod rotation;
+mod upstream;
 mod world;

@@ -12,21 +12,16 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use serde_json::Value;
-use testbed::origin::Origin;
+use testbed::tunnel::echoes;
 use testbed::turnpike::{Subscription, Turnpike};
 
-use crate::world::{World, is_up, own};
+use crate::client::Entry;
+use crate::world::{ORIGIN, World, is_up, own, seen};
 
 /// What the rotate link answers, which must be a success.
 #[track_caller]
 fn rotate(shop: &Turnpike, bought: &Subscription) -> Value {
     shop.get(&bought.rotate_path).expect_status(200).json()
-}
-
-/// Whom the origin sees.
-#[track_caller]
-fn seen(shop: &Turnpike, bought: &Subscription, origin: &Origin) -> IpAddr {
-    shop.inside(|| bought.address_at(origin))
 }
 
 #[test]
@@ -50,6 +45,36 @@ fn a_pool_moves_on_to_its_next_address_and_the_origin_sees_it() {
         assert_eq!(seen(&shop, &bought, &origin), now);
         before = now;
     }
+}
+
+#[test]
+fn what_was_open_before_keeps_its_address_for_the_drain_time() {
+    let Some(world) = World::with_uplinks(1) else { return };
+    let shop = world
+        .shop()
+        .network("NL-AMS")
+        .exit("nl-1", "addresses = [\"45.1.0.11\", \"45.1.0.12\"]\ndrain_seconds = 60")
+        .network("DE-BER")
+        .pool("de-1", &["45.1.0.13", "45.1.0.11"])
+        .start();
+    let (origin, echo) = (world.origin(), world.echo());
+    let (drained, cut) = (shop.buy("NL-AMS"), shop.buy("DE-BER"));
+    let open = |bought| {
+        shop.inside(|| Entry::Connect.open(bought, &ORIGIN.to_string(), echo.address().port()))
+            .unwrap()
+    };
+    let (kept, ended) = (open(&drained), open(&cut));
+    assert_eq!(echo.visitors(), [own(1, 11), own(1, 13)]);
+    echoes(&kept, b"before").unwrap();
+    echoes(&ended, b"before").unwrap();
+
+    rotate(&shop, &drained);
+    rotate(&shop, &cut);
+    assert_eq!(seen(&shop, &drained, &origin), own(1, 12));
+    assert_eq!(seen(&shop, &cut, &origin), own(1, 11));
+    echoes(&kept, b"after").unwrap();
+    assert!(echoes(&ended, b"after").is_err());
+    assert_eq!(echo.visitors(), [own(1, 11), own(1, 13)]);
 }
 
 /// A program that gives a device another address, as redialling a modem does, and says which.

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use testbed::dns::{NameServer, Question, Reply};
 use testbed::netns::Namespace;
 use testbed::origin::Origin;
-use testbed::turnpike::{Builder, Turnpike};
+use testbed::turnpike::{Builder, Subscription, Turnpike};
 use testbed::{http, program, skip};
 
 /// Where origins are, in an address block that is nobody's but the internet's.
@@ -13,8 +14,15 @@ pub(crate) const ORIGIN: Ipv4Addr = Ipv4Addr::new(198, 35, 26, 96);
 pub(crate) const ORIGIN_V6: Ipv6Addr = Ipv6Addr::new(0x2620, 0, 0x862, 0, 0, 0, 0, 0x96);
 /// Where the internet's name server is.
 pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(198, 35, 26, 53);
-/// It routes 45.0.0.0/8 and 2a0a::/16, the other ends of all uplinks.
-const INTERNET: [&str; 3] = ["198.35.26.96/32", "198.35.26.53/32", "2620:0:862::96/128"];
+/// The internet's addresses, beside its ends of the uplinks.
+const INTERNET: [&str; 6] = [
+    "198.35.26.53/32",
+    "198.35.26.96/32",
+    "198.35.26.97/32",
+    "198.35.26.98/32",
+    "198.35.26.99/32",
+    "2620:0:862::96/128",
+];
 
 /// The gateway's machine and the internet, joined by uplinks.
 ///
@@ -102,6 +110,17 @@ impl World {
         self.internet.enter(|| Origin::http_at(ORIGIN.into()))
     }
 
+    /// A server on the internet that sends back what it gets.
+    pub(crate) fn echo(&self) -> Origin {
+        self.internet.enter(|| Origin::echo_at(ORIGIN.into()))
+    }
+
+    /// The internet's name server, which [`World::shop`] asks.
+    pub(crate) fn names(&self, script: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> NameServer {
+        self.internet
+            .enter(move || NameServer::at((NAME_SERVER, 53).into(), script))
+    }
+
     /// An HTTP server on the internet at an address of IPv6.
     pub(crate) fn origin_v6(&self) -> Origin {
         self.internet.enter(|| Origin::http_at(ORIGIN_V6.into()))
@@ -111,12 +130,19 @@ impl World {
     pub(crate) fn shop(&self) -> Builder {
         let shop = Turnpike::with().inside(&self.gateway);
         shop.set("gateway.allow_destinations", "[]")
+            .set("gateway.dns_servers", &format!("[\"{NAME_SERVER}:53\"]"))
     }
 }
 
 /// An address of uplink `number` on the gateway.
 pub(crate) fn own(number: u8, host: u8) -> IpAddr {
     Ipv4Addr::new(45, number, 0, host).into()
+}
+
+/// Whom the origin sees.
+#[track_caller]
+pub(crate) fn seen(shop: &Turnpike, bought: &Subscription, origin: &Origin) -> IpAddr {
+    shop.inside(|| bought.address_at(origin))
 }
 
 /// What a metric says, such as `turnpike_exit_up{exit="NL-AMS/nl-1"}`; absent where there is none.

@@ -1,0 +1,310 @@
+//! Exits that are other people's proxies: microsocks, tinyproxy and Dante as Debian has them, on a machine of their own.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::process::{Child, Stdio};
+
+use tempfile::TempDir;
+use testbed::netns::Namespace;
+use testbed::turnpike::Turnpike;
+use testbed::{eventually, program, skip};
+
+use crate::client::{Entry, Outcome};
+use crate::datagrams::Association;
+use crate::world::{ORIGIN, ORIGIN_V6, World, is_up, own, seen};
+
+/// A proxy that somebody else runs, and how it is started.
+struct Program {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    configuration: &'static str,
+    port: u16,
+    /// Which machine of the world it has: [`World::neighbour`].
+    machine: u8,
+    url: &'static str,
+}
+
+impl Program {
+    /// The address that it leaves from.
+    fn address(&self) -> IpAddr {
+        Ipv4Addr::new(45, self.machine, 0, 2).into()
+    }
+}
+
+const MICROSOCKS: Program = Program {
+    name: "microsocks",
+    arguments: &["-p", "1080", "-u", "turnpike", "-P", "p:ss w%rd"],
+    configuration: "",
+    port: 1080,
+    machine: 30,
+    url: "socks5://turnpike:p%3Ass%20w%25rd@45.30.0.2:1080",
+};
+
+const TINYPROXY: Program = Program {
+    name: "tinyproxy",
+    arguments: &["-d", "-c", "CONFIGURATION"],
+    configuration: "Port 3128\nTimeout 60\nMaxClients 50\nBasicAuth turnpike p4ssword\nLogLevel Critical\n",
+    port: 3128,
+    machine: 31,
+    url: "http://turnpike:p4ssword@45.31.0.2:3128",
+};
+
+/// It knows its customers by their addresses.
+const DANTE: Program = Program {
+    name: "danted",
+    arguments: &["-f", "CONFIGURATION"],
+    configuration: "logoutput: stderr
+internal: 0.0.0.0 port = 1080
+external: 45.32.0.2
+clientmethod: none
+socksmethod: none
+user.unprivileged: nobody
+client pass { from: 45.0.0.11/32 to: 0.0.0.0/0 }
+socks pass { from: 45.0.0.11/32 to: 0.0.0.0/0 }
+",
+    port: 1080,
+    machine: 32,
+    url: "socks5://45.32.0.2:1080",
+};
+
+/// One that is running on the partner's machine.
+struct Proxy {
+    process: Child,
+    machine: Namespace,
+    _directory: TempDir,
+}
+
+impl Proxy {
+    /// Starts it, or says that there is no such program.
+    fn start(world: &World, program: &Program) -> Option<Self> {
+        if testbed::program(program.name).is_some() {
+            Some(Self::on(world.neighbour(program.machine), program))
+        } else {
+            skip(&format!(
+                "no {} on this machine (`cargo xtask setup` installs it)",
+                program.name
+            ));
+            None
+        }
+    }
+
+    /// Starts it on a machine, and waits until it listens.
+    fn on(machine: Namespace, start: &Program) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let configuration = directory.path().join("configuration");
+        fs::write(&configuration, start.configuration).unwrap();
+        let configuration = configuration.display().to_string();
+        let process = machine
+            .command(program(start.name).unwrap())
+            .args(
+                start
+                    .arguments
+                    .iter()
+                    .map(|word| word.replace("CONFIGURATION", &configuration)),
+            )
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let listens = || machine.enter(|| TcpStream::connect((Ipv4Addr::LOCALHOST, start.port)).is_ok());
+        eventually("the proxy listens", listens);
+        Self {
+            process,
+            machine,
+            _directory: directory,
+        }
+    }
+
+    /// Ends it; its machine.
+    fn stop(self) -> Namespace {
+        self.machine.clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn exit(upstream: &str) -> String {
+    format!("upstream = \"{upstream}\"")
+}
+
+/// Leaves by the upstream in every way, and finds out what it does not carry.
+#[track_caller]
+fn leaves_by(program: &Program) {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let Some(_proxy) = Proxy::start(&world, program) else {
+        return;
+    };
+    let shop = world.shop().network("NL-AMS").exit("nl-1", &exit(program.url)).start();
+    let origin = world.origin();
+    let bought = shop.buy("NL-AMS");
+    let host = ORIGIN.to_string();
+    shop.inside(|| {
+        for entry in Entry::ALL {
+            let fetched = entry.fetch(&bought, &host, origin.address().port());
+            assert_eq!(fetched, Ok(program.address().to_string()), "{entry:?}");
+            // The rule holds before the upstream sees anything: it could reach its own machine.
+            for host in ["127.0.0.1", &program.address().to_string()] {
+                assert_eq!(
+                    entry.fetch(&bought, host, program.port),
+                    Outcome::Prohibited.by(entry),
+                    "{entry:?} {host}"
+                );
+            }
+        }
+        let udp = Association::open(&bought, false);
+        assert_eq!(udp.err().as_deref(), Some("5:07"));
+    });
+    assert_eq!(origin.visitors(), [program.address(); Entry::ALL.len()]);
+    assert!(is_up(&shop, "NL-AMS/nl-1"));
+}
+
+#[test]
+fn microsocks_is_an_exit() {
+    leaves_by(&MICROSOCKS);
+}
+
+#[test]
+fn tinyproxy_is_an_exit() {
+    leaves_by(&TINYPROXY);
+}
+
+#[test]
+fn dante_is_an_exit() {
+    leaves_by(&DANTE);
+}
+
+#[test]
+fn an_upstream_carries_ipv6_where_it_has_it() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let Some(_proxy) = Proxy::start(&world, &MICROSOCKS) else {
+        return;
+    };
+    let shop = world
+        .shop()
+        .network("NL-AMS")
+        .exit("nl-1", &exit(MICROSOCKS.url))
+        .start();
+    let origin = world.origin_v6();
+    let bought = shop.buy("NL-AMS");
+    let fetched = shop.inside(|| Entry::Socks5.fetch(&bought, &ORIGIN_V6.to_string(), origin.address().port()));
+    assert_eq!(fetched, Ok("2a0a:30::2".to_owned()));
+}
+
+#[test]
+fn what_an_upstream_cannot_reach_is_told_of_the_destination_and_not_of_the_exit() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    for (program, outcome) in [
+        (&MICROSOCKS, Outcome::Refused),
+        (&DANTE, Outcome::Refused),
+        // It does not say what became of the connection.
+        (&TINYPROXY, Outcome::HostUnreachable),
+    ] {
+        let Some(_proxy) = Proxy::start(&world, program) else {
+            continue;
+        };
+        let shop = world.shop().network("NL-AMS").exit("nl-1", &exit(program.url)).start();
+        let bought = shop.buy("NL-AMS");
+        // Nobody listens there; a scan of many must not bring the exit down.
+        for host in ["198.35.26.96", "198.35.26.97", "198.35.26.98", "198.35.26.99"] {
+            for entry in [Entry::Connect, Entry::Forward, Entry::Socks4, Entry::Socks5] {
+                let fetched = shop.inside(|| entry.fetch(&bought, host, 9));
+                assert_eq!(fetched, outcome.by(entry), "{} {entry:?}", program.name);
+            }
+        }
+        assert!(is_up(&shop, "NL-AMS/nl-1"), "{}", program.name);
+    }
+}
+
+#[test]
+fn credentials_that_the_upstream_refuses_are_told_and_can_be_mended() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    for program in [&MICROSOCKS, &TINYPROXY] {
+        let Some(_proxy) = Proxy::start(&world, program) else {
+            continue;
+        };
+        let (scheme, rest) = program.url.split_once("://").unwrap();
+        let (_, address) = rest.split_once('@').unwrap();
+        let wrong = exit(&format!("{scheme}://turnpike:wrong@{address}"));
+        let shop = world.shop().network("NL-AMS").exit("nl-1", &wrong).start();
+        let origin = world.origin();
+        let bought = shop.buy("NL-AMS");
+        let fetch = |entry: Entry| shop.inside(|| entry.fetch(&bought, &ORIGIN.to_string(), origin.address().port()));
+        for entry in Entry::ALL {
+            assert_eq!(
+                fetch(entry),
+                Outcome::Unavailable.by(entry),
+                "{} {entry:?}",
+                program.name
+            );
+        }
+        assert!(!is_up(&shop, "NL-AMS/nl-1"), "{}", program.name);
+        let answer = shop.inside(|| bought.fetch(&origin.url("/")));
+        assert!(
+            answer.body.contains("its upstream proxy refuses the gateway"),
+            "{}",
+            answer.body
+        );
+        assert!(shop.log().contains("refused our credentials"), "{}", shop.log());
+        assert!(!shop.log().contains("wrong"), "the password is in the log");
+
+        mend(&shop, program.url);
+        let mended = || fetch(Entry::Connect) == Ok(program.address().to_string());
+        eventually("the exit works with the right password", mended);
+        assert!(is_up(&shop, "NL-AMS/nl-1"), "{}", program.name);
+    }
+}
+
+/// Applies the catalogue with another upstream.
+fn mend(shop: &Turnpike, upstream: &str) {
+    let catalogue = fs::read_to_string(shop.home().join("catalogue.toml")).unwrap();
+    let lines = catalogue.lines().map(|line| match line.starts_with("upstream") {
+        true => exit(upstream),
+        false => line.to_owned(),
+    });
+    shop.apply(&lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn an_upstream_that_goes_away_is_down_and_comes_back_by_itself() {
+    let Some(world) = World::with_uplinks(1) else { return };
+    let Some(proxy) = Proxy::start(&world, &MICROSOCKS) else {
+        return;
+    };
+    let shop = world
+        .shop()
+        .network("NL-AMS")
+        .exit("nl-1", &exit(MICROSOCKS.url))
+        .network("DE-BER")
+        .pool("de-1", &["45.1.0.11"])
+        .start();
+    let origin = world.origin();
+    let (bought, other) = (shop.buy("NL-AMS"), shop.buy("DE-BER"));
+    assert_eq!(seen(&shop, &bought, &origin), MICROSOCKS.address());
+
+    let machine = proxy.stop();
+    let answer = shop.inside(|| bought.fetch(&origin.url("/"))).expect_status(503);
+    assert!(
+        answer.body.contains("its upstream proxy does not answer"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(
+        answer.header("proxy-status"),
+        Some("turnpike; error=destination_unavailable")
+    );
+    assert!(answer.header("retry-after").is_some());
+    assert!(!is_up(&shop, "NL-AMS/nl-1"));
+    assert!(is_up(&shop, "DE-BER/de-1"));
+    assert_eq!(seen(&shop, &other, &origin), own(1, 11));
+
+    let _proxy = Proxy::on(machine, &MICROSOCKS);
+    eventually("it is up again", || is_up(&shop, "NL-AMS/nl-1"));
+    assert_eq!(seen(&shop, &bought, &origin), MICROSOCKS.address());
+}
