@@ -21,6 +21,7 @@ pub mod origin;
 pub mod ports;
 pub mod postgres;
 pub mod race;
+pub mod relay;
 pub mod tunnel;
 pub mod turnpike;
 mod wait;

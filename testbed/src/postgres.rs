@@ -4,6 +4,7 @@
 //! `fsync` on, since crash tests are about what survives.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -96,6 +97,12 @@ impl Cluster {
         );
         cluster.resume_service();
         cluster
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port()))
     }
 
     /// The address of the database `postgres`.

@@ -1,7 +1,7 @@
 //! Customers who go on ordering and tunnels that go on moving bytes, whatever becomes of the database.
 
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub(crate) struct World {
     plan: String,
     /// Renewals sent so far, per customer.
     renewals: Vec<usize>,
+    /// Renewals done at the first try.
+    done: AtomicUsize,
 }
 
 impl World {
@@ -45,6 +47,7 @@ impl World {
         Self {
             tunnels: tunnels.collect(),
             renewals: vec![0; bought.len()],
+            done: AtomicUsize::new(0),
             shop,
             echo,
             bought,
@@ -63,7 +66,11 @@ impl World {
                     scope.spawn(move || {
                         let mut count = world.renewals[number];
                         while !is_over.load(Ordering::Relaxed) {
-                            assert_answered(&world.in_time(|| world.renew(number, count)));
+                            let answer = world.in_time(|| world.renew(number, count));
+                            assert_answered(&answer);
+                            world
+                                .done
+                                .fetch_add(usize::from(answer.status == 200), Ordering::Relaxed);
                             count += 1;
                         }
                         count
@@ -88,6 +95,16 @@ impl World {
             }
             self.renewals[number] = count;
         }
+    }
+
+    /// Waits until so many more orders are done.
+    #[track_caller]
+    pub(crate) fn wait_for_orders(&self, count: usize) {
+        let before = self.done.load(Ordering::Relaxed);
+        let done = poll(Duration::from_secs(60), || {
+            (self.done.load(Ordering::Relaxed) >= before + count).then_some(())
+        });
+        assert!(done.is_some(), "no {count} orders were done in a minute");
     }
 
     /// Nothing that customers bought depends on the database: their tunnels go on, and their ports take new ones.

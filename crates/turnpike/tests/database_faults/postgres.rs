@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use testbed::eventually;
 use testbed::postgres::Cluster;
+use testbed::relay::Relay;
 
 use crate::load::World;
 
@@ -74,6 +75,31 @@ fn a_database_that_hangs_holds_nobody_up_for_long_and_leaves_no_transaction_open
         cluster.thaw();
         world.assert_back();
     });
+    world.assert_books();
+    assert_nothing_is_left_open(&cluster);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn connections_that_go_silent_are_given_up_and_cost_no_order() {
+    let cluster = Cluster::start();
+    let relay = Relay::to(cluster.address());
+    let url = cluster.database();
+    let (_, name) = url.rsplit_once('/').unwrap();
+    let mut world = World::on(&format!("postgres://postgres@{}/{name}", relay.address()));
+    world.amid_orders(|world| {
+        for _ in 0..2 {
+            world.wait_for_orders(20);
+            relay.forget_connections();
+        }
+        // The server holds the locks of what it was amid until it has given it up, too.
+        world.wait_for_orders(20);
+        world.assert_back();
+        world.assert_ports_work();
+    });
+    // The same while nothing is being asked: all connections rest in the pool.
+    relay.forget_connections();
+    world.assert_back();
     world.assert_books();
     assert_nothing_is_left_open(&cluster);
 }
