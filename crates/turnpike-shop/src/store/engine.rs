@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
+use super::postgres::bounded;
 use super::{Pools, Store, migrate};
 use crate::shop::OpenError;
 
@@ -22,6 +23,10 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 
 /// A caller is told that the database is away rather than kept waiting.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a resting connection of PostgreSQL's may take to show that it lives. Shorter than [`ACQUIRE_TIMEOUT`], so that who meets
+/// one that has gone silent gets another in time.
+const CHECK_BOUND: Duration = Duration::from_secs(1);
 
 /// How long SQLite waits for the write lock of another process, such as the command line's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -176,10 +181,8 @@ async fn open_postgres(url: &str) -> Result<Store, OpenError> {
         .before_acquire(|connection, _| {
             Box::pin(async move {
                 use sqlx::{Executor as _, Row as _};
-                let row = connection
-                    .fetch_one(sqlx::raw_sql("SELECT now() = statement_timestamp() AS is_clean"))
-                    .await?;
-                row.try_get::<bool, _>("is_clean")
+                let row = connection.fetch_one(sqlx::raw_sql("SELECT now() = statement_timestamp() AS is_clean"));
+                bounded(CHECK_BOUND, row).await?.try_get::<bool, _>("is_clean")
             })
         });
     Ok(Store::new(Pools::Postgres(connect(pool, &limited).await?)))
