@@ -325,6 +325,22 @@ impl Database {
     pub fn query(&self, sql: &str) -> String {
         query(&client(), &self.url, sql)
     }
+
+    /// All that it holds, as `pg_dump` writes it.
+    ///
+    /// # Panics
+    /// When it cannot be dumped.
+    #[must_use]
+    pub fn dump(&self) -> Vec<u8> {
+        let mut command = Command::new(client().join("pg_dump"));
+        let dumped = command
+            .args(["--dbname", &self.url])
+            .stdin(Stdio::null())
+            .output()
+            .expect("running pg_dump");
+        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        dumped.stdout
+    }
 }
 
 impl Drop for Database {
