@@ -112,7 +112,14 @@ impl Tunnel {
     /// # Errors
     /// The answer's status line, or what became of the connection.
     pub fn by_connect(subscription: &Subscription, destination: SocketAddr) -> Result<Self, String> {
-        let mut stream = connected(subscription.port)?;
+        Self::over(connected(subscription.port)?, subscription, destination)
+    }
+
+    /// The same over a connection to the port that is open already.
+    ///
+    /// # Errors
+    /// The answer's status line, or what became of the connection.
+    pub fn over(mut stream: TcpStream, subscription: &Subscription, destination: SocketAddr) -> Result<Self, String> {
         let basic = subscription.basic();
         let request =
             format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\nProxy-Authorization: {basic}\r\n\r\n");

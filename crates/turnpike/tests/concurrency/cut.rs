@@ -10,12 +10,17 @@ use testbed::turnpike::{Builder, Customer, Turnpike};
 
 use crate::settled;
 
+testbed::on_both_engines!(
+    clients_that_hang_up_leave_nothing_half_done,
+    purchases_whose_clients_hang_up_are_whole_or_not_there,
+);
+
 const CLIENTS: usize = 16;
 const HOUR: i64 = 3_600_000;
 
 /// 2,000 requests that are cut off: three reads for each renewal, of an hour for a cent. A write that is lost, or done twice,
 /// shows in the end times.
-pub(crate) fn clients_that_hang_up_leave_nothing_half_done(shop: Builder) {
+fn clients_that_hang_up_leave_nothing_half_done(shop: Builder) {
     const RENEWALS: usize = 32;
     const READS: [&str; 3] = ["plans", "subscriptions", "plans"];
     let shop = shop
@@ -51,7 +56,7 @@ pub(crate) fn clients_that_hang_up_leave_nothing_half_done(shop: Builder) {
     assert_eq!(shop.balance(&shop.email), 1_000_000 - orders);
 }
 
-pub(crate) fn purchases_whose_clients_hang_up_are_whole_or_not_there(shop: Builder) {
+fn purchases_whose_clients_hang_up_are_whole_or_not_there(shop: Builder) {
     const PURCHASES: usize = 12;
     let orders = u16::try_from(CLIENTS * PURCHASES).unwrap();
     let shop = shop

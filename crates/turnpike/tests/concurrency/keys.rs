@@ -7,9 +7,14 @@ use testbed::turnpike::Builder;
 
 use crate::{count, settled};
 
+testbed::on_both_engines!(
+    twenty_sends_of_one_key_charge_once_and_are_answered_alike,
+    one_key_for_two_different_orders_buys_one_of_them,
+);
+
 const SENDS: usize = 20;
 
-pub(crate) fn twenty_sends_of_one_key_charge_once_and_are_answered_alike(shop: Builder) {
+fn twenty_sends_of_one_key_charge_once_and_are_answered_alike(shop: Builder) {
     let shop = shop.network("NL-AMS").shared("nl-1", "127.0.0.11", 15).start();
     let plan = shop.plan("NL-AMS", "shared");
     let purchase = json!({"op": "purchase", "planId": plan, "quantity": 2});
@@ -43,7 +48,7 @@ fn assert_alike(answers: &[Answer]) {
     assert_eq!(replayed.count(), SENDS - 1, "all but the first are told so");
 }
 
-pub(crate) fn one_key_for_two_different_orders_buys_one_of_them(shop: Builder) {
+fn one_key_for_two_different_orders_buys_one_of_them(shop: Builder) {
     let shop = shop.network("NL-AMS").shared("nl-1", "127.0.0.11", 15).start();
     let plan = shop.plan("NL-AMS", "shared");
     let orders = [1, 2].map(|quantity| json!({"op": "purchase", "planId": plan, "quantity": quantity}));

@@ -10,7 +10,15 @@ use testbed::turnpike::{Builder, Customer};
 
 use crate::{count, exits, settled};
 
-pub(crate) fn forty_purchases_of_ten_free_exits_sell_exactly_ten(shop: Builder) {
+testbed::on_both_engines!(
+    forty_purchases_of_ten_free_exits_sell_exactly_ten,
+    spending_at_once_never_overdraws,
+    a_coupon_is_redeemed_as_often_as_it_may_be,
+    one_trial_is_given,
+    switches_to_the_last_free_exits_take_each_once,
+);
+
+fn forty_purchases_of_ten_free_exits_sell_exactly_ten(shop: Builder) {
     let shop = exits(shop, "NL-AMS", 3, 10).start();
     let order = json!({"op": "purchase", "planId": shop.plan("NL-AMS", "private")});
     let answers = at_once(40, |number| settled(&shop, &order, &number.to_string()));
@@ -25,7 +33,7 @@ pub(crate) fn forty_purchases_of_ten_free_exits_sell_exactly_ten(shop: Builder) 
     assert_eq!(shop.balance(&shop.email), 1_000_000 - 10 * 1_200);
 }
 
-pub(crate) fn spending_at_once_never_overdraws(shop: Builder) {
+fn spending_at_once_never_overdraws(shop: Builder) {
     let shop = shop.network("NL-AMS").shared("nl-1", "127.0.0.11", 15).start();
     // Enough for the first subscription and ten more orders.
     let buyer = shop.customer("ann@example.com", 11 * 300 + 299);
@@ -47,7 +55,7 @@ pub(crate) fn spending_at_once_never_overdraws(shop: Builder) {
     assert_eq!(buyer.subscription(&first.id).active_until, first.active_until + renewed);
 }
 
-pub(crate) fn a_coupon_is_redeemed_as_often_as_it_may_be(shop: Builder) {
+fn a_coupon_is_redeemed_as_often_as_it_may_be(shop: Builder) {
     let shop = shop
         .ports(45)
         .network("NL-AMS")
@@ -72,7 +80,7 @@ pub(crate) fn a_coupon_is_redeemed_as_often_as_it_may_be(shop: Builder) {
     assert!(redeemed.iter().all(|redeemed| *redeemed <= 2), "{redeemed:?}");
 }
 
-pub(crate) fn one_trial_is_given(shop: Builder) {
+fn one_trial_is_given(shop: Builder) {
     let shop = shop.network("NL-AMS").shared("nl-1", "127.0.0.11", 15).start();
     let order = json!({"op": "trial", "planId": shop.plan("NL-AMS", "shared")});
     let answers = at_once(20, |number| settled(&shop, &order, &number.to_string()));
@@ -81,7 +89,7 @@ pub(crate) fn one_trial_is_given(shop: Builder) {
     assert_eq!(shop.subscriptions().len(), 1);
 }
 
-pub(crate) fn switches_to_the_last_free_exits_take_each_once(shop: Builder) {
+fn switches_to_the_last_free_exits_take_each_once(shop: Builder) {
     let shop = exits(exits(shop, "NL-AMS", 4, 10), "DE-BER", 5, 4).start();
     let bought: Vec<_> = (0..10).map(|_| shop.buy("NL-AMS")).collect();
     let targets = shop

@@ -15,35 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testbed::http::Answer;
-use testbed::turnpike::{Builder, Customer, Turnpike};
-
-/// Each test of this package runs on either engine.
-macro_rules! on_both_engines {
-    ($($subject:ident::$name:ident)*) => {
-        mod sqlite {
-            $(#[test] fn $name() { crate::$subject::$name(crate::Turnpike::with()); })*
-        }
-        mod postgres {
-            $(
-                #[test]
-                #[ignore = "needs PostgreSQL: cargo xtask test"]
-                fn $name() { crate::$subject::$name(crate::Turnpike::with().postgres()); }
-            )*
-        }
-    };
-}
-
-on_both_engines! {
-    limited::forty_purchases_of_ten_free_exits_sell_exactly_ten
-    limited::spending_at_once_never_overdraws
-    limited::a_coupon_is_redeemed_as_often_as_it_may_be
-    limited::one_trial_is_given
-    limited::switches_to_the_last_free_exits_take_each_once
-    keys::twenty_sends_of_one_key_charge_once_and_are_answered_alike
-    keys::one_key_for_two_different_orders_buys_one_of_them
-    cut::clients_that_hang_up_leave_nothing_half_done
-    cut::purchases_whose_clients_hang_up_are_whole_or_not_there
-}
+use testbed::turnpike::{Builder, Customer};
 
 /// Sends an order, with its Idempotency-Key again where that is what the answer asks for: one account's orders wait for each
 /// other, and on a busy machine for longer than the database lets them.

@@ -1,6 +1,7 @@
 //! No room left on the disk of the SQLite database.
 
 use serde_json::{Value, json};
+use testbed::client::Tunnel;
 use testbed::disk::SmallDisk;
 use testbed::eventually;
 use testbed::http::Answer;
@@ -25,7 +26,7 @@ fn a_full_disk_refuses_orders_keeps_tunnels_and_heals_when_there_is_room() {
     let shop = shop_on(&disk).start();
     let echo = Origin::echo();
     let bought = shop.buy_shared("NL-AMS");
-    let tunnel = bought.tunnel(echo.address()).unwrap();
+    let tunnel = Tunnel::by_connect(&bought, echo.address()).unwrap();
     let mut orders = 1;
     for round in 0..3 {
         disk.fill();
@@ -34,8 +35,8 @@ fn a_full_disk_refuses_orders_keeps_tunnels_and_heals_when_there_is_room() {
         orders += done;
 
         // Nothing but orders is refused.
-        echoes(&tunnel, b"still open").unwrap();
-        echoes(&bought.tunnel(echo.address()).unwrap(), b"still opened").unwrap();
+        echoes(&tunnel.0, b"still open").unwrap();
+        echoes(&Tunnel::by_connect(&bought, echo.address()).unwrap().0, b"still opened").unwrap();
         assert_eq!(shop.get("/healthz").status, 200);
         assert_eq!(
             shop.subscription(&bought.id).active_until,
@@ -72,9 +73,7 @@ fn a_crash_on_a_full_disk_loses_nothing_that_was_acknowledged() {
     shop.launch();
     let echo = Origin::echo();
     eventually("the port is open again", || {
-        bought
-            .tunnel(echo.address())
-            .is_ok_and(|tunnel| echoes(&tunnel, b"still sold").is_ok())
+        Tunnel::by_connect(&bought, echo.address()).is_ok_and(|tunnel| echoes(&tunnel.0, b"still sold").is_ok())
     });
     disk.free();
     eventually("it is ready", || shop.is_ready());

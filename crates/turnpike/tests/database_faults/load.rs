@@ -1,10 +1,10 @@
 //! Customers who go on ordering and tunnels that go on moving bytes, whatever becomes of the database.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testbed::client::Tunnel;
 use testbed::http::Answer;
 use testbed::origin::Origin;
 use testbed::poll;
@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) echo: Origin,
     /// One for each customer.
     pub(crate) bought: Vec<Subscription>,
-    tunnels: Vec<TcpStream>,
+    tunnels: Vec<Tunnel>,
     plan: String,
     /// Renewals sent so far, per customer.
     renewals: Vec<usize>,
@@ -43,7 +43,9 @@ impl World {
         let echo = Origin::echo();
         let plan = shop.plan("NL-AMS", "shared");
         let bought: Vec<_> = (0..CUSTOMERS).map(|_| shop.buy_plan(&plan)).collect();
-        let tunnels = bought.iter().map(|bought| bought.tunnel(echo.address()).unwrap());
+        let tunnels = bought
+            .iter()
+            .map(|bought| Tunnel::by_connect(bought, echo.address()).unwrap());
         Self {
             tunnels: tunnels.collect(),
             renewals: vec![0; bought.len()],
@@ -111,11 +113,9 @@ impl World {
     #[track_caller]
     pub(crate) fn assert_ports_work(&self) {
         for (bought, tunnel) in self.bought.iter().zip(&self.tunnels) {
-            echoes(tunnel, b"the tunnel lives").expect("a tunnel that was open before");
-            let new = bought
-                .tunnel(self.echo.address())
-                .expect("a new tunnel through a known port");
-            echoes(&new, b"the port works").expect("a new tunnel");
+            echoes(&tunnel.0, b"the tunnel lives").expect("a tunnel that was open before");
+            let new = Tunnel::by_connect(bought, self.echo.address()).expect("a new tunnel through a known port");
+            echoes(&new.0, b"the port works").expect("a new tunnel");
         }
     }
 
@@ -145,10 +145,8 @@ impl World {
         });
         assert!(back.is_some(), "it is not ready 15 s after the database's return");
         let fresh = self.shop.buy_plan(&self.plan);
-        let tunnel = fresh
-            .tunnel(self.echo.address())
-            .expect("a port that was bought right after");
-        echoes(&tunnel, b"fresh").unwrap();
+        let tunnel = Tunnel::by_connect(&fresh, self.echo.address()).expect("a port that was bought right after");
+        echoes(&tunnel.0, b"fresh").unwrap();
     }
 
     /// Every renewal was done once, and nothing else was charged.
