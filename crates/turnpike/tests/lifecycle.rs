@@ -5,6 +5,8 @@
     reason = "a test's broken assumption should stop it"
 )]
 
+mod recorded;
+
 use std::io::Read as _;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -15,9 +17,8 @@ use serde_json::json;
 use testbed::client::Tunnel;
 use testbed::http;
 use testbed::origin::{Origin, pattern};
-use testbed::turnpike::{Builder, Subscription, Turnpike};
+use testbed::turnpike::{Builder, Turnpike};
 use testbed::{eventually, on_both_engines};
-use turnpike_shop::store::{Store, Value};
 
 on_both_engines!(
     a_stop_takes_no_new_work_and_waits_for_open_tunnels,
@@ -127,10 +128,10 @@ fn traffic_is_counted_once_over_stops_and_crashes(with: Builder) {
         move_through(tunnel, &bytes);
         expected += i64::try_from(BYTES).unwrap();
         eventually("the traffic is recorded", || {
-            traffic(&shop, &bought) == (expected, expected)
+            recorded::traffic(&shop, &bought) == (expected, expected)
         });
         end(&mut shop);
-        assert_eq!(traffic(&shop, &bought), (expected, expected));
+        assert_eq!(recorded::traffic(&shop, &bought), (expected, expected));
         shop.serve();
     }
     // What moved in the very last moment before a stop is recorded too.
@@ -138,8 +139,8 @@ fn traffic_is_counted_once_over_stops_and_crashes(with: Builder) {
     move_through(tunnel, &bytes);
     expected += i64::try_from(BYTES).unwrap();
     shop.stop();
-    assert_eq!(traffic(&shop, &bought), (expected, expected));
-    assert_eq!(traffic(&shop, &idle), (0, 0));
+    assert_eq!(recorded::traffic(&shop, &bought), (expected, expected));
+    assert_eq!(recorded::traffic(&shop, &idle), (0, 0));
 }
 
 /// Sends the bytes through a tunnel to an origin that echoes, and closes it when all have come back.
@@ -158,29 +159,4 @@ fn move_through(mut tunnel: Tunnel, bytes: &[u8]) {
             back.len()
         );
     });
-}
-
-/// Bytes from the customer and to the customer, over all hours, as the store has them.
-fn traffic(shop: &Turnpike, bought: &Subscription) -> (i64, i64) {
-    let url = shop.postgres().map_or_else(
-        || format!("sqlite://{}", shop.home().join("turnpike.db").display()),
-        |database| database.url().to_owned(),
-    );
-    let id = bought.id.clone();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async move {
-        let store = Store::open(&url).await.unwrap();
-        let sums = "SELECT CAST(COALESCE(SUM(bytes_up), 0) AS BIGINT) AS up,
-                           CAST(COALESCE(SUM(bytes_down), 0) AS BIGINT) AS down
-                    FROM traffic WHERE subscription_id = $1";
-        let row = store
-            .transaction(move |tx| {
-                let id = Value::Text(id.clone());
-                Box::pin(async move { tx.one(sums, &[id]).await })
-            })
-            .await
-            .unwrap();
-        store.close().await;
-        (row.int("up").unwrap(), row.int("down").unwrap())
-    })
 }

@@ -103,6 +103,17 @@ impl Turnpike {
         self.database.as_ref()
     }
 
+    /// The address of the database.
+    ///
+    /// # Panics
+    /// When the configuration is not there.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        let configuration = fs::read_to_string(self.home().join("turnpike.toml")).expect("the configuration");
+        let url = configuration.lines().find_map(|line| line.strip_prefix("url = "));
+        url.expect("a database").trim_matches('"').to_owned()
+    }
+
     /// The server's process.
     ///
     /// # Panics

@@ -7,7 +7,10 @@
 )]
 
 mod client;
+#[path = "../recorded/mod.rs"]
+mod recorded;
 mod storm;
+mod traffic;
 
 use std::time::Duration;
 

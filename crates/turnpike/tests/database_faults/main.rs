@@ -8,3 +8,5 @@
 mod disk;
 mod load;
 mod postgres;
+#[path = "../recorded/mod.rs"]
+mod recorded;

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use testbed::client::Tunnel;
 use testbed::eventually;
+use testbed::origin::{Origin, pattern};
 use testbed::postgres::Cluster;
 use testbed::relay::Relay;
+use testbed::tunnel::echoes;
+use testbed::turnpike::Turnpike;
 
 use crate::load::World;
+use crate::recorded;
 
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
@@ -106,10 +111,50 @@ fn connections_that_go_silent_are_given_up_and_cost_no_order() {
 
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test"]
+fn traffic_without_a_database_is_counted_when_it_is_back() {
+    const PIECE: usize = 300_000;
+    let mut cluster = Cluster::start();
+    let mut shop = Turnpike::with()
+        .database(&cluster.database())
+        .network("NL-AMS")
+        .shared("nl-1", "127.0.0.11", 15)
+        .start();
+    let (echo, bought) = (Origin::echo(), shop.buy_shared("NL-AMS"));
+    let tunnel = Tunnel::by_connect(&bought, echo.address()).unwrap();
+    let mut expected = 0;
+    let mut move_a_piece = || {
+        echoes(&tunnel.0, &pattern(PIECE)).unwrap();
+        expected += i64::try_from(PIECE).unwrap();
+        (expected, expected)
+    };
+    for stop in [Cluster::stop, Cluster::stop_immediately] {
+        move_a_piece();
+        stop(&mut cluster);
+        move_a_piece();
+        // Long enough for it to be tried in vain.
+        eventually("recording has failed", || {
+            shop.log().contains("traffic could not be recorded")
+        });
+        move_a_piece();
+        cluster.resume_service();
+        let moved = move_a_piece();
+        eventually("all of it is recorded", || recorded::traffic(&shop, &bought) == moved);
+    }
+
+    // What cannot be recorded must not keep the process from ending.
+    cluster.stop();
+    shop.stop();
+    cluster.resume_service();
+    shop.serve();
+    assert_eq!(recorded::traffic(&shop, &bought), (expected, expected));
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
 fn without_its_database_it_does_not_start_and_says_why() {
     let mut cluster = Cluster::start();
     let url = cluster.database();
-    let mut shop = testbed::turnpike::Turnpike::with()
+    let mut shop = Turnpike::with()
         .database(&url)
         .network("NL-AMS")
         .shared("nl-1", "127.0.0.11", 15)
@@ -134,7 +179,7 @@ fn without_its_database_it_does_not_start_and_says_why() {
 fn the_proof_of_large_books_may_take_longer_than_a_request() {
     let cluster = Cluster::start();
     let url = cluster.database();
-    let shop = testbed::turnpike::Turnpike::with()
+    let shop = Turnpike::with()
         .database(&url)
         .network("NL-AMS")
         .shared("nl-1", "127.0.0.11", 15)
