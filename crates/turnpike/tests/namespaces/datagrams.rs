@@ -208,7 +208,7 @@ fn no_datagram_reaches_what_is_private_or_the_gateways_own() {
     let Some(world) = World::with_uplinks(1) else { return };
     let _names = world.names(|_| Reply::Addresses(vec![Ipv4Addr::LOCALHOST.into(), [10, 20, 30, 40].into()], 60));
     for address in ["10.20.30.40", "169.254.169.254"] {
-        world.internet.ip(&format!("addr add {address}/32 dev lo"));
+        world.internet_has(address);
     }
     let own = world.gateway.enter(|| Origin::udp_at(Ipv4Addr::UNSPECIFIED.into()));
     let outside = world.internet.enter(|| Origin::udp_at(Ipv4Addr::UNSPECIFIED.into()));

@@ -28,11 +28,11 @@ struct Temptation {
 impl Temptation {
     fn new() -> Option<Self> {
         let world = World::with_uplinks(1)?;
-        for address in INSIDE {
-            world.internet.ip(&format!("addr add {address}/32 dev lo"));
-        }
-        for address in ["fd00::1", "64:ff9b::a14:1e28", "2002:a14:1e28::1"] {
-            world.internet.ip(&format!("addr add {address}/128 dev lo"));
+        for address in INSIDE
+            .iter()
+            .chain(&["fd00::1", "64:ff9b::a14:1e28", "2002:a14:1e28::1"])
+        {
+            world.internet_has(address);
         }
         let own = world.gateway.enter(everywhere);
         let outside = world.internet.enter(everywhere);

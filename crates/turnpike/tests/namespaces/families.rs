@@ -18,7 +18,7 @@ fn an_exit_with_ipv6_alone_reaches_ipv4_by_its_networks_translator_and_not_other
         (_, true) => Reply::Addresses(vec![TRANSLATED.parse().unwrap()], 60),
         (_, false) => Reply::Addresses(vec![ORIGIN.into()], 60),
     });
-    world.internet.ip(&format!("addr add {TRANSLATED}/128 dev lo"));
+    world.internet_has(TRANSLATED);
     let translated = world.internet.enter(|| Origin::http_at(TRANSLATED.parse().unwrap()));
     let (origin, origin_v6) = (world.origin(), world.origin_v6());
     let shop = world.shop().network("NL-AMS").pool("nl-1", &["2a0a:1::11"]).start();

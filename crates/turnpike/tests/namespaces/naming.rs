@@ -149,7 +149,7 @@ fn a_name_with_a_dead_address_of_one_family_is_reached_by_the_other() {
         "dead6.example" => addresses(&["2620:0:862::dead", "198.35.26.96"]),
         _ => addresses(&["2620:0:862::96", "198.35.26.99"]),
     });
-    world.internet.ip("addr add 2620:0:862::dead/128 dev lo");
+    world.internet_has("2620:0:862::dead");
     world.internet.nft(
         "table inet fault {
              chain arriving { type filter hook input priority 0;

@@ -63,10 +63,11 @@ fn what_was_open_before_keeps_its_address_for_the_drain_time() {
         shop.inside(|| Entry::Connect.open(bought, &ORIGIN.to_string(), echo.address().port()))
             .unwrap()
     };
-    let (kept, ended) = (open(&drained), open(&cut));
-    assert_eq!(echo.visitors(), [own(1, 11), own(1, 13)]);
+    let kept = open(&drained);
     echoes(&kept, b"before").unwrap();
+    let ended = open(&cut);
     echoes(&ended, b"before").unwrap();
+    assert_eq!(echo.visitors(), [own(1, 11), own(1, 13)]);
 
     rotate(&shop, &drained);
     rotate(&shop, &cut);
@@ -190,7 +191,7 @@ struct Modems {
 
 impl Modems {
     fn behind(world: &World, uplinks: [u8; 2]) -> Self {
-        world.internet.ip("addr add 192.168.8.1/32 dev lo");
+        world.internet_has("192.168.8.1");
         for number in uplinks {
             let (wan, inside) = (format!("wan{number}"), format!("192.168.8.10{number}"));
             let table = 100 + u32::from(number);

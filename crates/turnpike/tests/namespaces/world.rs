@@ -6,7 +6,7 @@ use testbed::dns::{NameServer, Question, Reply};
 use testbed::netns::Namespace;
 use testbed::origin::Origin;
 use testbed::turnpike::{Builder, Subscription, Turnpike};
-use testbed::{http, program, skip};
+use testbed::{eventually, http, program, skip};
 
 /// Where origins are, in an address block that is nobody's but the internet's.
 pub(crate) const ORIGIN: Ipv4Addr = Ipv4Addr::new(198, 35, 26, 96);
@@ -61,6 +61,8 @@ impl World {
         }
         world.gateway.ip("route add default via 45.0.0.1 dev wan0");
         world.gateway.ip("-6 route add default via 2a0a:0::1 dev wan0");
+        settle(&world.gateway);
+        settle(&world.internet);
         Some(world)
     }
 
@@ -102,7 +104,16 @@ impl World {
         machine.ip(&format!("addr add 2a0a:{number}::2/64 dev eth0"));
         machine.ip(&format!("route add default via 45.{number}.0.1"));
         machine.ip(&format!("-6 route add default via 2a0a:{number}::1"));
+        settle(&machine);
+        settle(&self.internet);
         machine
+    }
+
+    /// Gives the internet another address.
+    pub(crate) fn internet_has(&self, address: &str) {
+        // Of either family: an address alone is the whole of its network.
+        self.internet.ip(&format!("addr add {address} dev lo"));
+        settle(&self.internet);
     }
 
     /// An HTTP server on the internet.
@@ -155,6 +166,15 @@ pub(crate) fn metric(shop: &Turnpike, name: &str) -> Option<f64> {
 /// Whether the metrics say that an exit, such as `NL-AMS/nl-1`, is up.
 pub(crate) fn is_up(shop: &Turnpike, exit: &str) -> bool {
     metric(shop, &format!("turnpike_exit_up{{exit=\"{exit}\"}}")) == Some(1.0)
+}
+
+/// Waits until the machine's addresses of IPv6 can be used, which the kernel sees to a moment after they were given.
+fn settle(machine: &Namespace) {
+    let tentative = || {
+        let listed = machine.command("ip").args(["-6", "addr", "show", "tentative"]).output();
+        listed.expect("running ip").stdout
+    };
+    eventually("addresses of IPv6 can be used", || tentative().is_empty());
 }
 
 fn configure(machine: &Namespace) {
