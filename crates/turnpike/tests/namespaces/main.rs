@@ -16,6 +16,7 @@ mod families;
 mod faults;
 mod loss;
 mod naming;
+mod page;
 mod rotation;
 mod upstream;
 mod world;

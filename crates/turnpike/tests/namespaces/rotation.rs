@@ -2,13 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use serde_json::Value;
@@ -16,6 +11,7 @@ use testbed::tunnel::echoes;
 use testbed::turnpike::{Subscription, Turnpike};
 
 use crate::client::Entry;
+use crate::page::Page;
 use crate::world::{ORIGIN, World, is_up, own, seen};
 
 /// What the rotate link answers, which must be a success.
@@ -157,7 +153,7 @@ fn a_program_that_fails_says_so_and_leaves_the_exit_usable() {
 #[test]
 fn an_interface_is_redialled_by_a_call_to_the_page_behind_it() {
     let Some(world) = World::with_uplinks(2) else { return };
-    let _modems = Modems::behind(&world, [1, 2]);
+    let _modems = modems(&world, [1, 2]);
     let exit = |device| {
         format!("interface = \"{device}\"\nrotate = {{ http = \"http://192.168.8.1/redial\" }}\ndrain_seconds = 0")
     };
@@ -182,69 +178,31 @@ fn an_interface_is_redialled_by_a_call_to_the_page_behind_it() {
     assert_eq!(seen(&shop, &nl, &origin), own(1, 12));
 }
 
-/// Modems of one make: each has its page at 192.168.8.1, so that only the device tells which is meant. Whoever asks one for
-/// `/redial` gets the new address, once the device has it.
-struct Modems {
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Modems {
-    fn behind(world: &World, uplinks: [u8; 2]) -> Self {
-        world.internet_has("192.168.8.1");
-        for number in uplinks {
-            let (wan, inside) = (format!("wan{number}"), format!("192.168.8.10{number}"));
-            let table = 100 + u32::from(number);
-            world.gateway.ip(&format!("addr add {inside}/24 dev {wan}"));
-            world.gateway.ip(&format!(
-                "route add 192.168.8.0/24 dev {wan} src {inside} table {table}"
-            ));
-            world.internet.ip(&format!("route add {inside} dev to{number}"));
-        }
-        let listener = world.internet.enter(|| TcpListener::bind("192.168.8.1:80").unwrap());
-        listener.set_nonblocking(true).unwrap();
-        let ended = Arc::new(AtomicBool::new(false));
-        let (gateway, stop) = (world.gateway.clone(), Arc::clone(&ended));
-        let thread = thread::spawn(move || {
-            let mut first_addresses = uplinks.map(|number| (number, 11));
-            while !stop.load(Ordering::Relaxed) {
-                let Ok((mut stream, SocketAddr::V4(from))) = listener.accept() else {
-                    thread::sleep(Duration::from_millis(5));
-                    continue;
-                };
-                stream.set_nonblocking(false).unwrap();
-                let mut head = [0; 1_024];
-                let length = stream.read(&mut head).unwrap();
-                assert!(head[..length].starts_with(b"GET /redial "));
-                let behind = |(number, _): &&mut (u8, u8)| from.ip().octets()[3] == 100 + *number;
-                let (number, host) = first_addresses
-                    .iter_mut()
-                    .find(behind)
-                    .expect("a caller by one of the devices");
-                // The next address becomes the device's first.
-                gateway.ip(&format!("addr del 45.{number}.0.{host}/24 dev wan{number}"));
-                *host += 1;
-                let address = own(*number, *host).to_string();
-                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{address}", address.len());
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        Self {
-            ended,
-            thread: Some(thread),
-        }
+/// Modems of one make behind two uplinks: each has its page at 192.168.8.1, so that only the device tells which is meant. Who
+/// asks there for `/redial` gets the new address, once the device has it.
+fn modems(world: &World, uplinks: [u8; 2]) -> Page {
+    world.internet_has("192.168.8.1");
+    for number in uplinks {
+        let (wan, inside) = (format!("wan{number}"), format!("192.168.8.10{number}"));
+        let table = 100 + u32::from(number);
+        world.gateway.ip(&format!("addr add {inside}/24 dev {wan}"));
+        world.gateway.ip(&format!(
+            "route add 192.168.8.0/24 dev {wan} src {inside} table {table}"
+        ));
+        world.internet.ip(&format!("route add {inside} dev to{number}"));
     }
-}
-
-impl Drop for Modems {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(
-            thread::panicking() || matches!(ended, Some(Ok(()))),
-            "the modems have failed"
-        );
-    }
+    let gateway = world.gateway.clone();
+    let mut first_addresses = uplinks.map(|number| (number, 11));
+    let address = "192.168.8.1:80".parse().unwrap();
+    Page::start(&world.internet, address, "/redial", move |from| {
+        let number = from.octets()[3] - 100;
+        let known = first_addresses.iter_mut().find(|(uplink, _)| *uplink == number);
+        let (_, host) = known.expect("a caller by one of the devices");
+        // The next address becomes the device's first.
+        gateway.ip(&format!("addr del 45.{number}.0.{host}/24 dev wan{number}"));
+        *host += 1;
+        own(number, *host)
+    })
 }
 
 #[test]

@@ -11,6 +11,7 @@ use testbed::{eventually, program, skip};
 
 use crate::client::{Entry, Outcome};
 use crate::datagrams::Association;
+use crate::page::Page;
 use crate::world::{ORIGIN, ORIGIN_V6, World, is_up, own, seen};
 
 /// A proxy that somebody else runs, and how it is started.
@@ -307,4 +308,65 @@ fn an_upstream_that_goes_away_is_down_and_comes_back_by_itself() {
     let _proxy = Proxy::on(machine, &MICROSOCKS);
     eventually("it is up again", || is_up(&shop, "NL-AMS/nl-1"));
     assert_eq!(seen(&shop, &bought, &origin), MICROSOCKS.address());
+}
+
+#[test]
+fn an_upstream_that_is_silent_is_down_and_comes_back_by_itself() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let Some(_proxy) = Proxy::start(&world, &MICROSOCKS) else {
+        return;
+    };
+    let shop = world
+        .shop()
+        .network("NL-AMS")
+        .exit("nl-1", &exit(MICROSOCKS.url))
+        .start();
+    let origin = world.origin();
+    let bought = shop.buy("NL-AMS");
+    world
+        .internet
+        .nft("table inet fault {\n chain passing { type filter hook forward priority 0; oifname \"to30\" drop; }\n }");
+    for entry in [Entry::Connect, Entry::Socks5] {
+        let fetched = shop.inside(|| entry.fetch(&bought, &ORIGIN.to_string(), origin.address().port()));
+        assert_eq!(fetched, Outcome::Unavailable.by(entry), "{entry:?}");
+    }
+    assert!(!is_up(&shop, "NL-AMS/nl-1"));
+    world.internet.nft("delete table inet fault");
+    eventually("it is up again", || is_up(&shop, "NL-AMS/nl-1"));
+    assert_eq!(seen(&shop, &bought, &origin), MICROSOCKS.address());
+}
+
+#[test]
+fn an_upstream_is_given_another_address_by_a_call_to_the_partner() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let Some(proxy) = Proxy::start(&world, &MICROSOCKS) else {
+        return;
+    };
+    let partner = proxy.machine.clone();
+    partner.ip("addr add 45.30.0.3/24 dev eth0");
+    let mut host = 2;
+    let _page = Page::start(
+        &proxy.machine,
+        "45.30.0.2:8080".parse().unwrap(),
+        "/rotate?key=secret",
+        move |_| {
+            host = 5 - host;
+            partner.ip(&format!("route replace default via 45.30.0.1 src 45.30.0.{host}"));
+            Ipv4Addr::new(45, 30, 0, host).into()
+        },
+    );
+    let rotate = "rotate = { http = \"http://45.30.0.2:8080/rotate?key=secret\" }";
+    let shop = world
+        .shop()
+        .network("NL-AMS")
+        .exit("nl-1", &format!("{}\n{rotate}", exit(MICROSOCKS.url)))
+        .start();
+    let origin = world.origin();
+    let bought = shop.buy("NL-AMS");
+    for (now, before) in [("45.30.0.3", None), ("45.30.0.2", Some("45.30.0.3"))] {
+        let told = shop.get(&bought.rotate_path).expect_status(200).json();
+        assert_eq!((told["ip"].as_str(), told["previousIp"].as_str()), (Some(now), before));
+        assert_eq!(seen(&shop, &bought, &origin).to_string(), now);
+    }
+    assert!(!shop.log().contains("key=secret"), "the partner's key is in the log");
 }
