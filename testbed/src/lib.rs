@@ -14,6 +14,7 @@ pub mod client;
 pub mod clock;
 pub mod disk;
 pub mod dns;
+pub mod faulty;
 pub mod http;
 mod machine;
 pub mod netns;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
-use testbed::{clock, postgres, program, python, python_environment};
+use testbed::{clock, faulty, postgres, program, python, python_environment};
 
 use crate::steps::{quietly, root, succeeds};
 
@@ -24,7 +24,7 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 10] = [
+const PACKAGES: [Package; 11] = [
     Package {
         name: "postgresql",
         is_there: || postgres::binaries().is_some(),
@@ -60,6 +60,10 @@ const PACKAGES: [Package; 10] = [
     Package {
         name: "faketime",
         is_there: || clock::library().is_some(),
+    },
+    Package {
+        name: "fiu-utils",
+        is_there: faulty::is_there,
     },
     Package {
         name: "python3-venv",

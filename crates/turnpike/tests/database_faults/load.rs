@@ -9,7 +9,7 @@ use testbed::http::Answer;
 use testbed::origin::Origin;
 use testbed::poll;
 use testbed::tunnel::echoes;
-use testbed::turnpike::{Subscription, Turnpike};
+use testbed::turnpike::{Builder, Subscription, Turnpike};
 
 /// The server gives a request 15 s at most; the rest is for a busy machine.
 const BOUND: Duration = Duration::from_secs(25);
@@ -32,10 +32,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A shop on this PostgreSQL database.
-    pub(crate) fn on(url: &str) -> Self {
-        let shop = Turnpike::with()
-            .database(url)
+    /// A shop with something to sell.
+    pub(crate) fn of(with: Builder) -> Self {
+        let shop = with
             .network_without_plans("NL-AMS")
             .shared("nl-1", "127.0.0.11", 15)
             .plan("shared", "duration = \"1h\"\nprice_cents = 1")

@@ -5,6 +5,7 @@
     reason = "a test's broken assumption should stop it"
 )]
 
+mod calls;
 mod disk;
 mod load;
 mod postgres;

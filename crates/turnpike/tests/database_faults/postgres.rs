@@ -17,7 +17,7 @@ use crate::recorded;
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn a_database_that_stops_and_returns_under_load_costs_no_tunnel_and_no_order() {
     let mut cluster = Cluster::start();
-    let mut world = World::on(&cluster.database());
+    let mut world = on(&cluster.database());
     for stop in [Cluster::stop_immediately, Cluster::stop] {
         world.amid_orders(|world| {
             stop(&mut cluster);
@@ -36,7 +36,7 @@ fn a_database_that_stops_and_returns_under_load_costs_no_tunnel_and_no_order() {
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn backends_that_are_killed_under_load_cost_no_order() {
     let cluster = Cluster::start();
-    let mut world = World::on(&cluster.database());
+    let mut world = on(&cluster.database());
     world.amid_orders(|world| {
         for _ in 0..3 {
             // All connections end, since the server starts anew after such a death.
@@ -54,7 +54,7 @@ fn backends_that_are_killed_under_load_cost_no_order() {
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn connections_that_are_ended_one_by_one_cost_no_order() {
     let cluster = Cluster::start();
-    let mut world = World::on(&cluster.database());
+    let mut world = on(&cluster.database());
     world.amid_orders(|world| {
         for _ in 0..50 {
             cluster.query(
@@ -72,7 +72,7 @@ fn connections_that_are_ended_one_by_one_cost_no_order() {
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn a_database_that_hangs_holds_nobody_up_for_long_and_leaves_no_transaction_open() {
     let cluster = Cluster::start();
-    let mut world = World::on(&cluster.database());
+    let mut world = on(&cluster.database());
     world.amid_orders(|world| {
         cluster.freeze();
         world.assert_unavailable();
@@ -91,7 +91,7 @@ fn connections_that_go_silent_are_given_up_and_cost_no_order() {
     let relay = Relay::to(cluster.address());
     let url = cluster.database();
     let (_, name) = url.rsplit_once('/').unwrap();
-    let mut world = World::on(&format!("postgres://postgres@{}/{name}", relay.address()));
+    let mut world = on(&format!("postgres://postgres@{}/{name}", relay.address()));
     world.amid_orders(|world| {
         for _ in 0..2 {
             world.wait_for_orders(20);
@@ -193,6 +193,10 @@ fn the_proof_of_large_books_may_take_longer_than_a_request() {
     shop.audit();
     query("DROP VIEW coupon_use");
     query("ALTER TABLE kept RENAME TO coupon_use");
+}
+
+fn on(url: &str) -> World {
+    World::of(Turnpike::with().database(url))
 }
 
 /// Once everything that was begun has ended, no connection is inside a transaction.
