@@ -7,6 +7,7 @@
 )]
 
 mod client;
+mod commands;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod storm;
