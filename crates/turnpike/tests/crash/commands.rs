@@ -36,8 +36,10 @@ fn a_command_that_is_killed_has_done_all_or_nothing(with: Builder) {
 
         run_for(&shop, patience, &["account", "credit", &shop.email, "1000"]);
         let balance = shop.balance(&shop.email) - 1_000_000;
+        // What was sent off in its last moment may be done a little later.
+        let most = 1_000 * i64::from(kill + 1);
         assert!(
-            balance == credited || balance == credited + 1_000,
+            balance % 1_000 == 0 && (credited..=most).contains(&balance),
             "{balance} after {credited}"
         );
         credited = balance;
