@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::shop::OpenError;
+use crate::types::{ID_LENGTH, random_lowercase};
 
 const KEY_LENGTH: usize = 32;
 const NONCE_LENGTH: usize = 24;
@@ -58,7 +59,7 @@ impl MasterKey {
         let failed = |error: std::io::Error| OpenError(format!("the master key {shown} cannot be made: {error}"));
         let key = Zeroizing::new(rand::rng().random::<[u8; KEY_LENGTH]>());
         // Written aside and linked into place, so that nobody reads half a key and the first of two wins.
-        let aside = file.with_extension(format!("new-{}", std::process::id()));
+        let aside = file.with_extension(format!("new-{}", random_lowercase(ID_LENGTH)));
         let mut written = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -190,6 +191,20 @@ mod tests {
         assert_eq!(first.derive("a"), second.derive("a"));
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whoever_makes_a_key_at_the_same_time_has_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| MasterKey::create(&file).unwrap().derive("a")))
+                .collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        let kept = MasterKey::read(&file).unwrap().unwrap().derive("a");
+        assert!(made.iter().all(|key| *key == kept));
     }
 
     #[test]

@@ -73,7 +73,9 @@ async fn lost_by(site: &Site, cure: Cure) -> usize {
     // What an open transaction holds is lost with its connection at the latest.
     pool.close().await;
     let there = site.raw().await.ints("SELECT n FROM note").await;
-    answered.iter().filter(|n| !there.contains(n)).count()
+    let lost = answered.iter().filter(|n| !there.contains(n)).count();
+    eprintln!("{lost} of {} are lost", answered.len());
+    lost
 }
 
 async fn go_away_and_write(pool: PgPool, client: u64, cure: Cure) -> Vec<i64> {
