@@ -27,6 +27,7 @@ mod model;
 mod policies;
 mod programs;
 mod purchase;
+mod races;
 mod renew;
 mod rotation;
 mod routes;
