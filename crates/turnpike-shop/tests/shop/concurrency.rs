@@ -39,20 +39,30 @@ async fn two_processes(world: &World<'_>) -> [Shop; 2] {
     ]
 }
 
-/// Runs `verb` so many times at once, by turns in each process; what came of each. On a machine that is busy with other things a
-/// verb may wait so long for the others that it is told to come again, which it does.
+/// What comes of a verb. On a machine that is busy with other things it may wait so long for others that it is told to come
+/// again, which it does.
+async fn insist<T, V: Future<Output = Result<T>>>(verb: impl Fn() -> V) -> Result<T> {
+    loop {
+        match verb().await {
+            Err(Error::Unavailable(_)) => {}
+            settled => return settled,
+        }
+    }
+}
+
+/// Runs `verb` so many times at once, by turns in each process; what came of each.
 async fn at_once<T, V>(shops: &[Shop; 2], count: usize, verb: impl Fn(Shop, usize) -> V) -> Vec<Result<T>>
 where
     T: Send + 'static,
     V: Future<Output = Result<T>> + Send + 'static,
 {
     let run = async |number: usize| {
-        loop {
-            match tokio::spawn(verb(shops[number % 2].clone(), number)).await.unwrap() {
-                Err(Error::Unavailable(_)) => {}
-                settled => return settled,
-            }
-        }
+        // In tasks of their own, so that they do run side by side.
+        insist(|| {
+            let running = tokio::spawn(verb(shops[number % 2].clone(), number));
+            async move { running.await.unwrap() }
+        })
+        .await
     };
     futures_util::future::join_all((0..count).map(run)).await
 }
@@ -357,7 +367,8 @@ async fn who_hangs_up_leaves_nothing_half_done(site: &Site) {
                 let patience = Duration::from_micros(rand::rng().random_range(0..40_000));
                 let _ = tokio::time::timeout(patience, purchase(&shop, &ann, order.clone())).await;
             }
-            let one = purchase(&shop, &ann, order).await.unwrap().subscriptions.remove(0);
+            let bought = insist(|| purchase(&shop, &ann, order.clone())).await;
+            let one = bought.unwrap().subscriptions.remove(0);
             let patience = Duration::from_micros(rand::rng().random_range(0..20_000));
             let _ = tokio::time::timeout(patience, switch_network(&shop, &ann, &one.id, &target)).await;
             one.id
@@ -398,7 +409,7 @@ async fn a_catalogue_may_change_while_it_is_sold(site: &Site) {
                         exit.shared_slots = 4 - exit.shared_slots;
                     }
                 }
-                match catalogue::apply(&shop, "test", changed, false).await {
+                match insist(|| catalogue::apply(&shop, "test", changed.clone(), false)).await {
                     Ok(_) => applied += 1,
                     Err(Error::Refused(Refusal::Catalogue(_))) => {}
                     Err(error) => panic!("{error}"),
@@ -430,9 +441,8 @@ async fn an_account_is_suspended_while_it_buys(site: &Site) {
         let suspending = {
             let shop = shops[1].clone();
             tokio::spawn(async move {
-                account::set_status(&shop, "test", ANN, AccountStatus::Suspended)
-                    .await
-                    .unwrap();
+                let suspend = || account::set_status(&shop, "test", ANN, AccountStatus::Suspended);
+                insist(suspend).await.unwrap();
             })
         };
         let outcomes = at_once(&shops, 4, |shop, _| {
