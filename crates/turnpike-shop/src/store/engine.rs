@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::postgres::bounded;
 use super::{Pools, Store, migrate};
@@ -83,8 +85,8 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_TIMEOUT + BUSY_TIMEOUT)
-        .before_acquire(|connection, _| is_at_rest(connection))
-        .connect_with(options.clone())
+        .before_acquire(|connection, _| is_at_rest(connection));
+    let writer = connect_sqlite(&writer, &options)
         .await
         .map_err(|error| sqlite_open_error(path, &error))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()")
@@ -110,6 +112,20 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
     Ok(Store::new(Pools::Sqlite { writer, readers }))
 }
 
+/// Opens the writer, and tries again while another process makes the same file: turning a new file into WAL mode takes it whole, and
+/// SQLite then says that it is locked without waiting for the time that it was given.
+async fn connect_sqlite(pool: &SqlitePoolOptions, options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    const SQLITE_BUSY: u32 = 5;
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if sqlite_code(&error) == Some(SQLITE_BUSY) && Instant::now() < deadline => sleep(PAUSE).await,
+            connected => return connected,
+        }
+    }
+}
+
 /// Where the disk is full SQLite rolls a transaction back by itself. The driver's own `ROLLBACK` fails then, it goes on believing
 /// that the transaction is open, and would refuse every later one on this connection: a new one takes its place.
 fn is_at_rest(connection: &mut SqliteConnection) -> BoxFuture<'_, sqlx::Result<bool>> {
@@ -119,11 +135,7 @@ fn is_at_rest(connection: &mut SqliteConnection) -> BoxFuture<'_, sqlx::Result<b
 
 fn sqlite_open_error(path: &Path, error: &sqlx::Error) -> OpenError {
     let shown = path.display();
-    let code = match error {
-        sqlx::Error::Database(database) => database.code().and_then(|code| code.parse::<u32>().ok()),
-        _ => None,
-    };
-    OpenError(match code.map(|code| code & 0xff) {
+    OpenError(match sqlite_code(error) {
         // SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_PERM
         Some(14 | 8 | 3) => {
             format!("the database {shown} cannot be opened for writing; check the rights of the file and its folder")
@@ -134,6 +146,12 @@ fn sqlite_open_error(path: &Path, error: &sqlx::Error) -> OpenError {
         Some(13) => format!("the disk of the database {shown} is full"),
         _ => format!("the database {shown} cannot be opened: {error}"),
     })
+}
+
+/// What kind of failure SQLite tells, without the finer distinctions of its extended codes.
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 fn version_of(text: &str) -> (u32, u32, u32) {
