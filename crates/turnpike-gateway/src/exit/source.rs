@@ -57,14 +57,20 @@ impl Source {
     }
 
     /// The same source for asking a name server, where it can reach that server at all: neither a public address
-    /// nor a device leads to a resolver on loopback, nor a loopback address (a demo's exit) to any other.
+    /// nor a device leads to a resolver on loopback, nor a loopback address (a demo's exit) to any other. One that is
+    /// directly behind another of the machine's devices is not to be found at the end of an exit's way either.
     pub(crate) fn towards_name_server(&self, server: IpAddr) -> Self {
         let fits = match self {
-            Self::Addresses { v4, v6, .. } => match server {
-                IpAddr::V4(server) => v4.is_some_and(|own| own.is_loopback() == server.is_loopback()),
-                IpAddr::V6(server) => v6.is_some_and(|own| own.is_loopback() == server.is_loopback()),
-            },
-            Self::Device(_) => !server.is_loopback(),
+            Self::Addresses { v4, v6, .. } => {
+                let own = match server {
+                    IpAddr::V4(_) => v4.map(IpAddr::V4),
+                    IpAddr::V6(_) => v6.map(IpAddr::V6),
+                };
+                own.is_some_and(|own| {
+                    own.is_loopback() == server.is_loopback() && !device::is_beside(server, &device::of_address(own))
+                })
+            }
+            Self::Device(name) => !server.is_loopback() && !device::is_beside(server, std::slice::from_ref(name)),
             Self::Unbound => true,
         };
         if fits { self.clone() } else { Self::Unbound }

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::dns::{Question, Reply};
+use testbed::dns::{NameServer, Question, Reply};
+use testbed::netns::Namespace;
 use testbed::origin::Origin;
 
 use crate::client::{Entry, Outcome};
@@ -185,4 +186,36 @@ fn a_name_with_a_dead_address_of_one_family_is_reached_by_the_other() {
     // An exit of one family does not try the other.
     let fetched = shop.inside(|| Entry::Connect.fetch(&only_v4, "dead6.example", origin.address().port()));
     assert_eq!(fetched, Ok("45.1.0.12".to_owned()));
+}
+
+/// What a machine's DHCP names in `/etc/resolv.conf` is mostly the router of the network that it is managed by.
+#[test]
+fn a_name_server_next_door_is_asked_from_next_door_whatever_way_the_exit_leaves() {
+    let Some(world) = World::with_uplinks(1) else { return };
+    let lan = Namespace::new().expect("as many namespaces as wanted");
+    lan.connect("eth0", &world.gateway, "lan0");
+    lan.ip("addr add 192.168.1.1/24 dev eth0");
+    world.gateway.ip("addr add 192.168.1.10/24 dev lan0");
+    let names = lan.enter(|| {
+        NameServer::at(([192, 168, 1, 1], 53).into(), |question: &Question| match question.v6 {
+            true => addresses(&[]),
+            false => Reply::Addresses(vec![ORIGIN.into()], 0),
+        })
+    });
+    let shop = world
+        .shop()
+        .set("gateway.dns_servers", "[\"192.168.1.1:53\"]")
+        .network("NL-AMS")
+        .pool("nl-1", &["45.1.0.11"])
+        .network("DE-BER")
+        .exit("de-1", "interface = \"wan1\"")
+        .start();
+    let origin = world.origin();
+    for network in ["NL-AMS", "DE-BER"] {
+        let bought = shop.buy(network);
+        let fetched = shop.inside(|| Entry::Connect.fetch(&bought, "some.example", origin.address().port()));
+        assert_eq!(fetched, Ok("45.1.0.11".to_owned()), "{network}");
+    }
+    let next_door = IpAddr::from([192, 168, 1, 10]);
+    assert!(names.questions().iter().all(|question| question.from.ip() == next_door));
 }
