@@ -50,8 +50,9 @@ const PATIENCE: Duration = Duration::from_millis(2_300);
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// How many questions one resolver has under way. Each holds a few sockets until it is answered or given up, and who
-/// owns a domain can make its answers as slow as he likes. Further ones wait for their turn.
-const MAX_QUESTIONS: usize = 512;
+/// owns a domain can make its answers as slow as he likes. Further ones wait for their turn; there are so many that one
+/// of the customers who share an exit does not easily take them all.
+const MAX_QUESTIONS: usize = 2_048;
 
 /// How many answers all exits of a gateway keep together.
 const MAX_CACHED_ANSWERS: u64 = 100_000;
