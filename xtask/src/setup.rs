@@ -21,52 +21,75 @@ pub(crate) struct Missing {
 /// A Debian package, with a look at whether what it brings is there already.
 struct Package {
     name: &'static str,
+    /// What it would start with the machine from now on, with a configuration that nobody here wants.
+    service: Option<&'static str>,
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 11] = [
+const PACKAGES: [Package; 13] = [
     Package {
         name: "postgresql",
+        service: None,
         is_there: || postgres::binaries().is_some(),
     },
     Package {
         name: "curl",
+        service: None,
         is_there: || program("curl").is_some(),
     },
     Package {
         name: "chromium",
+        service: None,
         is_there: || program("chromium").is_some(),
     },
     Package {
         name: "microsocks",
+        service: None,
         is_there: || program("microsocks").is_some(),
     },
     Package {
         name: "tinyproxy",
+        service: Some("tinyproxy"),
         is_there: || program("tinyproxy").is_some(),
     },
     Package {
         name: "dante-server",
+        service: Some("danted"),
         is_there: || program("danted").is_some(),
     },
     Package {
+        name: "v2ray",
+        service: Some("v2ray"),
+        is_there: || program("v2ray").is_some(),
+    },
+    Package {
+        name: "shadowsocks-libev",
+        service: Some("shadowsocks-libev"),
+        is_there: || program("ss-local").is_some() && program("ss-tunnel").is_some(),
+    },
+    Package {
         name: "iproute2",
+        service: None,
         is_there: || program("ip").is_some(),
     },
     Package {
         name: "nftables",
+        service: None,
         is_there: || program("nft").is_some(),
     },
     Package {
         name: "faketime",
+        service: None,
         is_there: || clock::library().is_some(),
     },
     Package {
         name: "fiu-utils",
+        service: None,
         is_there: faulty::is_there,
     },
     Package {
         name: "python3-venv",
+        service: None,
         is_there: || interpreter().is_some(),
     },
 ];
@@ -89,18 +112,16 @@ pub(crate) fn report(missing: &[Missing]) {
 }
 
 fn install_packages() -> Result<Vec<Missing>> {
-    let wanted = || {
-        PACKAGES
-            .iter()
-            .filter(|package| !(package.is_there)())
-            .map(|package| package.name)
-    };
+    let absent = || PACKAGES.iter().filter(|package| !(package.is_there)());
+    let wanted = || absent().map(|package| package.name);
     if wanted().next().is_none() {
         return Ok(Vec::new());
     }
-    let why = match apt_get() {
+    let why = match as_root() {
         Err(why) => why.to_owned(),
-        Ok(apt_get) => {
+        Ok(as_root) => {
+            let apt_get = || as_root(&["apt-get", "-qq"]);
+            let services: Vec<_> = absent().filter_map(|package| package.service).collect();
             succeeds(apt_get().arg("update"))?;
             // One by one where all at once fails: a package that this release lacks must not keep the others out.
             let install = |names: &[&str]| {
@@ -116,14 +137,17 @@ fn install_packages() -> Result<Vec<Missing>> {
                     install(&[name])?;
                 }
             }
+            for service in services {
+                quietly(as_root(&["systemctl", "disable"]).arg(service));
+            }
             "apt-get could not install it; its output is above".to_owned()
         }
     };
     Ok(wanted().map(|what| Missing { what, why: why.clone() }).collect())
 }
 
-/// The way to call apt-get as root, or why there is none.
-fn apt_get() -> Result<impl Fn() -> Command, &'static str> {
+/// The way to run a program as root that installs something, or why there is none.
+fn as_root() -> Result<impl Fn(&[&str]) -> Command, &'static str> {
     program("apt-get").ok_or("this machine has no apt-get; install it by hand")?;
     let is_root = Command::new("id")
         .arg("-u")
@@ -132,13 +156,15 @@ fn apt_get() -> Result<impl Fn() -> Command, &'static str> {
     if !is_root && !quietly(Command::new("sudo").args(["-n", "true"])) {
         return Err("installing takes root, or a sudo that asks no password");
     }
-    Ok(move || {
+    Ok(move |words: &[&str]| {
         let mut command = Command::new(if is_root { "env" } else { "sudo" });
         if !is_root {
             command.args(["-n", "env"]);
         }
-        // At run level 1 freshly installed services do not start by themselves: the tests run their own.
-        command.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "-qq"]);
+        // Freshly installed services do not start by themselves: the tests run their own. Scripts of System V know the run level,
+        // those of systemd that it is not to be talked to.
+        command.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "SYSTEMD_OFFLINE=1"]);
+        command.args(words);
         command
     })
 }

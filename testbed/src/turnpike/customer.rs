@@ -34,6 +34,10 @@ pub struct Subscription {
     pub http: String,
     /// The URL for SOCKS5 clients.
     pub socks5: String,
+    /// The link for VLESS clients.
+    pub vless: String,
+    /// The link for Shadowsocks clients.
+    pub shadowsocks: String,
     /// The path of its rotate link.
     pub rotate_path: String,
     /// When it ends, in Unix milliseconds.
@@ -189,7 +193,8 @@ impl Subscription {
     #[must_use]
     #[track_caller]
     pub fn from(value: &Value) -> Self {
-        let (http, socks5) = (text(&value["protocols"]["http"]), text(&value["protocols"]["socks5"]));
+        let link = |protocol: &str| text(&value["protocols"][protocol]);
+        let http = link("http");
         let address = http.rsplit_once('@').map_or(http.as_str(), |(_, address)| address);
         Self {
             id: text(&value["subscriptionId"]),
@@ -203,7 +208,9 @@ impl Subscription {
                 .as_i64()
                 .unwrap_or_else(|| panic!("no end in {value}")),
             http,
-            socks5,
+            socks5: link("socks5"),
+            vless: link("vless"),
+            shadowsocks: link("shadowsocks"),
         }
     }
 

@@ -1,0 +1,60 @@
+//! Links as clients read them.
+
+use std::collections::HashMap;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+/// A `vless://` link.
+#[derive(Debug)]
+pub(crate) struct Vless {
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// A `ss://` link (SIP002).
+#[derive(Debug)]
+pub(crate) struct Shadowsocks {
+    pub(crate) method: String,
+    pub(crate) password: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Vless {
+    /// Reads a link to a server that wants neither TLS nor another transport than TCP.
+    #[track_caller]
+    pub(crate) fn read(link: &str) -> Self {
+        let url = Url::parse(link).unwrap();
+        let mut settings: HashMap<_, _> = url.query_pairs().into_owned().collect();
+        for (name, only) in [("encryption", "none"), ("security", "none"), ("type", "tcp")] {
+            assert_eq!(settings.remove(name).as_deref(), Some(only), "{name} in {link}");
+        }
+        assert_eq!((url.scheme(), settings.remove("flow")), ("vless", None), "{link}");
+        Self {
+            id: decoded(url.username()),
+            host: url.host_str().unwrap().to_owned(),
+            port: url.port().unwrap(),
+        }
+    }
+}
+
+impl Shadowsocks {
+    /// Reads a link of the 2022 methods, whose user information is text.
+    #[track_caller]
+    pub(crate) fn read(link: &str) -> Self {
+        let url = Url::parse(link).unwrap();
+        assert_eq!((url.scheme(), url.query()), ("ss", None), "{link}");
+        Self {
+            method: decoded(url.username()),
+            password: decoded(url.password().unwrap()),
+            host: url.host_str().unwrap().to_owned(),
+            port: url.port().unwrap(),
+        }
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8().unwrap().into_owned()
+}

@@ -1,0 +1,17 @@
+//! VLESS and Shadowsocks as clients of other people speak them. Each is configured with what the API's links say and nothing
+//! else, and gives its user a SOCKS5 port of its own, behind which everything must work as without it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test's broken assumption should stop it, and what a client complained of should be seen"
+)]
+
+mod effect;
+mod links;
+mod program;
+#[path = "../recorded/mod.rs"]
+mod recorded;
+mod sing_box;
+mod socks;
+mod world;

@@ -1,0 +1,60 @@
+//! A client program that runs beside the test.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use testbed::poll;
+use testbed::ports::Ports;
+
+/// A client with a SOCKS5 port for its user. It is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    process: Child,
+    home: TempDir,
+    ports: Ports,
+}
+
+impl Running {
+    /// Starts what `command` makes of an empty directory and the port to listen at, and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(command: impl FnOnce(&Path, u16) -> Command) -> Self {
+        let (home, ports) = (tempfile::tempdir().unwrap(), Ports::reserve(1));
+        let log = File::create(home.path().join("log")).unwrap();
+        let process = command(home.path(), ports.nth(0))
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut running = Self { process, home, ports };
+        let listens = poll(Duration::from_secs(60), || {
+            if let Some(status) = running.process.try_wait().unwrap() {
+                panic!("the client ended with {status}");
+            }
+            TcpStream::connect(running.socks()).ok()
+        });
+        assert!(listens.is_some(), "the client does not listen");
+        running
+    }
+
+    /// Its SOCKS5 port, for TCP and UDP.
+    pub(crate) fn socks(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.nth(0)).into()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
+            println!("the client's log:\n{log}");
+        }
+    }
+}

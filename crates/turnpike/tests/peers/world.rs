@@ -1,0 +1,135 @@
+//! A shop, somebody who has bought something, and what they want to reach through their client.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+
+use testbed::client::{curl, curled};
+use testbed::dns::NameServer;
+use testbed::eventually;
+use testbed::origin::{Origin, pattern};
+use testbed::turnpike::{Subscription, Turnpike};
+
+use crate::program::Running;
+use crate::socks::Datagrams;
+
+/// A name that only our name server knows: whoever reaches it had it resolved by the gateway.
+pub(crate) const NAME: &str = "origin.example";
+
+/// The exit that was bought, told by its address; and that of all exits of IPv6 on a machine that has only this one.
+pub(crate) const EXIT: &str = "127.0.0.11";
+const EXIT_V6: &str = "::1";
+
+/// As much in each direction of a connection.
+const BULK: usize = 8 * 1024 * 1024;
+
+pub(crate) struct World {
+    pub(crate) shop: Turnpike,
+    pub(crate) bought: Subscription,
+    has_v6: bool,
+    _names: NameServer,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        let names = NameServer::knowing(&[(NAME, Ipv4Addr::LOCALHOST)]);
+        let addresses: &[&str] = if has_v6 { &[EXIT, EXIT_V6] } else { &[EXIT] };
+        let shop = Turnpike::with()
+            .set("gateway.dns_servers", &format!("[\"{}\"]", names.address()))
+            .set("gateway.allow_destinations", "[\"127.0.0.0/8\", \"::1/128\"]")
+            .network("NL-AMS")
+            .pool("nl-1", addresses)
+            .start();
+        Self {
+            bought: shop.buy("NL-AMS"),
+            shop,
+            has_v6,
+            _names: names,
+        }
+    }
+
+    /// The subscription with its present credentials.
+    pub(crate) fn subscription(&self) -> Subscription {
+        self.shop.subscription(&self.bought.id)
+    }
+
+    /// Everything that TCP is good for, by address and by name.
+    #[track_caller]
+    pub(crate) fn connects(&self, client: &Running) {
+        let origin = Origin::http();
+        let proxy = ["--proxy", &format!("socks5h://{}", client.socks())];
+        let through = |url: &str| curled(&[&proxy[..], &[url]].concat());
+        assert_eq!(through(&origin.url("/")), EXIT);
+        assert_eq!(through(&format!("http://{NAME}:{}/", origin.address().port())), EXIT);
+        if self.has_v6 {
+            let origin = Origin::http_at(Ipv6Addr::LOCALHOST.into());
+            assert_eq!(through(&origin.url("/")), EXIT_V6);
+        }
+
+        let bytes = pattern(BULK);
+        let sent = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(sent.path(), &bytes).unwrap();
+        let data = format!("@{}", sent.path().display());
+        let posted = curl(&[&proxy[..], &["--data-binary", &data, &origin.url("/echo")]].concat());
+        assert!(
+            posted.stdout == bytes,
+            "what was posted came back otherwise: {posted:.300?}"
+        );
+        let fetched = curl(&[&proxy[..], &[&origin.url(&format!("/bytes/{BULK}"))]].concat());
+        assert!(fetched.stdout == bytes, "what was fetched came otherwise");
+    }
+
+    /// Datagrams of these lengths there and back.
+    #[track_caller]
+    pub(crate) fn exchanges(&self, client: &Running, lengths: &[usize]) {
+        let origin = Origin::udp();
+        let datagrams = Datagrams::through(client.socks());
+        for length in lengths {
+            let content = text(*length);
+            datagrams.send("127.0.0.1", origin.address().port(), &content);
+            let expected = [format!("{EXIT} ").as_bytes(), &content].concat();
+            let (from, came) = datagrams.receive();
+            assert_eq!(from, origin.address().to_string());
+            assert!(came == expected, "{length} bytes came back otherwise");
+        }
+        if self.has_v6 {
+            let origin = Origin::udp_at(Ipv6Addr::LOCALHOST.into());
+            let datagrams = Datagrams::through(client.socks());
+            datagrams.send("::1", origin.address().port(), b"by IPv6");
+            let expected = format!("{EXIT_V6} by IPv6").into_bytes();
+            assert_eq!(datagrams.receive(), (origin.address().to_string(), expected));
+        }
+    }
+
+    /// Datagrams to a name, which the gateway resolves; whom the origin has seen.
+    #[track_caller]
+    pub(crate) fn sends_by_name(&self, client: &Running) -> (Origin, Datagrams) {
+        let (origin, datagrams) = (Origin::udp(), Datagrams::through(client.socks()));
+        datagrams.send(NAME, origin.address().port(), b"by name");
+        eventually("it arrives", || origin.visitors() == [EXIT.parse::<IpAddr>().unwrap()]);
+        (origin, datagrams)
+    }
+
+    /// One socket of the user's talks to several, and all of them see it at one port (RFC 4787 REQ-1).
+    #[track_caller]
+    pub(crate) fn talks_to_many(&self, client: &Running) {
+        let origins = [Origin::udp(), Origin::udp(), Origin::udp()];
+        let (named, datagrams) = self.sends_by_name(client);
+        assert_eq!(datagrams.receive().1, format!("{EXIT} by name").as_bytes());
+        for round in ["one", "two"] {
+            for origin in &origins {
+                datagrams.send("127.0.0.1", origin.address().port(), round.as_bytes());
+                let expected = format!("{EXIT} {round}").into_bytes();
+                assert_eq!(datagrams.receive(), (origin.address().to_string(), expected));
+            }
+        }
+        let visits = origins.iter().chain([&named]).flat_map(Origin::visits);
+        let seen: HashSet<_> = visits.map(|visit| visit.from).collect();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+    }
+}
+
+/// Printable bytes without repetition, since the origin looks at datagrams as text.
+fn text(length: usize) -> Vec<u8> {
+    pattern(length).into_iter().map(|byte| b'!' + byte % 94).collect()
+}
