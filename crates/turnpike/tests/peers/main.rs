@@ -8,10 +8,12 @@
 )]
 
 mod effect;
+mod libev;
 mod links;
 mod program;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod sing_box;
 mod socks;
+mod v2ray;
 mod world;

@@ -69,7 +69,8 @@ fn serves_shadowsocks(outbound: impl FnOnce(&Subscription) -> Value) {
     };
     world.connects(&client);
     world.exchanges(&client, LENGTHS);
-    world.talks_to_many(&client);
+    // As games and calls need it (RFC 4787 REQ-1).
+    assert_eq!(world.talks_to_many(&client), 1);
 }
 
 #[test]

@@ -110,9 +110,9 @@ impl World {
         (origin, datagrams)
     }
 
-    /// One socket of the user's talks to several, and all of them see it at one port (RFC 4787 REQ-1).
+    /// One socket of the user's talks to four, by address and by name; at how many ports they have seen it.
     #[track_caller]
-    pub(crate) fn talks_to_many(&self, client: &Running) {
+    pub(crate) fn talks_to_many(&self, client: &Running) -> usize {
         let origins = [Origin::udp(), Origin::udp(), Origin::udp()];
         let (named, datagrams) = self.sends_by_name(client);
         assert_eq!(datagrams.receive().1, format!("{EXIT} by name").as_bytes());
@@ -125,7 +125,7 @@ impl World {
         }
         let visits = origins.iter().chain([&named]).flat_map(Origin::visits);
         let seen: HashSet<_> = visits.map(|visit| visit.from).collect();
-        assert_eq!(seen.len(), 1, "{seen:?}");
+        seen.len()
     }
 }
 
