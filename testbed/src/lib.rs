@@ -23,6 +23,7 @@ pub mod ports;
 pub mod postgres;
 pub mod race;
 pub mod relay;
+pub mod shadowsocks;
 pub mod tunnel;
 pub mod turnpike;
 mod wait;

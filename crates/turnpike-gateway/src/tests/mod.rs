@@ -5,6 +5,7 @@
 mod admission;
 mod destinations;
 mod ports;
+mod sealed;
 mod socks;
 mod tunnels;
 mod world;

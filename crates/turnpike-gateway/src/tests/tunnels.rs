@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::world::{
-    FIRST_EXIT, Origin, Pattern, SECOND_EXIT, World, connect_request, eventually, now, read_head, route, within,
+    FIRST_EXIT, Origin, Pattern, SECOND_EXIT, World, connect_request, eventually, now, raise_descriptor_limit,
+    read_head, route, within,
 };
 use crate::{Change, ExitId, RouteId};
 
@@ -338,14 +339,7 @@ async fn an_answer_arrives_whole_although_its_origin_takes_no_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_tunnels_at_rest_hold_no_buffer() {
     const TUNNELS: usize = 2_000;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let raised = rustix::process::Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
-    if limit.maximum.is_some_and(|most| most < 10_000) {
-        eprintln!("skipped: this test needs 10,000 open files");
+    if !raise_descriptor_limit() {
         return;
     }
     let world = World::start().await;

@@ -10,7 +10,24 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::{Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId, TrafficRow};
+use crate::{
+    Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId, TrafficRow, WallClock,
+};
+
+/// Lets this process have as many open files as it may; whether those are enough for a test with thousands of connections.
+pub(super) fn raise_descriptor_limit() -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let is_enough = limit.maximum.is_none_or(|most| most >= 10_000);
+    if !is_enough {
+        eprintln!("skipped: this test needs 10,000 open files");
+    }
+    is_enough
+}
 
 /// A far end of time.
 pub(super) const NEVER: i64 = i64::MAX;
@@ -33,6 +50,11 @@ impl World {
     }
 
     pub(super) async fn start_with(adjust: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::start_at(Arc::new(now), adjust).await
+    }
+
+    /// The same with a clock of the test's own.
+    pub(super) async fn start_at(clock: WallClock, adjust: impl FnOnce(&mut GatewayConfig)) -> Self {
         let address = own_address();
         let mut config = GatewayConfig {
             bind: vec![address],
@@ -48,7 +70,7 @@ impl World {
             stealth: false,
         };
         adjust(&mut config);
-        let (gateway, events) = Gateway::start(config, Arc::new(now));
+        let (gateway, events) = Gateway::start(config, clock);
         let world = Self {
             gateway,
             address,

@@ -252,6 +252,8 @@ impl Handshake {
         let (host, port) = match socks_address(&mut cursor) {
             Ok(Some(address)) => address,
             Ok(None) => return Err(Refused::Address),
+            // Whoever sends chunks with nothing in them instead of an address could go on for ever, and all is kept.
+            Err(NotYet(_)) if self.opener.wants == Wants::Length && text.is_empty() => return Err(Refused::Malformed),
             Err(NotYet(_)) => return Ok(Step::Used(opened.used)),
         };
         let destination = host

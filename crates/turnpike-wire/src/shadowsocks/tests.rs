@@ -179,6 +179,28 @@ fn a_2022_request_keeps_to_the_specification() {
     );
 }
 
+#[test]
+fn an_address_comes_or_the_stream_is_refused() {
+    let keys = keys();
+    let salt = [0x5a; 16];
+    let mut cipher = keys.cipher(Method::Aes128Gcm, &salt).unwrap();
+    let address = [1, 192, 0];
+    let mut bytes = [chunk(&mut cipher, &address), chunk(&mut cipher, &[])].concat();
+    let mut handshake = Handshake::new(&keys, Method::Aes128Gcm, &Salt::of(Method::Aes128Gcm, &salt).unwrap()).unwrap();
+    let mut at = 0;
+    for _ in 0..2 {
+        match handshake.advance(&mut bytes[at..]).unwrap() {
+            Step::Proven { used, .. } | Step::Used(used) => at += used,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        handshake.advance(&mut bytes[at..]),
+        Err(Refused::Malformed),
+        "a chunk with nothing in it"
+    );
+}
+
 /// What a client sends first.
 fn sealed_2022(keys: &Keys, kind: u8, time: u64, text: &[u8]) -> Vec<u8> {
     let salt = [0x5a; 16];
