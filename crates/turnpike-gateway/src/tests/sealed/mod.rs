@@ -1,6 +1,7 @@
 //! Shadowsocks by a client that is written for these tests, on other cryptographic libraries than the gateway's.
 
 mod chunks;
+mod datagrams;
 mod leaks;
 mod silence;
 
