@@ -3,6 +3,7 @@
 
 mod demo_check;
 mod setup;
+mod sniff;
 mod steps;
 mod test;
 
@@ -37,12 +38,19 @@ enum Chore {
     ///
     /// The addresses must tell the story: the same by HTTP and by SOCKS5, another one after the rotation.
     DemoCheck(demo_check::Options),
+    /// Let the sniffer judge millions of openings of every protocol
+    ///
+    /// The openings are well-formed, those of Shadowsocks really sealed behind random salts. Each is judged whole, and once more
+    /// with only a part of it there. The exit code is 0 only when none was taken for something else whole. Wants a release build:
+    /// `cargo run --release --package xtask -- sniff`.
+    Sniff(sniff::Options),
 }
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Setup => setup::report(&setup::run()?),
         Chore::DemoCheck(options) => demo_check::run(&options)?,
+        Chore::Sniff(options) => sniff::run(&options)?,
         Chore::Test(options) => {
             if !test::run(&options)? {
                 return Ok(ExitCode::FAILURE);

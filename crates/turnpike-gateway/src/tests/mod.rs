@@ -8,4 +8,5 @@ mod ports;
 mod sealed;
 mod socks;
 mod tunnels;
+mod vless;
 mod world;

@@ -161,16 +161,21 @@ async fn a_packet_that_comes_again_is_dropped_and_does_not_move_the_way_back() {
     let first = sender.packet(&address(origin.address()), b"once");
     let late = sender.packet(&address(origin.address()), b"late");
     sender.send(&first).await;
-    assert_eq!(origin.receive().await.0, b"once");
-    sender.echoes(echo, b"in between").await;
+    let (once, from) = origin.receive().await;
+    assert_eq!(once, b"once");
 
     // A recorder who is somewhere else.
     let thief = Sender::new(&world, &client_2022()).await;
     for _ in 0..3 {
-        thief.send(&first).await;
         sender.send(&first).await;
+        thief.send(&first).await;
     }
-    sender.echoes(echo, b"still the customer's").await;
+    Sender::new(&world, &client_2022())
+        .await
+        .echoes(echo, b"all has been looked at")
+        .await;
+    origin.0.send_to(b"news", from).await.unwrap();
+    assert_eq!(sender.receive().await.data, b"news");
     thief.assert_silent();
     assert_eq!(origin.so_far(), Vec::<Vec<u8>>::new());
 
