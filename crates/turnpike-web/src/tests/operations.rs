@@ -67,6 +67,9 @@ async fn logs_and_metrics_tell_what_happened_and_no_secret(site: &Site) {
         .with_ansi(false)
         .with_writer(log.clone())
         .finish();
+    // Whether a line is wanted is remembered for the whole process. With one subscriber alive only the thread that comes to
+    // a line first is asked, and that may be another test's, which wants nothing; with two alive both are asked.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let _logging = tracing::subscriber::set_default(subscriber);
     let recorder = PrometheusBuilder::new().build_recorder();
     let rendered = recorder.handle();
