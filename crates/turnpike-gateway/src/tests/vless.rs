@@ -231,6 +231,27 @@ async fn the_end_of_the_stream_is_the_end_of_its_datagrams() {
     }
 }
 
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_in_time_too() {
+    let (world, (origin, address)) = (world().await, socket("127.0.0.1:0").await);
+    let shared = world.gateway.shared();
+    let _stream = opened(&world, &[head(UDP, &destination(address)), datagram(b"hello")].concat()).await;
+    let (_, from) = received(&origin).await;
+    // More than all buffers on the way hold.
+    let counted = |world: &World| world.traffic("a").1;
+    let (mut total, mut idle) = (0, 0);
+    while idle < 50 {
+        let _ = origin.send_to(&[7; 60_000], from).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let more = counted(&world);
+        total += more;
+        idle = if more == 0 { idle + 1 } else { 0 };
+    }
+    assert!(total > 0);
+    world.apply([Change::RemoveRoute(route("a", PORT).id)]).await;
+    eventually(Duration::from_secs(2), "it is cut", || shared.connections() == 0).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_broken_off_at_any_point_leave_nothing_behind() {
     if !raise_descriptor_limit() {

@@ -1,15 +1,17 @@
 //! What is changed takes effect on these protocols' tunnels at once, and what goes through them is counted.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use testbed::client::{Tunnel, curl, sing_box};
 use testbed::eventually;
 use testbed::origin::{Origin, pattern};
+use testbed::shadowsocks::{Client, Method, Request, address};
 use testbed::turnpike::Subscription;
 
+use crate::links::Vless;
 use crate::program::Running;
 use crate::recorded;
 use crate::sing_box::{shadowsocks, started, vless};
@@ -22,10 +24,45 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 /// A tunnel to an echo, tried.
 #[track_caller]
 fn tunnel(client: &Running, echo: SocketAddr) -> TcpStream {
-    let mut tunnel = connect(client.socks(), echo);
+    let tunnel = connect(client.socks(), echo);
     testbed::tunnel::echoes(&tunnel, b"hello").unwrap();
-    tunnel.flush().unwrap();
     tunnel
+}
+
+/// Says what a client of before would, and gets neither a byte nor an end, as if nobody listened.
+#[track_caller]
+fn assert_silence(bought: &Subscription, echo: SocketAddr) {
+    let vless = Vless::read(&bought.vless);
+    let id: Vec<u8> = (0..32)
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&vless.id.replace('-', "")[at..at + 2], 16).unwrap())
+        .collect();
+    let SocketAddr::V4(to) = echo else { panic!("{echo}") };
+    let to = [&[0, 1][..], &to.port().to_be_bytes(), &[1], &to.ip().octets()].concat();
+    let mut openings = vec![[&[0][..], &id, &to, b"hello"].concat()];
+    for method in Method::ALL {
+        let client = Client::new(method, &bought.password);
+        let request = Request {
+            salt: (0..method.key_length()).map(|_| fastrand::u8(..)).collect(),
+            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
+            to: address(echo),
+            payload: b"hello".to_vec(),
+        };
+        openings.push(client.request(&request).0);
+    }
+    let mut streams: Vec<_> = openings
+        .iter()
+        .map(|opening| {
+            let mut stream = TcpStream::connect(bought.port).unwrap();
+            stream.write_all(opening).unwrap();
+            stream
+        })
+        .collect();
+    for stream in &mut streams {
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let error = stream.read(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
 }
 
 fn changed_credentials_cut_and_lock_out(outbound: fn(&Subscription) -> Value) {
@@ -58,6 +95,7 @@ fn changed_credentials_cut_and_lock_out(outbound: fn(&Subscription) -> Value) {
     let _ = locked_out.write_all(b"hello");
     locked_out.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     assert!(!matches!(locked_out.read(&mut [0; 16]), Ok(1..)));
+    assert_silence(&world.bought, echo.address());
     assert_eq!(echo.visits().len(), 1);
 
     let new = world.subscription();

@@ -53,6 +53,7 @@ fn ss_local_serves(method: &str) {
         return;
     };
     world.connects(&client);
+    world.holds_many(&client);
     world.exchanges(&client, LENGTHS);
     assert_eq!(world.talks_to_many(&client), 1);
 }

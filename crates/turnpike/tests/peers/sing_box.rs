@@ -68,6 +68,8 @@ fn serves_shadowsocks(outbound: impl FnOnce(&Subscription) -> Value) {
         return;
     };
     world.connects(&client);
+    world.holds_many(&client);
+    // Of these streams it has no half: when its user finishes, it closes.
     world.exchanges(&client, LENGTHS);
     // As games and calls need it (RFC 4787 REQ-1).
     assert_eq!(world.talks_to_many(&client), 1);
@@ -79,6 +81,8 @@ fn vless_with_a_connection_for_each_destination() {
         return;
     };
     world.connects(&client);
+    world.holds_many(&client);
+    world.half_closes(&client);
     world.exchanges(&client, LENGTHS);
     // It cannot pass the answer on: without an address in it, sing-box gives it the name, which its own SOCKS5 does not take.
     let _ = world.sends_by_name(&client);

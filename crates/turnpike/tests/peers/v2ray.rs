@@ -60,6 +60,8 @@ fn serves(outbound: impl FnOnce(&Subscription) -> Value) {
         return;
     };
     world.connects(&client);
+    world.holds_many(&client);
+    world.half_closes(&client);
     world.exchanges(&client, LENGTHS);
     // It opens a way of its own for each destination.
     assert_eq!(world.talks_to_many(&client), 4);

@@ -1,7 +1,8 @@
 //! A shop, somebody who has bought something, and what they want to reach through their client.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener};
 
 use testbed::client::{curl, curled};
 use testbed::dns::NameServer;
@@ -10,7 +11,7 @@ use testbed::origin::{Origin, pattern};
 use testbed::turnpike::{Subscription, Turnpike};
 
 use crate::program::Running;
-use crate::socks::Datagrams;
+use crate::socks::{Datagrams, connect};
 
 /// A name that only our name server knows: whoever reaches it had it resolved by the gateway.
 pub(crate) const NAME: &str = "origin.example";
@@ -21,6 +22,9 @@ const EXIT_V6: &str = "::1";
 
 /// As much in each direction of a connection.
 const BULK: usize = 8 * 1024 * 1024;
+
+/// As many at once.
+const TUNNELS: usize = 200;
 
 pub(crate) struct World {
     pub(crate) shop: Turnpike,
@@ -77,6 +81,35 @@ impl World {
         );
         let fetched = curl(&[&proxy[..], &[&origin.url(&format!("/bytes/{BULK}"))]].concat());
         assert!(fetched.stdout == bytes, "what was fetched came otherwise");
+    }
+
+    /// Many tunnels at once, each with data on its way.
+    #[track_caller]
+    pub(crate) fn holds_many(&self, client: &Running) {
+        let echo = Origin::echo();
+        let mut tunnels: Vec<_> = (0..TUNNELS).map(|_| connect(client.socks(), echo.address())).collect();
+        let said = pattern(20_000);
+        for tunnel in &mut tunnels {
+            tunnel.write_all(&said).unwrap();
+        }
+        for tunnel in &mut tunnels {
+            let mut heard = vec![0; said.len()];
+            tunnel.read_exact(&mut heard).unwrap();
+            assert!(heard == said);
+        }
+    }
+
+    /// A user who finishes first hears all the same what is still to be said.
+    #[track_caller]
+    pub(crate) fn half_closes(&self, client: &Running) {
+        let echo = Origin::echo();
+        let mut tunnel = connect(client.socks(), echo.address());
+        let said = pattern(20_000);
+        tunnel.write_all(&said).unwrap();
+        tunnel.shutdown(Shutdown::Write).unwrap();
+        let mut heard = Vec::new();
+        tunnel.read_to_end(&mut heard).unwrap();
+        assert!(heard == said, "{} of {} bytes", heard.len(), said.len());
     }
 
     /// Datagrams of these lengths there and back.

@@ -90,8 +90,15 @@ impl Stream {
                     while outgoing.len() < WRITE && let Ok(reply) = replies.try_recv() {
                         put(&mut outgoing, &reply);
                     }
-                    if !matches!(timeout(IDLE, self.client.write(&outgoing)).await, Ok(Ok(()))) {
-                        break;
+                    // A client that reads nothing does not outlive its association.
+                    tokio::select! {
+                        biased;
+                        () = self.association.ended() => break,
+                        written = timeout(IDLE, self.client.write(&outgoing)) => {
+                            if !matches!(written, Ok(Ok(()))) {
+                                break;
+                            }
+                        }
                     }
                     outgoing = Vec::new();
                 }

@@ -31,3 +31,27 @@ async fn streams_broken_off_at_any_point_leave_nothing_behind() {
     .await;
     assert_eq!(shared.buffers.in_use(), 0);
 }
+
+#[tokio::test]
+async fn a_tunnel_whose_client_reads_nothing_is_cut_in_time_too() {
+    let (world, origin) = (world().await, Origin::listen().await);
+    let mut tunnels = Vec::new();
+    let mut servers = Vec::new();
+    for client in clients() {
+        tunnels.push(Tunnel::open(&world, &client, origin.address(), b"").await);
+        let (server, _) = origin.accept().await;
+        // Until nothing fits in any more.
+        while tokio::time::timeout(Duration::from_millis(100), server.writable())
+            .await
+            .is_ok()
+        {
+            let _ = server.try_write(&[7; 65_536]);
+        }
+        servers.push(server);
+    }
+    assert_eq!(world.gateway.tunnels_open(), 4);
+    world.apply([Change::RemoveRoute(sealed_route().id)]).await;
+    let shared = world.gateway.shared();
+    eventually(Duration::from_secs(2), "all are cut", || shared.connections() == 0).await;
+    assert_eq!(world.gateway.tunnels_open(), 0);
+}
