@@ -1,9 +1,7 @@
 //! The programs that customers use, and tunnels by hand where a test needs to hold one.
 
-use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -59,9 +57,6 @@ pub fn curled(arguments: &[&str]) -> String {
 }
 
 /// The sing-box that a Python package carries; else the test is to be skipped, and that has been said.
-///
-/// # Panics
-/// When it cannot be made executable.
 #[must_use]
 pub fn sing_box() -> Option<PathBuf> {
     let machine = match std::env::consts::ARCH {
@@ -80,8 +75,6 @@ pub fn sing_box() -> Option<PathBuf> {
         crate::skip("no sing-box on this machine (`cargo xtask setup` installs it)");
         return None;
     };
-    // The package does not mark it as a program.
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("making sing-box executable");
     Some(program)
 }
 
