@@ -32,9 +32,18 @@ async fn let_go(world: &World<'_>) {
 async fn until_waiting(world: &World<'_>, count: i64) {
     let waiting =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while world.raw.int(waiting).await < count {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let all_wait = async {
+        loop {
+            // This connection's transaction is open, and would go on seeing who was connected when it looked first.
+            world.raw.run("SELECT pg_stat_clear_snapshot()").await;
+            if world.raw.int(waiting).await >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(10), all_wait).await;
+    assert!(in_time.is_ok(), "{count} statements never waited at the same time");
 }
 
 async fn what_is_bought_in_the_moment_of_a_suspension_is_closed_by_it(site: &Site) {
