@@ -1,8 +1,8 @@
 //! The story of one connection, from accept to end: sniff, authenticate, dial, relay.
 //!
 //! A connection starts as a small task that waits for its first bytes and owns no buffer. The sniffer says which
-//! protocol they are, and that protocol's session ([`http`], [`socks`]) takes over with what has been read. Where it
-//! succeeds it hands both sockets to [`crate::relay::tunnel`], which goes on in a task of its own, so that nothing of
+//! protocol they are, and that protocol's session ([`http`], [`socks`], [`vless`], [`shadowsocks`]) takes over with
+//! what has been read. Where it succeeds it hands both sockets to [`crate::relay::tunnel`], which goes on in a task of its own, so that nothing of
 //! the handshake is kept while bytes are relayed.
 
 pub(crate) mod admission;

@@ -68,7 +68,7 @@ async fn read_request(context: &Context, client: &mut Client, sealed: &Sealed, m
                 let now = context.shared.clock.seconds();
                 if let Err(stale) = sealed.judge(method, &salt, time, now, context.shared.started) {
                     context.refused(match stale {
-                        Stale::Clock(_) => "clock",
+                        Stale::Clock => "clock",
                         Stale::Replay => "replay",
                         Stale::Busy => "busy",
                     });

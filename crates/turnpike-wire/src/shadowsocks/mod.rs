@@ -15,7 +15,7 @@ pub(crate) mod tests;
 
 pub use keys::Keys;
 
-/// The longest name a method's salt can have.
+/// The longest salt of any method.
 const LONGEST_SALT: usize = 32;
 
 /// The length of every method's tag.
