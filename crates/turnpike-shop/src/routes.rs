@@ -23,7 +23,8 @@ pub use exits::{ExitState, exit_health, exits};
 const APPLIED_POLL: Duration = Duration::from_millis(50);
 
 /// Makes a gateway known, with the host name of its customers' URLs and its port range, or brings those up to date.
-/// Called by everything that opens the shop with a configuration; idempotent.
+/// Called by everything that opens the shop with a configuration; idempotent. What is known of its TLS
+/// ([`set_gateway_tls`]) stays.
 ///
 /// # Errors
 /// [`crate::Refusal::Catalogue`] where the port range is not one.
@@ -65,6 +66,26 @@ pub async fn register_gateway(
                 if had != Some((first, last)) {
                     give_ports(tx, &name, first, last).await?;
                 }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Remembers the name that a gateway's certificate is for, or that it has none: from then on links say so. Called by the
+/// gateway's own process, which alone knows its certificate.
+///
+/// # Errors
+/// Only the database's.
+pub async fn set_gateway_tls(shop: &Shop, gateway: &str, server_name: Option<&str>) -> Result<()> {
+    let server_name = server_name.map_or(Value::NullText, |name| Value::Text(name.to_owned()));
+    let gateway = Value::Text(gateway.to_owned());
+    shop.store
+        .transaction(move |tx| {
+            let told = [server_name.clone(), gateway.clone()];
+            Box::pin(async move {
+                tx.execute("UPDATE gateway SET tls_server_name = $1 WHERE name = $2", &told)
+                    .await?;
                 Ok(())
             })
         })

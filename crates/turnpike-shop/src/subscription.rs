@@ -38,6 +38,9 @@ pub struct Subscription {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// How TLS is spoken on its port; absent where it is not.
+    #[serde(default)]
+    pub tls: Option<Tls>,
     /// Which gateway serves it.
     pub gateway: String,
     /// User name of HTTP and SOCKS.
@@ -54,6 +57,13 @@ pub struct Subscription {
     pub revision: i64,
 }
 
+/// TLS on a port, as clients need to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// The name or address that the certificate is for: what clients ask for as SNI and verify.
+    pub server_name: String,
+}
+
 /// A part of an account's list.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -68,7 +78,7 @@ macro_rules! select_shown {
         concat!(
             "SELECT s.id, s.state, s.ends_at, s.user_note, s.rotation_policy, s.connection_type, s.port, s.gateway,
                     s.username, s.sealed_credentials, s.rotate_version, s.revision,
-                    n.code, n.city, n.country, g.public_host, e.can_rotate
+                    n.code, n.city, n.country, g.public_host, g.tls_server_name, e.can_rotate
              FROM subscription s
              JOIN network n ON n.id = s.network_id
              JOIN network_exit e ON e.id = s.exit_id
@@ -176,6 +186,9 @@ fn shown(shop: &Shop, row: &Row) -> Result<Subscription> {
         country: row.text("country")?,
         host: row.text("public_host")?,
         port: port(row)?,
+        tls: row
+            .optional_text("tls_server_name")?
+            .map(|server_name| Tls { server_name }),
         gateway: row.text("gateway")?,
         username: row.text("username")?,
         password: credentials.password,

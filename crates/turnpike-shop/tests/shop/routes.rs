@@ -24,6 +24,7 @@ on_both_engines! {
     a_change_wakes_who_waits_for_one,
     waiting_for_a_revision_ends_when_it_is_applied_and_not_later_than_its_bound,
     port_ranges_can_grow_shrink_and_come_back,
+    a_gateways_tls_is_shown_with_its_subscriptions_until_it_is_taken_back,
     a_range_of_no_ports_is_refused,
     an_exits_health_and_addresses_are_remembered,
 }
@@ -317,6 +318,23 @@ async fn port_ranges_can_grow_shrink_and_come_back(site: &Site) {
     let revision = world.revision().await;
     register(12_001..=12_003).await.unwrap();
     assert_eq!(world.revision().await, revision);
+}
+
+async fn a_gateways_tls_is_shown_with_its_subscriptions_until_it_is_taken_back(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let one = world.bought("NL-AMS").await;
+    assert_eq!(one.tls, None);
+    let tell = |name| routes::set_gateway_tls(&world.shop, GATEWAY, name);
+    tell(Some("proxy.example.com")).await.unwrap();
+    let server_name = async || world.see(&one).await.tls.map(|tls| tls.server_name);
+    assert_eq!(server_name().await.as_deref(), Some("proxy.example.com"));
+    // Commands that open the shop beside the server do not know the certificate.
+    routes::register_gateway(&world.shop, GATEWAY, "proxy.example.com", 12_001..=12_999)
+        .await
+        .unwrap();
+    assert_eq!(server_name().await.as_deref(), Some("proxy.example.com"));
+    tell(None).await.unwrap();
+    assert_eq!(server_name().await, None);
 }
 
 async fn a_range_of_no_ports_is_refused(site: &Site) {

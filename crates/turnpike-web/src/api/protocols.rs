@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use turnpike_shop::subscription::Subscription;
+use turnpike_shop::subscription::{Subscription, Tls};
 use utoipa::ToSchema;
 
 /// What may stand in a part of a URL as it is (RFC 3986 §2.3).
@@ -11,6 +11,12 @@ const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').re
 /// The method that links name: SIP022's, whose key the password is once `==` stands behind it.
 const SHADOWSOCKS_METHOD: &str = "2022-blake3-aes-128-gcm";
 
+/// The one protocol that is spoken inside TLS by name; the others do not ask.
+pub(crate) const TLS_ALPN: &str = "http/1.1";
+
+/// What a client's handshake should look like: that of the browser that most people have.
+pub(crate) const TLS_FINGERPRINT: &str = "chrome";
+
 /// The subscription's port as URLs.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Protocols {
@@ -18,6 +24,9 @@ pub(crate) struct Protocols {
     http: String,
     /// SOCKS5 with user name and password.
     socks5: String,
+    /// HTTP proxy inside TLS; only where the gateway has a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    https: Option<String>,
     /// VLESS, as sing-box, Xray and mihomo import it.
     vless: String,
     /// Shadowsocks 2022 (SIP002, SIP022).
@@ -30,6 +39,7 @@ impl Protocols {
         Self {
             http: proxy_url("http", subscription),
             socks5: proxy_url("socks5", subscription),
+            https: subscription.tls.is_some().then(|| proxy_url("https", subscription)),
             vless: vless_url(subscription, label),
             shadowsocks: shadowsocks_url(subscription, label),
         }
@@ -45,8 +55,16 @@ fn proxy_url(scheme: &str, subscription: &Subscription) -> String {
 /// By the proposal that clients have agreed on (XTLS/Xray-core discussion 716); `packetEncoding` is a habit of some, and
 /// ignored by others.
 fn vless_url(subscription: &Subscription, label: &str) -> String {
+    let security = match &subscription.tls {
+        None => "security=none".to_owned(),
+        Some(Tls { server_name }) => format!(
+            "security=tls&sni={}&alpn={}&fp={TLS_FINGERPRINT}",
+            encoded(server_name),
+            encoded(TLS_ALPN)
+        ),
+    };
     format!(
-        "vless://{}@{}?encryption=none&security=none&type=tcp&headerType=none&packetEncoding=xudp#{}",
+        "vless://{}@{}?encryption=none&{security}&type=tcp&headerType=none&packetEncoding=xudp#{}",
         subscription.vpn,
         authority(subscription),
         encoded(label)
@@ -93,6 +111,27 @@ mod tests {
         assert_eq!(
             urls.shadowsocks,
             "ss://2022-blake3-aes-128-gcm:p_2n4m6q%3D%3D@proxy.example.com:12001#12001%20-%20NL%20-%20Private"
+        );
+    }
+
+    #[test]
+    fn with_tls_vless_goes_through_it_and_https_is_there_too() {
+        let server_name = "proxy.example.com".to_owned();
+        let urls = Protocols::of(
+            &Subscription {
+                tls: Some(Tls { server_name }),
+                ..sample()
+            },
+            "NL",
+        );
+        assert_eq!(
+            urls.https.as_deref(),
+            Some("https://u_6k8s9d:p_2n4m6q@proxy.example.com:12001")
+        );
+        assert_eq!(
+            urls.vless,
+            "vless://00000000-0000-0000-0000-000000000000@proxy.example.com:12001?encryption=none&security=tls\
+             &sni=proxy.example.com&alpn=http%2F1.1&fp=chrome&type=tcp&headerType=none&packetEncoding=xudp#NL"
         );
     }
 

@@ -109,6 +109,7 @@ pub(super) mod tests {
             country: "NL".to_owned(),
             host: "proxy.example.com".to_owned(),
             port: 12_001,
+            tls: None,
             gateway: "gw1".to_owned(),
             username: "u_6k8s9d".to_owned(),
             password: "p_2n4m6q".to_owned(),
