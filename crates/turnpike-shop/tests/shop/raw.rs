@@ -2,9 +2,9 @@
 
 use std::str::FromStr as _;
 
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, Row as _};
 use turnpike_shop::store::sqlite_path;
 
 /// A connection of its own, for statements without parameters.
@@ -44,6 +44,16 @@ impl Raw {
             Self::Sqlite(pool) => sql.execute(pool).await.map(|_| ()),
             Self::Postgres(pool) => sql.execute(pool).await.map(|_| ()),
         }
+    }
+
+    /// The steps by which SQLite would run a query.
+    pub(crate) async fn sqlite_plan(&self, sql: &str) -> Vec<String> {
+        let Self::Sqlite(pool) = self else {
+            panic!("PostgreSQL plans by what is in its tables")
+        };
+        let steps = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+        let steps = steps.fetch_all(pool).await.unwrap();
+        steps.iter().map(|step| step.get("detail")).collect()
     }
 
     /// A column of integers.

@@ -30,6 +30,7 @@ on_postgres! {
 
 on_sqlite! {
     sqlite_is_new_enough_for_two_connections,
+    what_is_free_is_found_without_a_walk_over_all_of_it,
     files_that_are_no_database_are_named,
 }
 
@@ -253,6 +254,36 @@ async fn sqlite_is_new_enough_for_two_connections(site: &Site) {
     let version = world.raw.texts("SELECT sqlite_version()").await.remove(0);
     let parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap()).collect();
     assert!(parts.as_slice() >= [3, 51, 3].as_slice(), "{version}");
+}
+
+async fn what_is_free_is_found_without_a_walk_over_all_of_it(site: &Site) {
+    let world = World::on(site).open().await;
+    for (index, sql) in [
+        (
+            "slot_free",
+            "SELECT exit_id FROM slot WHERE network_id = 'n' AND connection_type = 'shared' AND subscription_id IS NULL
+             AND sellable = 1 ORDER BY freed_at, exit_id, slot_no LIMIT 1",
+        ),
+        (
+            "port_free",
+            "SELECT port FROM port WHERE gateway = 'g' AND subscription_id IS NULL AND in_range = 1
+             ORDER BY freed_at, port LIMIT 1",
+        ),
+    ] {
+        let steps = world.raw.sqlite_plan(sql).await;
+        assert!(
+            matches!(steps.as_slice(), [step] if step.contains(&format!("INDEX {index} "))),
+            "{steps:?}"
+        );
+    }
+    for table in ["slot", "port"] {
+        let sql = format!("SELECT * FROM {table} WHERE subscription_id = 's'");
+        let steps = world.raw.sqlite_plan(&sql).await;
+        assert!(
+            matches!(steps.as_slice(), [step] if step.contains(&format!("INDEX {table}_by_subscription "))),
+            "{steps:?}"
+        );
+    }
 }
 
 async fn files_that_are_no_database_are_named(_site: &Site) {
