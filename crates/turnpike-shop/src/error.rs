@@ -1,5 +1,8 @@
 //! What can come of a verb besides success: a refusal, which is the customer's to read, or a failure, which is the operator's.
 
+use std::net::IpAddr;
+
+use crate::rotation::MOST_LINKS;
 use crate::types::{AccountId, Cents, Span};
 
 /// What a verb answers.
@@ -101,6 +104,21 @@ pub enum Refusal {
     /// A rotation did not give a new address in time.
     #[error("the exit could not be rotated; it works on with its present address")]
     RotationFailed,
+    /// The subscription has no such link.
+    #[error("this subscription has no link with this linkId; list them with op=rotate-links")]
+    LinkNotFound,
+    /// The subscription has a link of this name that does something else.
+    #[error("this subscription has another link of this name; choose another name, or revoke that link first")]
+    LinkNameTaken,
+    /// The subscription has as many links as it may.
+    #[error("this subscription has {MOST_LINKS} links already; revoke one first")]
+    TooManyLinks,
+    /// The subscription's own link cannot be without a token.
+    #[error("a subscription keeps its own link; renew it, and the old one works no more")]
+    OwnLink,
+    /// The link is used from an address that it does not allow.
+    #[error("this link does not work from {0}; who made it can allow that address with a new link")]
+    LinkNotAllowedFrom(IpAddr),
     /// This plan has no trial.
     #[error("this plan offers no trial")]
     NoTrialOfPlan,

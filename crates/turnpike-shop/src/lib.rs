@@ -6,12 +6,13 @@
 //! | --- | --- |
 //! | [`purchase`], [`trial`], [`renew`], [`switch_network`], [`change_credentials`] | one file each |
 //! | [`plans`], [`renewal_plans`], [`available_networks`], [`subscriptions`] | [`mod@catalogue`], `offers`, [`mod@subscription`] |
-//! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it | [`rotation`] |
+//! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it, links and who may use them | [`rotation`] |
 //! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`] |
 //! | proof | [`audit`] |
 
 pub mod account;
+pub mod address_list;
 pub mod api_key;
 mod attempt;
 pub mod audit;

@@ -159,7 +159,7 @@ impl Opening<'_> {
     async fn open(&self, shop: &Shop, tx: &mut Tx, slot: &Slot) -> Result<SubscriptionId> {
         let id = SubscriptionId::random();
         let port = slot::free_port(tx, &slot.gateway, None).await?;
-        let link = rotation::token(shop, &id, FIRST_LINK);
+        let link = rotation::own_token(shop, &id, FIRST_LINK);
         tx.execute(
             "INSERT INTO subscription (id, account_id, plan_id, network_id, connection_type, exit_id, gateway, port, username,
                                        sealed_credentials, rotate_version, rotate_token_hash, rotation_policy, user_note,

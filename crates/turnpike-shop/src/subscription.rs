@@ -193,7 +193,7 @@ fn shown(shop: &Shop, row: &Row) -> Result<Subscription> {
         username: row.text("username")?,
         password: credentials.password,
         vpn: credentials.vpn,
-        rotate_token: rotation::token(shop, &id, row.int("rotate_version")?),
+        rotate_token: rotation::own_token(shop, &id, row.int("rotate_version")?),
         can_rotate: row.int("can_rotate")? == 1 && connection_type == ConnectionType::Private,
         revision: row.int("revision")?,
         id,

@@ -95,6 +95,8 @@ ids! {
     SubscriptionId: ID_LENGTH;
     /// One wish to rotate an exit.
     RotationId: ID_LENGTH;
+    /// A link that rotates a subscription's exit, or tells how it stands.
+    LinkId: ID_LENGTH;
     /// A ledger transaction.
     TransactionId: ID_LENGTH;
 }
@@ -379,6 +381,14 @@ words! {
         Up = "up",
         /// It does not.
         Down = "down",
+    }
+
+    /// What a link does.
+    LinkKind {
+        /// It gives the exit a new address.
+        Rotate = "rotate",
+        /// It tells how the exit stands, and changes nothing.
+        Status = "status",
     }
 
     /// What an order was for.

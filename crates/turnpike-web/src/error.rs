@@ -58,8 +58,8 @@ pub(crate) enum ApiError {
         /// What it does answer to.
         allow: &'static str,
     },
-    /// No subscription has this rotate link.
-    #[error("no subscription has this rotate link")]
+    /// No subscription has this link.
+    #[error("no subscription has this link")]
     UnknownRotateLink,
     /// A browser looked ahead; rotating on that would rotate for nobody.
     #[error("a prefetch does not rotate; open the link itself")]
@@ -82,7 +82,7 @@ impl From<Refusal> for ApiError {
 fn is_optional(field: &str) -> bool {
     matches!(
         field,
-        "couponCode" | "repeatCount" | "quantity" | "limit" | "cursor" | "format"
+        "couponCode" | "repeatCount" | "quantity" | "limit" | "cursor" | "format" | "kind" | "allowedAddresses"
     )
 }
 
@@ -184,6 +184,11 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::SameNetwork => Row::new(S::CONFLICT, "same_network").about("targetNetwork"),
         Refusal::NetworkInactive => Row::new(S::CONFLICT, "network_inactive").about("targetNetwork"),
         Refusal::RotationUnavailable => Row::new(S::CONFLICT, "rotation_unavailable"),
+        Refusal::LinkNotFound => Row::new(S::NOT_FOUND, "link_not_found").about("linkId"),
+        Refusal::LinkNameTaken => Row::new(S::CONFLICT, "link_name_taken").about("name"),
+        Refusal::TooManyLinks => Row::new(S::CONFLICT, "too_many_links"),
+        Refusal::OwnLink => Row::new(S::CONFLICT, "own_link").about("linkId"),
+        Refusal::LinkNotAllowedFrom(_) => Row::new(S::FORBIDDEN, "link_not_allowed_from"),
         Refusal::RotationCooldown { retry_after } => {
             Row::new(S::TOO_MANY_REQUESTS, "rotation_cooldown").after(whole_seconds(retry_after.to_duration()).max(1))
         }
@@ -300,6 +305,7 @@ fn contracts_words(refusal: &Refusal) -> Option<&'static str> {
         | Refusal::ReadOnlyKey
         | Refusal::TrialNotPermitted
         | Refusal::SourceNotAllowed
+        | Refusal::LinkNotAllowedFrom(_)
         | Refusal::TrialUsed { .. } => Some("Forbidden"),
         Refusal::SubscriptionNotFound => Some("Subscription not found"),
         Refusal::UnknownPlan => Some("Missing or invalid planId"),

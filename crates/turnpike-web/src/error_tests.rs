@@ -43,6 +43,10 @@ fn exceeded() -> Exceeded {
     }
 }
 
+fn not_allowed_from() -> Refusal {
+    Refusal::LinkNotAllowedFrom(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
 fn field(name: &str) -> ApiError {
     ApiError::Field {
         field: name.to_owned(),
@@ -103,6 +107,11 @@ fn every_documented_error_has_its_status() {
         ),
         (refused(Refusal::SourceNotAllowed), 403, "source_not_allowed", None),
         (ApiError::Prefetch, 403, "prefetch", None),
+        (refused(not_allowed_from()), 403, "link_not_allowed_from", None),
+        (refused(Refusal::LinkNotFound), 404, "link_not_found", Some("linkId")),
+        (refused(Refusal::LinkNameTaken), 409, "link_name_taken", Some("name")),
+        (refused(Refusal::TooManyLinks), 409, "too_many_links", None),
+        (refused(Refusal::OwnLink), 409, "own_link", Some("linkId")),
         (
             refused(Refusal::SubscriptionNotFound),
             404,
@@ -309,6 +318,7 @@ async fn sentences_begin_with_the_contracts_words() {
         (refused(Refusal::ReadOnlyKey), "Forbidden"),
         (refused(Refusal::TrialNotPermitted), "Forbidden"),
         (refused(Refusal::SourceNotAllowed), "Forbidden"),
+        (refused(not_allowed_from()), "Forbidden"),
         (refused(Refusal::TrialUsed { retry_after }), "Forbidden"),
         (refused(Refusal::SubscriptionNotFound), "Subscription not found"),
         (refused(Refusal::SoldOut { free: 1, wanted: 2 }), "Sold out"),

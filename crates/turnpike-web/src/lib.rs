@@ -1,4 +1,4 @@
-//! The shop's web server: the customer API, rotate links, `/ip`, health and OpenAPI.
+//! The shop's web server: the customer API, rotate links, status links, `/ip`, health and OpenAPI.
 //!
 //! It knows the shop's verbs and nothing of SQL or of the data plane's sockets. One request walks through the files in this
 //! order:
@@ -31,6 +31,7 @@ mod readiness;
 mod response;
 mod server;
 mod source;
+mod status_link;
 mod token;
 mod visit;
 

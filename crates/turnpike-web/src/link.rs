@@ -80,21 +80,34 @@ async fn handle(app: &App, visit: &Visit, token: Option<Path<String>>, head: &Pa
         return Err(ApiError::Prefetch);
     }
     let as_text = wants_text(&head.uri)?;
-    let Some(Path(token)) = token.filter(|Path(token)| token.len() <= MAX_TOKEN) else {
-        return Err(ApiError::UnknownRotateLink);
-    };
-    let rotation = rotation::request(&app.shop, &token).await.map_err(of_link)?;
+    let token = self::token(token)?;
+    let rotation = rotation::request(&app.shop, &token, visit.source)
+        .await
+        .map_err(of_link)?;
     let outcome = rotation::wait(&app.shop, &rotation).await.map_err(of_link)?;
     if as_text {
-        let address = outcome.address.map(|address| address.to_string()).unwrap_or_default();
-        Ok(response::text(StatusCode::OK, address))
+        Ok(address_as_text(outcome.address))
     } else {
         Ok(response::json(StatusCode::OK, &RotateAnswer::from(outcome)))
     }
 }
 
+/// The token, where it can be one.
+pub(crate) fn token(token: Option<Path<String>>) -> Result<String, ApiError> {
+    token
+        .map(|Path(token)| token)
+        .filter(|token| token.len() <= MAX_TOKEN)
+        .ok_or(ApiError::UnknownRotateLink)
+}
+
+/// The bare address, empty where it is not known.
+pub(crate) fn address_as_text(address: Option<IpAddr>) -> Response {
+    let address = address.map(|address| address.to_string()).unwrap_or_default();
+    response::text(StatusCode::OK, address)
+}
+
 /// A link has no subscriptionId that could be wrong.
-fn of_link(error: ShopError) -> ApiError {
+pub(crate) fn of_link(error: ShopError) -> ApiError {
     match error {
         ShopError::Refused(Refusal::SubscriptionNotFound) => ApiError::UnknownRotateLink,
         other => ApiError::Shop(other),
@@ -111,7 +124,8 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
     })
 }
 
-fn wants_text(uri: &Uri) -> Result<bool, ApiError> {
+/// Whether `format` asks for the bare address.
+pub(crate) fn wants_text(uri: &Uri) -> Result<bool, ApiError> {
     let rule = || ApiError::Field {
         field: "format".to_owned(),
         rule: "it is text or json".to_owned(),

@@ -12,6 +12,7 @@ use crate::error::ErrorAnswer;
 use crate::health::ReadyAnswer;
 use crate::ip::IpAnswer;
 use crate::link::RotateAnswer;
+use crate::status_link::StatusAnswer;
 
 /// The OpenAPI 3.1 document of the customer API, as `/openapi.json` gives it.
 #[must_use]
@@ -24,6 +25,7 @@ pub fn document(public_url: &str) -> Value {
         },
         "/api/auth/token": { "post": token(&mut schemas) },
         "/r/{token}": { "get": rotate(&mut schemas, "rotateByGet"), "post": rotate(&mut schemas, "rotateByPost") },
+        "/status/{token}": { "get": status(&mut schemas) },
         "/ip": { "get": ip(&mut schemas) },
         "/healthz": { "get": alive(&mut schemas) },
         "/readyz": { "get": ready(&mut schemas) },
@@ -256,9 +258,8 @@ fn rotate(schemas: &mut Schemas, id: &str) -> Value {
         "security": [],
         "parameters": [
             { "name": "token", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 },
-              "description": "The end of a subscription's rotatePath." },
-            { "name": "format", "in": "query", "required": false, "schema": { "type": "string", "enum": ["json", "text"] },
-              "description": "text: the bare address, empty where it is not known." },
+              "description": "The end of a subscription's rotatePath, or of another of its links to rotate." },
+            format_parameter(),
             request_id_parameter(),
         ],
         "responses": responses(
@@ -269,6 +270,37 @@ fn rotate(schemas: &mut Schemas, id: &str) -> Value {
             &[400, 403, 404, 405, 409, 429, 500, 502, 503],
             schemas,
         ),
+    })
+}
+
+fn status(schemas: &mut Schemas) -> Value {
+    let answer = schemas.add::<StatusAnswer>();
+    json!({
+        "operationId": "status",
+        "summary": "How a subscription stands",
+        "description": "For whoever holds a link of kind status. It changes nothing and shows no credentials.",
+        "security": [],
+        "parameters": [
+            { "name": "token", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 },
+              "description": "The end of the link's path." },
+            format_parameter(),
+            request_id_parameter(),
+        ],
+        "responses": responses(
+            json!({ "description": "So it stands.", "headers": headers(), "content": {
+                "application/json": { "schema": answer },
+                "text/plain": { "schema": { "type": "string" } },
+            } }),
+            &[400, 403, 404, 405, 429, 500, 503],
+            schemas,
+        ),
+    })
+}
+
+fn format_parameter() -> Value {
+    json!({
+        "name": "format", "in": "query", "required": false, "schema": { "type": "string", "enum": ["json", "text"] },
+        "description": "text: the bare address, empty where it is not known.",
     })
 }
 

@@ -8,8 +8,10 @@
 //! failed gave nobody a new address, so it may be tried again after [`AFTER_FAILURE`], or the cooldown where that is shorter.
 
 mod link;
+mod links;
 mod policy;
 mod queue;
+mod status;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,17 +19,21 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(crate) use link::{token, token_hash};
+pub(crate) use link::{own_token, token_hash};
+pub use links::{
+    Link, LinkName, MOST_LINKS, NewLink, NotAName, create_link, links, renew_link, revoke_link,
+};
 pub(crate) use policy::resume;
 pub use policy::set_policy;
 pub(crate) use queue::forget;
 pub use queue::{Task, claim, finish, schedule};
+pub use status::{ExitStatus, Status, status};
 
 use crate::error::{Error, Refusal, Result};
 use crate::shop::{Settings, Shop};
 use crate::store::{Row, Tx, Value};
 use crate::types::{
-    AccountStatus, ConnectionType, ExitId, RotationId, Span, SubscriptionId, SubscriptionState, UnixMillis,
+    AccountStatus, ConnectionType, ExitId, LinkKind, RotationId, Span, SubscriptionId, SubscriptionState, UnixMillis,
 };
 
 /// How long after a failed rotation its exit may be rotated again.
@@ -36,24 +42,26 @@ pub const AFTER_FAILURE: Span = Span::seconds(5);
 /// How often a waiter looks for what another process has recorded.
 const POLL: Duration = Duration::from_millis(150);
 
-/// Queues a rotation for whoever holds this link's token, or joins the one that is under way. [`wait`] for it then.
+/// Queues a rotation for whoever holds this link's token and comes from `source`, or joins the one that is under way.
+/// [`wait`] for it then.
 ///
 /// # Errors
-/// [`crate::Refusal::SubscriptionNotFound`] (no such token), [`crate::Refusal::AccountSuspended`],
-/// [`crate::Refusal::SubscriptionEnded`], [`crate::Refusal::RotationUnavailable`], [`crate::Refusal::RotationCooldown`].
-pub async fn request(shop: &Shop, token: &str) -> Result<RotationId> {
+/// [`crate::Refusal::SubscriptionNotFound`] (no such token), [`crate::Refusal::LinkNotAllowedFrom`],
+/// [`crate::Refusal::AccountSuspended`], [`crate::Refusal::SubscriptionEnded`], [`crate::Refusal::RotationUnavailable`],
+/// [`crate::Refusal::RotationCooldown`].
+pub async fn request(shop: &Shop, token: &str, source: IpAddr) -> Result<RotationId> {
     let (owned, hash) = (shop.clone(), token_hash(token));
     shop.store
         .transaction(move |tx| {
             let (shop, hash) = (owned.clone(), hash.clone());
-            Box::pin(async move { queue_or_join(&shop, tx, hash).await })
+            Box::pin(async move { queue_or_join(&shop, tx, hash, source).await })
         })
         .await
 }
 
-async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>) -> Result<RotationId> {
+async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>, source: IpAddr) -> Result<RotationId> {
     let now = shop.now();
-    let asked = Asked::by(tx, token_hash, now).await?;
+    let asked = Asked::by(tx, token_hash, source, now).await?;
     // The exit's row serialises requests and endings, so that no ending slips in between the cooldown and the insertion.
     let exit = tx
         .one(
@@ -105,18 +113,25 @@ struct Asked {
 }
 
 impl Asked {
-    async fn by(tx: &mut Tx, token_hash: Vec<u8>, now: UnixMillis) -> Result<Self> {
+    async fn by(tx: &mut Tx, token_hash: Vec<u8>, source: IpAddr, now: UnixMillis) -> Result<Self> {
+        let hash = Value::Bytes(token_hash);
+        let named = links::with_token(tx, &hash, LinkKind::Rotate).await?;
+        let named_of = named.map(|subscription| Value::Text(subscription.to_string()));
         let row = tx
             .optional(
                 "SELECT s.id, s.state, s.ends_at, s.connection_type, s.exit_id, s.gateway, a.status, e.can_rotate
                  FROM subscription s
                  JOIN account a ON a.id = s.account_id
                  JOIN network_exit e ON e.id = s.exit_id
-                 WHERE s.rotate_token_hash = $1 FOR NO KEY UPDATE OF s",
-                &[Value::Bytes(token_hash)],
+                 WHERE s.rotate_token_hash = $1 OR s.id = $2 FOR NO KEY UPDATE OF s",
+                &[hash.clone(), named_of.clone().unwrap_or(Value::NullText)],
             )
             .await?
             .ok_or(Refusal::SubscriptionNotFound)?;
+        if named_of.is_some() {
+            // Looked at again now that the subscription is locked: it may have been revoked while we waited for that.
+            links::admit(tx, &hash, source).await?;
+        }
         if row.parsed::<AccountStatus>("status")? == AccountStatus::Suspended {
             return Err(Refusal::AccountSuspended.into());
         }

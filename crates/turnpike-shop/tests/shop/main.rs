@@ -22,6 +22,7 @@ mod concurrency;
 mod coupons;
 mod credentials;
 mod idempotency;
+mod links;
 mod lost_writes;
 mod model;
 mod policies;

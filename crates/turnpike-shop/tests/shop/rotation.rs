@@ -25,17 +25,19 @@ on_both_engines! {
 
 const FIRST: &str = "192.0.2.1";
 pub(crate) const SECOND: &str = "192.0.2.2";
+/// From where links are used.
+pub(crate) const VISITOR: &str = "203.0.113.7";
 
 pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 pub(crate) async fn ask(world: &World<'_>, one: &Subscription) -> RotationId {
-    rotation::request(&world.shop, &one.rotate_token).await.unwrap()
+    rotation::request(&world.shop, &one.rotate_token, address(VISITOR)).await.unwrap()
 }
 
 async fn refused(world: &World<'_>, one: &Subscription) -> Refusal {
-    world.refuses(rotation::request(&world.shop, &one.rotate_token)).await
+    world.refuses(rotation::request(&world.shop, &one.rotate_token, address(VISITOR))).await
 }
 
 pub(crate) async fn claim(world: &World<'_>) -> Vec<Task> {
@@ -135,7 +137,7 @@ async fn who_asks_meanwhile_joins_the_one_under_way(site: &Site) {
     let asked: Vec<_> = (0..10)
         .map(|_| {
             let (shop, token) = (world.shop.clone(), one.rotate_token.clone());
-            tokio::spawn(async move { rotation::request(&shop, &token).await.unwrap() })
+            tokio::spawn(async move { rotation::request(&shop, &token, address(VISITOR)).await.unwrap() })
         })
         .collect();
     for joined in asked {
@@ -230,7 +232,7 @@ async fn links_that_rotate_nothing(site: &Site) {
         assert_eq!(refused(&world, unavailable).await, Refusal::RotationUnavailable);
     }
     for token in ["", "nobody's", &one.rotate_token[1..]] {
-        let asked = rotation::request(&world.shop, token);
+        let asked = rotation::request(&world.shop, token, address(VISITOR));
         assert_eq!(world.refuses(asked).await, Refusal::SubscriptionNotFound);
     }
     account::set_status(&world.shop, "test", ANN, AccountStatus::Suspended)

@@ -442,6 +442,8 @@ impl<'s> World<'s> {
             "SELECT COUNT(subscription_id) FROM slot",
             "SELECT COUNT(subscription_id) FROM port",
             "SELECT COUNT(*) FROM rotation",
+            "SELECT CAST(COALESCE(SUM(rotate_version), 0) AS BIGINT) FROM subscription",
+            "SELECT CAST(COALESCE(SUM(version), 0) AS BIGINT) FROM rotate_link WHERE revoked_at IS NULL",
             "SELECT CAST(COALESCE(SUM(revision), 0) AS BIGINT) FROM gateway",
         ] {
             counts.push(self.raw.int(sql).await);

@@ -5,11 +5,16 @@
 
 pub(crate) mod available_networks;
 pub(crate) mod change_credentials;
+pub(crate) mod create_rotate_link;
+mod link_item;
 pub(crate) mod plans;
 mod protocols;
 pub(crate) mod purchase;
 pub(crate) mod renew;
+pub(crate) mod renew_rotate_link;
 pub(crate) mod renewal_plans;
+pub(crate) mod revoke_rotate_link;
+pub(crate) mod rotate_links;
 pub(crate) mod set_rotation_policy;
 mod subscription;
 pub(crate) mod subscriptions;
@@ -124,6 +129,10 @@ pub(crate) enum Op {
     SetRotationPolicy,
     SwitchNetwork,
     Trial,
+    RotateLinks,
+    CreateRotateLink,
+    RenewRotateLink,
+    RevokeRotateLink,
 }
 
 /// Evaluates an expression with `$operation` as the type of an [`Op`]. The one place where the two are joined.
@@ -170,13 +179,29 @@ macro_rules! with_operation {
                 type $operation = $crate::api::trial::Trial;
                 $body
             }
+            Op::RotateLinks => {
+                type $operation = $crate::api::rotate_links::RotateLinks;
+                $body
+            }
+            Op::CreateRotateLink => {
+                type $operation = $crate::api::create_rotate_link::CreateRotateLink;
+                $body
+            }
+            Op::RenewRotateLink => {
+                type $operation = $crate::api::renew_rotate_link::RenewRotateLink;
+                $body
+            }
+            Op::RevokeRotateLink => {
+                type $operation = $crate::api::revoke_rotate_link::RevokeRotateLink;
+                $body
+            }
         }
     };
 }
 pub(crate) use with_operation;
 
 impl Op {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Plans,
         Self::Subscriptions,
         Self::RenewalPlans,
@@ -187,6 +212,10 @@ impl Op {
         Self::SetRotationPolicy,
         Self::SwitchNetwork,
         Self::Trial,
+        Self::RotateLinks,
+        Self::CreateRotateLink,
+        Self::RenewRotateLink,
+        Self::RevokeRotateLink,
     ];
 
     /// Its name in `op`.
@@ -202,6 +231,10 @@ impl Op {
             Self::SetRotationPolicy => "set-rotation-policy",
             Self::SwitchNetwork => "switch-network",
             Self::Trial => "trial",
+            Self::RotateLinks => "rotate-links",
+            Self::CreateRotateLink => "create-rotate-link",
+            Self::RenewRotateLink => "renew-rotate-link",
+            Self::RevokeRotateLink => "revoke-rotate-link",
         }
     }
 

@@ -3,8 +3,10 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use turnpike_shop::types::{Quantity, RepeatCount, RotationPolicy, SubscriptionId};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use turnpike_shop::address_list::{self, AddressList};
+use turnpike_shop::rotation::{LinkName, NotAName};
+use turnpike_shop::types::{LinkKind, Quantity, RepeatCount, RotationPolicy, SubscriptionId};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 const ID_RULE: &str = "it must be 24 lowercase letters and digits";
@@ -142,6 +144,49 @@ pub(crate) fn cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     SubscriptionId::try_from(text)
         .map(Some)
         .map_err(|_| D::Error::custom(CURSOR_RULE))
+}
+
+/// A link's name.
+pub(crate) fn link_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LinkName, D::Error> {
+    let text = String::deserialize(deserializer).map_err(|_| D::Error::custom(NotAName))?;
+    LinkName::try_from(text).map_err(D::Error::custom)
+}
+
+pub(crate) fn link_name_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(64))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"))
+        .examples(["the van's driver"])
+        .into()
+}
+
+/// What a link does.
+pub(crate) fn link_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LinkKind, D::Error> {
+    LinkKind::deserialize(deserializer).map_err(|_| D::Error::custom("it must be rotate or status"))
+}
+
+pub(crate) fn rotating_link() -> LinkKind {
+    LinkKind::Rotate
+}
+
+pub(crate) fn link_kind_schema() -> RefOr<Schema> {
+    words_schema([LinkKind::Rotate, LinkKind::Status].map(LinkKind::as_str))
+}
+
+/// A list of addresses and networks.
+pub(crate) fn address_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AddressList, D::Error> {
+    let rule = "it must be a list of addresses and networks, such as [\"192.0.2.7\", \"198.51.100.0/24\"]";
+    let entries = Vec::<String>::deserialize(deserializer).map_err(|_| D::Error::custom(rule))?;
+    AddressList::parse(&entries).map_err(D::Error::custom)
+}
+
+pub(crate) fn address_list_schema() -> RefOr<Schema> {
+    ArrayBuilder::new()
+        .items(ObjectBuilder::new().schema_type(Type::String).examples(["198.51.100.0/24"]))
+        .max_items(Some(address_list::MOST))
+        .into()
 }
 
 /// The schema of one of a few words.

@@ -1,6 +1,8 @@
 //! Every documented answer, as the contract shows it. Ids, secrets and ports are redacted; times are the clock's.
 
+use http::Method;
 use serde_json::{Value, json};
+use turnpike_shop::types::Span;
 
 use super::site::{Site, on_both_engines};
 use super::world::{ALICE, Reply};
@@ -17,6 +19,8 @@ on_both_engines!(
     set_rotation_policy,
     switch_network,
     trial,
+    rotate_links,
+    status_link,
     an_error,
 );
 
@@ -35,7 +39,10 @@ macro_rules! assert_answer {
             ".**.socks5" => insta::dynamic_redaction(shape_of_url),
             ".**.protocols.vless" => insta::dynamic_redaction(shape_of_vless_url),
             ".**.protocols.shadowsocks" => insta::dynamic_redaction(shape_of_shadowsocks_url),
-            ".**.rotatePath" => insta::dynamic_redaction(shape_of_rotate_path),
+            ".**.rotatePath" => insta::dynamic_redaction(shape_of_link),
+            ".**.linkId" => "[id]",
+            ".**.path" => insta::dynamic_redaction(shape_of_link),
+            ".**.url" => insta::dynamic_redaction(shape_of_link),
             ".requestId" => "[request id]",
         })
     };
@@ -66,10 +73,10 @@ fn shape_of_shadowsocks_url(value: insta::internals::Content, _: insta::internal
     format!("{method}:[password]%3D%3D@{rest}")
 }
 
-fn shape_of_rotate_path(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> &'static str {
-    let token = value.as_str().unwrap().strip_prefix("/r/").unwrap();
+fn shape_of_link(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> String {
+    let (path, token) = value.as_str().unwrap().rsplit_once('/').unwrap();
     assert!(token.len() >= 22, "128 bits do not fit into {token}");
-    "/r/[token]"
+    format!("{path}/[token]")
 }
 
 async fn ok(reply: Reply) -> Value {
@@ -212,6 +219,36 @@ async fn trial(site: &Site) {
     let answer = ok(world.post(json!({"op": "trial", "planId": plan})).send().await).await;
     assert_eq!(world.balance(ALICE).await, 50_000);
     assert_answer!("trial", answer);
+}
+
+async fn rotate_links(site: &Site) {
+    let world = site.world().await;
+    let bought = world.subscription().await;
+    let id = bought["subscriptionId"].as_str().unwrap();
+    let van = world.link(id, json!({"name": "the van"})).await;
+    world.advance(Span(1));
+    let wish = json!({"name": "board", "kind": "status", "allowedAddresses": ["192.0.2.7/24", "2001:db8::1"]});
+    let board = world.link(id, wish).await;
+    let listed = ok(world.get(&format!("op=rotate-links&subscriptionId={id}")).send().await).await;
+    assert_eq!(listed["links"][0]["linkId"], id);
+    assert_eq!(listed["links"][0]["path"], bought["rotate"]["rotatePath"]);
+    assert_eq!((&listed["links"][1], &listed["links"][2]), (&van, &board));
+    assert_answer!("rotate_links", listed);
+    let order = json!({"op": "renew-rotate-link", "subscriptionId": id, "linkId": van["linkId"]});
+    let renewed = ok(world.post(order).send().await).await;
+    assert_ne!(renewed["link"]["path"], van["path"]);
+    assert_answer!("renew_rotate_link", renewed);
+    let order = json!({"op": "revoke-rotate-link", "subscriptionId": id, "linkId": van["linkId"]});
+    assert_eq!(ok(world.post(order).send().await).await, json!({"ok": true}));
+}
+
+async fn status_link(site: &Site) {
+    let world = site.world().await;
+    let bought = world.subscription().await;
+    let wish = json!({"name": "board", "kind": "status"});
+    let board = world.link(bought["subscriptionId"].as_str().unwrap(), wish).await;
+    let path = board["path"].as_str().unwrap();
+    assert_answer!("status_link", ok(world.ask(Method::GET, path).send().await).await);
 }
 
 async fn an_error(site: &Site) {

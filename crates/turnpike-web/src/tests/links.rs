@@ -22,13 +22,13 @@ on_both_engines!(
 );
 
 /// Does what is asked for, as `outcome` says; counts how often.
-struct Gateway {
+pub(super) struct Gateway {
     task: tokio::task::JoinHandle<()>,
     rotated: Arc<AtomicUsize>,
 }
 
 impl Gateway {
-    fn start(shop: &Shop, outcome: Result<(Option<IpAddr>, Option<IpAddr>), String>) -> Self {
+    pub(super) fn start(shop: &Shop, outcome: Result<(Option<IpAddr>, Option<IpAddr>), String>) -> Self {
         let (shop, rotated) = (shop.clone(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&rotated);
         let task = tokio::spawn(async move {
@@ -43,7 +43,7 @@ impl Gateway {
         Self { task, rotated }
     }
 
-    fn rotated(&self) -> usize {
+    pub(super) fn rotated(&self) -> usize {
         self.rotated.load(Ordering::Relaxed)
     }
 }
@@ -54,7 +54,7 @@ impl Drop for Gateway {
     }
 }
 
-fn ip(text: &str) -> Option<IpAddr> {
+pub(super) fn ip(text: &str) -> Option<IpAddr> {
     Some(text.parse().unwrap())
 }
 

@@ -73,9 +73,10 @@ enum Needs {
 fn needs(op: Op) -> Needs {
     match op {
         Op::Plans | Op::Subscriptions => Needs::Reading,
-        Op::RenewalPlans | Op::AvailableNetworks => Needs::ReadingHis,
+        Op::RenewalPlans | Op::AvailableNetworks | Op::RotateLinks => Needs::ReadingHis,
         Op::Purchase => Needs::Buying,
         Op::Renew | Op::ChangeCredentials | Op::SetRotationPolicy | Op::SwitchNetwork => Needs::ChangingHis,
+        Op::CreateRotateLink | Op::RenewRotateLink | Op::RevokeRotateLink => Needs::ChangingHis,
         Op::Trial => Needs::Trials,
     }
 }
@@ -195,6 +196,7 @@ struct Ids {
     plan: String,
     subscription: String,
     network: String,
+    link: String,
 }
 
 fn request(op: Op, ids: &Ids) -> Value {
@@ -202,10 +204,11 @@ fn request(op: Op, ids: &Ids) -> Value {
         plan,
         subscription,
         network,
+        link,
     } = ids;
     match op {
         Op::Plans | Op::Subscriptions => json!({"op": op.name()}),
-        Op::RenewalPlans | Op::AvailableNetworks | Op::ChangeCredentials => {
+        Op::RenewalPlans | Op::AvailableNetworks | Op::ChangeCredentials | Op::RotateLinks => {
             json!({"op": op.name(), "subscriptionId": subscription})
         }
         Op::Purchase | Op::Trial => json!({"op": op.name(), "planId": plan}),
@@ -215,6 +218,10 @@ fn request(op: Op, ids: &Ids) -> Value {
         }
         Op::SwitchNetwork => {
             json!({"op": op.name(), "subscriptionId": subscription, "targetNetwork": network})
+        }
+        Op::CreateRotateLink => json!({"op": op.name(), "subscriptionId": subscription, "name": "one more"}),
+        Op::RenewRotateLink | Op::RevokeRotateLink => {
+            json!({"op": op.name(), "subscriptionId": subscription, "linkId": link})
         }
     }
 }
@@ -231,6 +238,10 @@ async fn every_operation_by_every_caller() {
         let ids = Ids {
             plan: world.plan("NL-AMS", "private").await,
             network: world.other_network(&subscription).await,
+            link: world.link(&subscription, json!({"name": "the van"})).await["linkId"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
             subscription,
         };
         let shown = credential(&world, who).await;

@@ -9,6 +9,7 @@ mod idempotency;
 mod limits;
 mod links;
 mod matrix;
+mod named_links;
 mod operations;
 mod paths;
 mod site;

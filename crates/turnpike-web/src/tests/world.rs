@@ -170,6 +170,15 @@ impl World {
         bought.json()["subscription"].clone()
     }
 
+    /// A new link of Alice's subscription.
+    pub(super) async fn link(&self, subscription: &str, mut wish: Value) -> Value {
+        wish["op"] = json!("create-rotate-link");
+        wish["subscriptionId"] = json!(subscription);
+        let made = self.post(wish).send().await;
+        assert_eq!(made.status, StatusCode::OK, "{}", made.text());
+        made.json()["link"].clone()
+    }
+
     /// Where the subscription could be switched to.
     pub(super) async fn other_network(&self, subscription: &str) -> String {
         let networks = self
@@ -241,7 +250,11 @@ impl Ask<'_> {
 
 fn assert_documented(method: &Method, path: &str, reply: &Reply) {
     static DOCUMENT: LazyLock<Value> = LazyLock::new(|| crate::openapi("https://shop.example"));
-    let template = if path.starts_with("/r/") { "/r/{token}" } else { path };
+    let template = match path {
+        link if link.starts_with("/r/") => "/r/{token}",
+        link if link.starts_with("/status/") => "/status/{token}",
+        other => other,
+    };
     let responses = &DOCUMENT["paths"][template][method.as_str().to_lowercase()]["responses"];
     // Other paths and methods are not part of what is described.
     if responses.is_null() {

@@ -1,0 +1,143 @@
+//! What a status link tells: how a subscription's exit stands. It changes nothing and shows no credentials.
+
+use std::net::IpAddr;
+
+use super::link::token_hash;
+use super::{address, links, next_allowed};
+use crate::error::{Refusal, Result};
+use crate::shop::Shop;
+use crate::store::{Row, Tx, Value};
+use crate::types::{
+    AccountStatus, ConnectionType, ExitId, Health, LinkKind, SubscriptionId, SubscriptionState, UnixMillis,
+};
+
+/// How a subscription stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Active or expired.
+    pub state: SubscriptionState,
+    /// When it ends or ended.
+    pub ends_at: UnixMillis,
+    /// Its exit; absent once it has ended, since the exit may be somebody else's then.
+    pub exit: Option<ExitStatus>,
+}
+
+/// How an exit stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitStatus {
+    /// Whether it gets out.
+    pub health: Health,
+    /// The address now, where it is known.
+    pub address: Option<IpAddr>,
+    /// The address before the last rotation of this subscription's time, where it is known.
+    pub previous: Option<IpAddr>,
+    /// When that rotation was.
+    pub rotated_at: Option<UnixMillis>,
+    /// Whether one is under way.
+    pub is_rotating: bool,
+    /// From when it may be rotated, now or later; absent where it cannot be, or others share it.
+    pub next_allowed_at: Option<UnixMillis>,
+}
+
+/// How the subscription stands whose status link has this token, for somebody who comes from `source`.
+///
+/// # Errors
+/// [`Refusal::SubscriptionNotFound`] (no such token), [`Refusal::LinkNotAllowedFrom`], [`Refusal::AccountSuspended`].
+pub async fn status(shop: &Shop, token: &str, source: IpAddr) -> Result<Status> {
+    let (owned, hash) = (shop.clone(), Value::Bytes(token_hash(token)));
+    shop.store
+        .read(move |tx| {
+            let (shop, hash) = (owned.clone(), hash.clone());
+            Box::pin(async move {
+                let subscription = links::with_token(tx, &hash, LinkKind::Status).await?;
+                let subscription = subscription.ok_or(Refusal::SubscriptionNotFound)?;
+                links::admit(tx, &hash, source).await?;
+                look(&shop, tx, &subscription).await
+            })
+        })
+        .await
+}
+
+async fn look(shop: &Shop, tx: &mut Tx, subscription: &SubscriptionId) -> Result<Status> {
+    let row = tx
+        .one(
+            "SELECT s.state, s.started_at, s.ends_at, s.connection_type, s.exit_id, a.status,
+                    e.can_rotate, e.present_address, e.health, e.rotated_at
+             FROM subscription s
+             JOIN account a ON a.id = s.account_id
+             JOIN network_exit e ON e.id = s.exit_id
+             WHERE s.id = $1",
+            &[Value::Text(subscription.to_string())],
+        )
+        .await?;
+    let state = row.parsed("state")?;
+    if state == SubscriptionState::Released {
+        return Err(Refusal::SubscriptionNotFound.into());
+    }
+    if row.parsed::<AccountStatus>("status")? == AccountStatus::Suspended {
+        return Err(Refusal::AccountSuspended.into());
+    }
+    let ends_at = UnixMillis(row.int("ends_at")?);
+    if state != SubscriptionState::Active || ends_at <= shop.now() {
+        return Ok(Status {
+            state: SubscriptionState::Expired,
+            ends_at,
+            exit: None,
+        });
+    }
+    Ok(Status {
+        state,
+        ends_at,
+        exit: Some(exit(shop, tx, &row).await?),
+    })
+}
+
+async fn exit(shop: &Shop, tx: &mut Tx, row: &Row) -> Result<ExitStatus> {
+    let exit: ExitId = row.parsed("exit_id")?;
+    let key = [Value::Text(exit.to_string())];
+    let present = address(row, "present_address")?;
+    // What was before this customer's time is nobody's business.
+    let since = row.int("started_at")?;
+    let rotated_at = row.optional_int("rotated_at")?.filter(|at| *at >= since);
+    let previous = match rotated_at {
+        Some(_) => previous(tx, &key, present).await?,
+        None => None,
+    };
+    let open = tx
+        .optional(
+            "SELECT id FROM rotation WHERE exit_id = $1 AND state IN ('queued', 'running')",
+            &key,
+        )
+        .await?;
+    let is_private = row.parsed::<ConnectionType>("connection_type")? == ConnectionType::Private;
+    let next_allowed_at = if is_private && row.int("can_rotate")? == 1 {
+        Some(next_allowed(tx, &exit, row, &shop.settings).await?.max(shop.now()))
+    } else {
+        None
+    };
+    Ok(ExitStatus {
+        health: row.parsed::<Health>("health")?,
+        address: present,
+        previous,
+        rotated_at: rotated_at.map(UnixMillis),
+        is_rotating: open.is_some(),
+        next_allowed_at,
+    })
+}
+
+/// The newest address of an exit that it does not have now.
+async fn previous(tx: &mut Tx, exit: &[Value], present: Option<IpAddr>) -> Result<Option<IpAddr>> {
+    let rows = tx
+        .all(
+            "SELECT address FROM exit_address WHERE exit_id = $1 ORDER BY since DESC LIMIT 2",
+            exit,
+        )
+        .await?;
+    for row in &rows {
+        let known = address(row, "address")?;
+        if known != present {
+            return Ok(known);
+        }
+    }
+    Ok(None)
+}
