@@ -151,7 +151,13 @@ mod tests {
         ]);
         assert_eq!(
             read.entries(),
-            ["10.0.0.0/8", "192.0.2.0/24", "198.51.100.1", "203.0.113.0/24", "2001:db8::7"]
+            [
+                "10.0.0.0/8",
+                "192.0.2.0/24",
+                "198.51.100.1",
+                "203.0.113.0/24",
+                "2001:db8::7"
+            ]
         );
         assert_eq!(AddressList::read(&read.stored()), Some(read));
         assert_eq!(AddressList::read(""), Some(AddressList::default()));
@@ -182,8 +188,18 @@ mod tests {
         ] {
             assert_eq!(AddressList::parse(&[entry]).unwrap_err().to_string(), sentence);
         }
-        for entry in ["", "192.0.2.1/33", "192.0.2.256", "192.0.2.1,192.0.2.2", "fe80::1%eth0", "192.0.2.1:80"] {
-            assert!(matches!(AddressList::parse(&[entry]), Err(NotAList::Entry(_))), "{entry}");
+        for entry in [
+            "",
+            "192.0.2.1/33",
+            "192.0.2.256",
+            "192.0.2.1,192.0.2.2",
+            "fe80::1%eth0",
+            "192.0.2.1:80",
+        ] {
+            assert!(
+                matches!(AddressList::parse(&[entry]), Err(NotAList::Entry(_))),
+                "{entry}"
+            );
         }
         let many: Vec<String> = (0..=MOST).map(|last| format!("192.0.2.{last}")).collect();
         assert_eq!(AddressList::parse(&many), Err(NotAList::TooMany));

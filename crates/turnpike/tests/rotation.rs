@@ -23,6 +23,7 @@ on_both_engines!(
     tunnels_keep_their_address_for_the_drain_time,
     what_cannot_rotate_says_so,
     the_policy_rotates_by_itself,
+    a_link_for_others_rotates_until_it_is_revoked_and_a_status_link_never,
 );
 
 fn the_link_gives_another_address_and_tells_the_truth(with: Builder) {
@@ -176,6 +177,73 @@ fn the_policy_rotates_by_itself(with: Builder) {
         second.address_at(&origin) != before[1]
     });
     assert_eq!(first.address_at(&origin), present);
+}
+
+fn a_link_for_others_rotates_until_it_is_revoked_and_a_status_link_never(with: Builder) {
+    let origin = Origin::http();
+    let shop = with
+        .set("limits.rotation_cooldown_seconds", "0")
+        .network("NL-AMS")
+        .pool("nl-1", &["127.0.0.11", "127.0.0.12", "127.0.0.13"])
+        .start();
+    let bought = shop.buy("NL-AMS");
+    let make = |wish: serde_json::Value| {
+        let mut order = json!({"op": "create-rotate-link", "subscriptionId": bought.id});
+        order.as_object_mut().unwrap().extend(wish.as_object().unwrap().clone());
+        shop.order(&order).expect_status(200).json()["link"].clone()
+    };
+    let change = |op: &str, link: &serde_json::Value| {
+        let order = json!({"op": op, "subscriptionId": bought.id, "linkId": link["linkId"]});
+        shop.order(&order).expect_status(200).json()
+    };
+    let van = make(json!({"name": "the van", "allowedAddresses": ["127.0.0.0/8"]}));
+    let elsewhere = make(json!({"name": "elsewhere", "allowedAddresses": ["192.0.2.0/24"]}));
+    let board = make(json!({"name": "board", "kind": "status"}));
+    let present = bought.address_at(&origin);
+
+    let told = curl(&board["url"]);
+    assert_eq!(
+        (&told["ip"], &told["exit"], &told["status"]),
+        (&json!(present), &json!("up"), &json!("active"))
+    );
+    assert_eq!(curl(&elsewhere["url"])["code"], "link_not_allowed_from");
+    assert_eq!(bought.address_at(&origin), present);
+
+    let told = curl(&van["url"]);
+    assert_eq!((&told["ok"], &told["previousIp"]), (&json!(true), &json!(present)));
+    let next = bought.address_at(&origin);
+    assert_ne!(next, present);
+    let told = curl(&board["url"]);
+    assert_eq!((&told["ip"], &told["previousIp"]), (&json!(next), &json!(present)));
+    assert!(told["rotatedAt"].is_i64(), "{told}");
+
+    let renewed = change("renew-rotate-link", &van)["link"].clone();
+    assert_eq!(curl(&van["url"])["code"], "unknown_rotate_link");
+    assert_eq!(curl(&renewed["url"])["ok"], true);
+    change("revoke-rotate-link", &renewed);
+    assert_eq!(curl(&renewed["url"])["code"], "unknown_rotate_link");
+    assert_eq!(curl(&json!(shop.url(&bought.rotate_path)))["ok"], true);
+    let own = change("renew-rotate-link", &json!({"linkId": bought.id}));
+    assert_eq!(
+        curl(&json!(shop.url(&bought.rotate_path)))["code"],
+        "unknown_rotate_link"
+    );
+    assert_eq!(
+        shop.subscription(&bought.id).rotate_path,
+        own["link"]["path"].as_str().unwrap()
+    );
+    let before = bought.address_at(&origin);
+    assert_eq!(curl(&board["url"])["ip"], json!(before));
+    assert_eq!(bought.address_at(&origin), before);
+}
+
+/// What curl shows at a link.
+fn curl(url: &serde_json::Value) -> serde_json::Value {
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-sS", "--noproxy", "*", url.as_str().unwrap()]);
+    let output = curl.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::link::{own_token, named_token, token_hash};
+use super::link::{named_token, own_token, token_hash};
 use crate::address_list::AddressList;
 use crate::error::{Error, Refusal, Result};
 use crate::shop::Shop;
@@ -184,7 +184,11 @@ async fn create(shop: &Shop, tx: &mut Tx, held: &Held, new: NewLink) -> Result<L
     if let Some(known) = known {
         let known = named(shop, &known)?;
         let is_same = known.kind == new.kind && known.allowed == new.allowed;
-        return if is_same { Ok(known) } else { Err(Refusal::LinkNameTaken.into()) };
+        return if is_same {
+            Ok(known)
+        } else {
+            Err(Refusal::LinkNameTaken.into())
+        };
     }
     if name == OWN_NAME {
         return Err(Refusal::LinkNameTaken.into());
@@ -292,12 +296,7 @@ async fn renew_named(shop: &Shop, tx: &mut Tx, held: &Held, link: &LinkId) -> Re
 ///
 /// # Errors
 /// [`Refusal::SubscriptionNotFound`], [`Refusal::LinkNotFound`], [`Refusal::OwnLink`].
-pub async fn revoke_link(
-    shop: &Shop,
-    account: &AccountId,
-    subscription: &SubscriptionId,
-    link: &LinkId,
-) -> Result<()> {
+pub async fn revoke_link(shop: &Shop, account: &AccountId, subscription: &SubscriptionId, link: &LinkId) -> Result<()> {
     let (clock, account, id, link) = (shop.clock.clone(), account.clone(), subscription.clone(), link.clone());
     shop.store
         .transaction(move |tx| {
@@ -367,9 +366,18 @@ mod tests {
 
     #[test]
     fn a_name_is_short_and_can_be_read() {
-        assert_eq!(LinkName::try_from(" the van \u{e9}".to_owned()), Ok(LinkName("the van \u{e9}".to_owned())));
+        assert_eq!(
+            LinkName::try_from(" the van \u{e9}".to_owned()),
+            Ok(LinkName("the van \u{e9}".to_owned()))
+        );
         assert_eq!(LinkName::try_from("x".repeat(64)).unwrap().0.len(), 64);
-        for name in [String::new(), "  ".to_owned(), "x".repeat(65), "a\nb".to_owned(), "a\0".to_owned()] {
+        for name in [
+            String::new(),
+            "  ".to_owned(),
+            "x".repeat(65),
+            "a\nb".to_owned(),
+            "a\0".to_owned(),
+        ] {
             assert_eq!(LinkName::try_from(name), Err(NotAName));
         }
     }

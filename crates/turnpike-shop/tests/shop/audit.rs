@@ -129,7 +129,9 @@ async fn busy(site: &Site) -> World<'_> {
     let one = world.bought("NL-AMS").await;
     let renewal = world.renewal(&one).await;
     world.renew(renewal).await.unwrap();
-    rotation::request(&world.shop, &one.rotate_token, [203, 0, 113, 7].into()).await.unwrap();
+    rotation::request(&world.shop, &one.rotate_token, [203, 0, 113, 7].into())
+        .await
+        .unwrap();
     world
 }
 

@@ -101,7 +101,10 @@ async fn each_link_rotates_and_can_be_told_apart(site: &Site) {
     }
     for token in [&links[0].token, &van.token] {
         let id = rotate(&world, token).await.unwrap();
-        let of = world.raw.texts("SELECT subscription_id FROM rotation WHERE state = 'queued'").await;
+        let of = world
+            .raw
+            .texts("SELECT subscription_id FROM rotation WHERE state = 'queued'")
+            .await;
         assert_eq!(of, [one.id.to_string()]);
         finish(&world, &id, SECOND).await;
     }
@@ -111,7 +114,10 @@ async fn each_link_rotates_and_can_be_told_apart(site: &Site) {
         Refusal::SubscriptionNotFound
     );
     for token in [&van.token, &one.rotate_token, ""] {
-        assert_eq!(world.refuses(status(&world, token)).await, Refusal::SubscriptionNotFound);
+        assert_eq!(
+            world.refuses(status(&world, token)).await,
+            Refusal::SubscriptionNotFound
+        );
     }
 }
 
@@ -196,14 +202,26 @@ async fn a_revoked_link_does_nothing_and_may_be_revoked_again(site: &Site) {
         revoke(&world, &one, &van.id).await.unwrap();
         revoke(&world, &one, &board.id).await.unwrap();
     }
-    assert_eq!(world.refuses(rotate(&world, &van.token)).await, Refusal::SubscriptionNotFound);
-    assert_eq!(world.refuses(status(&world, &board.token)).await, Refusal::SubscriptionNotFound);
+    assert_eq!(
+        world.refuses(rotate(&world, &van.token)).await,
+        Refusal::SubscriptionNotFound
+    );
+    assert_eq!(
+        world.refuses(status(&world, &board.token)).await,
+        Refusal::SubscriptionNotFound
+    );
     assert_eq!(world.refuses(renew(&world, &one, &van.id)).await, Refusal::LinkNotFound);
     let own = LinkId::try_from(one.id.to_string()).unwrap();
     assert_eq!(world.refuses(revoke(&world, &one, &own)).await, Refusal::OwnLink);
     let unknown = LinkId::random();
-    assert_eq!(world.refuses(revoke(&world, &one, &unknown)).await, Refusal::LinkNotFound);
-    assert_eq!(world.refuses(renew(&world, &one, &unknown)).await, Refusal::LinkNotFound);
+    assert_eq!(
+        world.refuses(revoke(&world, &one, &unknown)).await,
+        Refusal::LinkNotFound
+    );
+    assert_eq!(
+        world.refuses(renew(&world, &one, &unknown)).await,
+        Refusal::LinkNotFound
+    );
     assert_eq!(list(&world, &one).await.len(), 1);
     // Its name is free again, and its next token is another.
     let anew = make(&world, &one, "the van", LinkKind::Rotate, &[]).await;
@@ -225,8 +243,12 @@ async fn a_link_works_from_its_addresses_only(site: &Site) {
         assert_eq!(world.refuses(telling).await, refusal);
     }
     for friend in ["203.0.113.200", "::ffff:203.0.113.1", "2001:db8::99"] {
-        rotation::request(&world.shop, &van.token, address(friend)).await.unwrap();
-        rotation::status(&world.shop, &board.token, address(friend)).await.unwrap();
+        rotation::request(&world.shop, &van.token, address(friend))
+            .await
+            .unwrap();
+        rotation::status(&world.shop, &board.token, address(friend))
+            .await
+            .unwrap();
     }
 }
 
@@ -266,12 +288,20 @@ async fn links_are_their_owners(site: &Site) {
         nobodys
     );
     assert_eq!(
-        world.refuses(rotation::revoke_link(shop, &bob, &one.id, &link.id)).await,
+        world
+            .refuses(rotation::revoke_link(shop, &bob, &one.id, &link.id))
+            .await,
         nobodys
     );
     // The link of one subscription is none of another's.
-    assert_eq!(world.refuses(renew(&world, &other, &link.id)).await, Refusal::LinkNotFound);
-    assert_eq!(world.refuses(revoke(&world, &other, &link.id)).await, Refusal::LinkNotFound);
+    assert_eq!(
+        world.refuses(renew(&world, &other, &link.id)).await,
+        Refusal::LinkNotFound
+    );
+    assert_eq!(
+        world.refuses(revoke(&world, &other, &link.id)).await,
+        Refusal::LinkNotFound
+    );
 }
 
 async fn links_of_what_has_ended(site: &Site) {
@@ -282,13 +312,19 @@ async fn links_of_what_has_ended(site: &Site) {
     for _ in 0..2 {
         // A leaked link is renewed whenever that is noticed: the subscription may be renewed as well.
         let renewed = renew(&world, &one, &van.id).await.unwrap();
-        assert_eq!(world.refuses(rotate(&world, &renewed.token)).await, Refusal::SubscriptionEnded);
+        assert_eq!(
+            world.refuses(rotate(&world, &renewed.token)).await,
+            Refusal::SubscriptionEnded
+        );
         make(&world, &one, "another", LinkKind::Status, &[]).await;
         world.upkeep().await;
     }
     world.advance(Span::hours(72));
     world.upkeep().await;
-    assert_eq!(world.refuses(renew(&world, &one, &van.id)).await, Refusal::SubscriptionEnded);
+    assert_eq!(
+        world.refuses(renew(&world, &one, &van.id)).await,
+        Refusal::SubscriptionEnded
+    );
     let more = try_make(&world, &one, new("more", LinkKind::Rotate, &[]));
     assert_eq!(world.refuses(more).await, Refusal::SubscriptionEnded);
     revoke(&world, &one, &van.id).await.unwrap();
@@ -317,7 +353,10 @@ async fn a_revoked_link_does_not_slip_in_while_its_revocation_commits(site: &Sit
                 assert_eq!(world.raw.int("SELECT COUNT(*) FROM rotation").await, before);
             }
         }
-        assert_eq!(world.refuses(rotate(&world, &link.token)).await, Refusal::SubscriptionNotFound);
+        assert_eq!(
+            world.refuses(rotate(&world, &link.token)).await,
+            Refusal::SubscriptionNotFound
+        );
     }
 }
 
@@ -392,7 +431,10 @@ async fn a_status_link_tells_nothing_of_an_exit_that_is_not_the_customers(site: 
     account::set_status(&world.shop, "test", ANN, AccountStatus::Suspended)
         .await
         .unwrap();
-    assert_eq!(world.refuses(status(&world, &board.token)).await, Refusal::AccountSuspended);
+    assert_eq!(
+        world.refuses(status(&world, &board.token)).await,
+        Refusal::AccountSuspended
+    );
     account::set_status(&world.shop, "test", ANN, AccountStatus::Active)
         .await
         .unwrap();
@@ -416,7 +458,10 @@ async fn a_status_link_tells_nothing_of_an_exit_that_is_not_the_customers(site: 
     );
     world.advance(Span::hours(72));
     world.upkeep().await;
-    assert_eq!(world.refuses(status(&world, &board.token)).await, Refusal::SubscriptionNotFound);
+    assert_eq!(
+        world.refuses(status(&world, &board.token)).await,
+        Refusal::SubscriptionNotFound
+    );
 }
 
 async fn tokens_are_not_in_the_database(site: &Site) {

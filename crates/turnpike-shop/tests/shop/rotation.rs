@@ -33,11 +33,15 @@ pub(crate) fn address(text: &str) -> IpAddr {
 }
 
 pub(crate) async fn ask(world: &World<'_>, one: &Subscription) -> RotationId {
-    rotation::request(&world.shop, &one.rotate_token, address(VISITOR)).await.unwrap()
+    rotation::request(&world.shop, &one.rotate_token, address(VISITOR))
+        .await
+        .unwrap()
 }
 
 async fn refused(world: &World<'_>, one: &Subscription) -> Refusal {
-    world.refuses(rotation::request(&world.shop, &one.rotate_token, address(VISITOR))).await
+    world
+        .refuses(rotation::request(&world.shop, &one.rotate_token, address(VISITOR)))
+        .await
 }
 
 pub(crate) async fn claim(world: &World<'_>) -> Vec<Task> {

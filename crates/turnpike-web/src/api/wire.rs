@@ -184,7 +184,11 @@ pub(crate) fn address_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 
 pub(crate) fn address_list_schema() -> RefOr<Schema> {
     ArrayBuilder::new()
-        .items(ObjectBuilder::new().schema_type(Type::String).examples(["198.51.100.0/24"]))
+        .items(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .examples(["198.51.100.0/24"]),
+        )
         .max_items(Some(address_list::MOST))
         .into()
 }

@@ -41,7 +41,10 @@ async fn a_named_link_rotates_until_it_is_revoked(site: &Site) {
     let gateway = Gateway::start(&world.shop, Ok((ip("127.0.0.12"), ip("127.0.0.11"))));
     for method in [Method::GET, Method::POST] {
         let reply = world.ask(method, path(&van)).send().await;
-        assert_eq!((reply.status.as_u16(), &reply.json()["ip"]), (200, &json!("127.0.0.12")));
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json()["ip"]),
+            (200, &json!("127.0.0.12"))
+        );
         world.advance(Span::seconds(11));
     }
     // Who only looks does not rotate.
@@ -51,7 +54,10 @@ async fn a_named_link_rotates_until_it_is_revoked(site: &Site) {
     let order = json!({"op": "revoke-rotate-link", "subscriptionId": id, "linkId": van["linkId"]});
     for _ in 0..2 {
         assert_eq!(world.post(order.clone()).send().await.json(), json!({"ok": true}));
-        assert_eq!(open(&world, &van).await.error(), (404, "unknown_rotate_link".to_owned()));
+        assert_eq!(
+            open(&world, &van).await.error(),
+            (404, "unknown_rotate_link".to_owned())
+        );
     }
     assert_eq!(gateway.rotated(), 2);
 }
@@ -60,7 +66,9 @@ async fn a_link_is_refused_from_elsewhere_with_a_sentence(site: &Site) {
     let world = site.world().await;
     let id = subscription(&world).await;
     let allowed = json!(["198.51.100.0/24"]);
-    let van = world.link(&id, json!({"name": "the van", "allowedAddresses": allowed})).await;
+    let van = world
+        .link(&id, json!({"name": "the van", "allowedAddresses": allowed}))
+        .await;
     let board = json!({"name": "board", "kind": "status", "allowedAddresses": allowed});
     let board = world.link(&id, board).await;
     let gateway = Gateway::start(&world.shop, Ok((ip("127.0.0.12"), None)));
@@ -125,14 +133,22 @@ async fn a_status_link_tells_and_never_rotates(site: &Site) {
     let told = told.json();
     assert_eq!(
         (&told["ip"], &told["nextAllowedAt"], &told["endsAt"]),
-        (&json!("127.0.0.12"), &rotated.json()["nextAllowedAt"], &bought["activeUntil"])
+        (
+            &json!("127.0.0.12"),
+            &rotated.json()["nextAllowedAt"],
+            &bought["activeUntil"]
+        )
     );
     let bare = format!("{}?format=text", path(&board));
     assert_eq!(world.ask(Method::GET, &bare).send().await.text(), "127.0.0.12");
     assert_eq!(world.ask(Method::HEAD, path(&board)).send().await.status, 200);
     assert_eq!(world.ask(Method::POST, path(&board)).send().await.error().0, 405);
     let token = path(&board).trim_start_matches("/status/");
-    for wrong in [format!("/r/{token}"), format!("/status/{token}x"), "/status/%ff".to_owned()] {
+    for wrong in [
+        format!("/r/{token}"),
+        format!("/status/{token}x"),
+        "/status/%ff".to_owned(),
+    ] {
         let reply = world.ask(Method::GET, &wrong).send().await;
         assert_eq!(reply.error(), (404, "unknown_rotate_link".to_owned()), "{wrong}");
     }
@@ -171,20 +187,32 @@ async fn what_is_no_link_is_told_by_its_field(site: &Site) {
         let reply = world.post(wish).send().await;
         let (status, code) = reply.error();
         let body = reply.json();
-        (status, code, body["field"].as_str().unwrap_or_default().to_owned(), body["error"].clone())
+        (
+            status,
+            code,
+            body["field"].as_str().unwrap_or_default().to_owned(),
+            body["error"].clone(),
+        )
     };
     for (wish, field) in [
         (json!({}), "name"),
         (json!({"name": 7}), "name"),
         (json!({"name": " "}), "name"),
         (json!({"name": "a", "kind": "both"}), "kind"),
-        (json!({"name": "a", "allowedAddresses": "192.0.2.1"}), "allowedAddresses"),
+        (
+            json!({"name": "a", "allowedAddresses": "192.0.2.1"}),
+            "allowedAddresses",
+        ),
         (json!({"name": "a", "allowedAddresses": [7]}), "allowedAddresses"),
         (json!({"op": "renew-rotate-link"}), "linkId"),
         (json!({"op": "revoke-rotate-link", "linkId": "x"}), "linkId"),
     ] {
         let (status, code, named, _) = refused(wish.clone()).await;
-        assert_eq!((status, code.as_str(), named.as_str()), (400, "invalid_field", field), "{wish}");
+        assert_eq!(
+            (status, code.as_str(), named.as_str()),
+            (400, "invalid_field", field),
+            "{wish}"
+        );
     }
     let (.., sentence) = refused(json!({"name": "a", "allowedAddresses": ["0.0.0.0/0"]})).await;
     assert_eq!(
@@ -193,8 +221,14 @@ async fn what_is_no_link_is_told_by_its_field(site: &Site) {
     );
     let unknown = json!({"op": "renew-rotate-link", "linkId": "a".repeat(24)});
     let (status, code, field, _) = refused(unknown).await;
-    assert_eq!((status, code.as_str(), field.as_str()), (404, "link_not_found", "linkId"));
+    assert_eq!(
+        (status, code.as_str(), field.as_str()),
+        (404, "link_not_found", "linkId")
+    );
     let (status, code, ..) = refused(json!({"name": "main"})).await;
     assert_eq!((status, code.as_str()), (409, "link_name_taken"));
-    assert_eq!(world.link(&id, json!({"name": "a", "kind": null})).await["kind"], "rotate");
+    assert_eq!(
+        world.link(&id, json!({"name": "a", "kind": null})).await["kind"],
+        "rotate"
+    );
 }
