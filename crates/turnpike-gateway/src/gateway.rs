@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use futures_util::FutureExt as _;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
@@ -22,6 +23,7 @@ use crate::relay::{Buffers, Pipes};
 use crate::route::{Route, RouteId};
 use crate::session::admission::Admission;
 use crate::table::{Counts, Table};
+use crate::tls::{self, Certificate, Tickets};
 use crate::udp::BoundAddress;
 
 /// How a gateway behaves; all of it is fixed while it runs.
@@ -120,6 +122,9 @@ pub(crate) struct Shared {
     pub(crate) descriptors: Descriptors,
     pub(crate) admission: Admission,
     pub(crate) bound_address: BoundAddress,
+    /// Absent where no TLS is spoken.
+    pub(crate) tls: ArcSwapOption<tls::Server>,
+    tickets: Tickets,
     /// Cancelled when the gateway accepts no more; the parent of every port's token.
     pub(crate) draining: CancellationToken,
     /// Cancelled when everything must end; the parent of every route's `cut`.
@@ -138,6 +143,8 @@ impl Shared {
             admission: Admission::default(),
             bound_address: BoundAddress::new(&config.public_host, &config.dns_servers, descriptors.clone()),
             descriptors,
+            tls: ArcSwapOption::empty(),
+            tickets: Tickets::new(),
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -249,6 +256,18 @@ impl Gateway {
     /// (re)connection to the shop.
     pub async fn replace_all(&self, exits: Vec<ExitSpec>, routes: Vec<Route>) -> Applied {
         self.inner.table.lock().await.replace_all(exits, routes).await
+    }
+
+    /// Speaks TLS with this certificate from now on, on every port; with none, not any more. Open connections go on.
+    ///
+    /// # Errors
+    /// A sentence of the TLS library's, for a certificate that it cannot serve; the one before stays.
+    pub fn set_certificate(&self, certificate: Option<&Certificate>) -> Result<(), String> {
+        let shared = &self.inner.shared;
+        let server = certificate.map(|certificate| tls::Server::new(certificate, &shared.tickets));
+        let server = server.transpose().map_err(|error| error.to_string())?;
+        shared.tls.store(server.map(Arc::new));
+        Ok(())
     }
 
     /// Gives an exit a new public address. One at a time per exit.

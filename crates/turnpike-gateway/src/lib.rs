@@ -24,6 +24,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod udp;
 
 pub use egress::{DestinationPolicy, Verdict};
@@ -31,6 +32,7 @@ pub use exit::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError, 
 pub use gateway::{Applied, Change, Event, Gateway, GatewayConfig, PortError};
 pub use meter::{BatchId, TrafficBatch, TrafficRow};
 pub use route::{Route, RouteId};
+pub use tls::{Certificate, CertificateError};
 
 /// The time of day, injected: milliseconds since 1970-01-01T00:00:00Z.
 pub type WallClock = std::sync::Arc<dyn Fn() -> i64 + Send + Sync>;

@@ -140,7 +140,7 @@ impl Direction {
                 Stage::Ending => {
                     // Where the receiver has gone, there is nobody left to tell.
                     if ready!(self.poll_write(cx, to, &meter)).is_ok() {
-                        let _ = to.half_close();
+                        let _ = ready!(to.poll_half_close(cx));
                     }
                     self.held = Held::Nothing;
                     self.stage = Stage::Finished;

@@ -10,10 +10,12 @@ mod http;
 mod peer;
 mod shadowsocks;
 mod socks;
+mod tls;
 mod vless;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
@@ -26,11 +28,15 @@ use crate::exit::DialError;
 use crate::gateway::{GatewayConfig, Shared};
 use crate::listener::Port;
 use crate::route::ActiveRoute;
+use crate::sealed::Sealed;
 use crate::stream::Stream;
 use admission::Visitor;
 
 /// What is read of a connection before it has proven itself, and the most that a sniffer is shown.
 const FIRST_READ: usize = 4096;
+
+/// A silent connection's end is told within this, or not at all.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What every step of a session may need besides the connection itself.
 ///
@@ -128,7 +134,21 @@ async fn first_bytes(stream: &Stream) -> Option<BytesMut> {
 }
 
 async fn serve(context: Context, mut client: Client) {
-    match recognise(&context.route, &mut client).await {
+    let outside = Spoken {
+        shadowsocks: context.route.sealed.as_deref(),
+        tls: context.shared.tls.load().is_some(),
+    };
+    let mut sniffed = recognise(&context.route, &outside, &mut client).await;
+    if sniffed == Some(Sniffed::Tls) {
+        let Some(inside) = tls::enter(&context, client).await else {
+            return;
+        };
+        count("tls");
+        client = inside;
+        // One seal is enough: no client wants another inside.
+        sniffed = recognise(&context.route, &Spoken::default(), &mut client).await;
+    }
+    match sniffed {
         Some(Sniffed::Http) => {
             count("http");
             http::serve(context, client).await;
@@ -162,14 +182,21 @@ fn count(protocol: &'static str) {
     metrics::counter!("turnpike_connections_total", "protocol" => protocol).increment(1);
 }
 
+/// What may be spoken besides what always is.
+#[derive(Default)]
+struct Spoken<'s> {
+    shadowsocks: Option<&'s Sealed>,
+    tls: bool,
+}
+
 /// Reads until the sniffer knows. Absent where it cannot be one of ours, or has not become one in time.
-async fn recognise(route: &ActiveRoute, client: &mut Client) -> Option<Sniffed> {
-    let methods = route.sealed.as_ref().map_or(Method::ALL, |sealed| sealed.methods());
+async fn recognise(route: &ActiveRoute, spoken: &Spoken<'_>, client: &mut Client) -> Option<Sniffed> {
+    let methods = spoken.shadowsocks.map_or(Method::ALL, Sealed::methods);
     let known = Known {
         vless: &route.route.uuid,
-        shadowsocks: route.sealed.as_ref().map(|sealed| &sealed.keys),
+        shadowsocks: spoken.shadowsocks.map(|sealed| &sealed.keys),
         methods: &methods,
-        tls: false,
+        tls: spoken.tls,
     };
     loop {
         match sniff::sniff(&client.buffer, &known) {
@@ -211,7 +238,7 @@ impl Context {
         }
     }
 
-    /// Counts a refusal: `credentials`, `unknown_protocol`, `destination`, `request`, `busy`, `exit`, `dial`.
+    /// Counts a refusal: `credentials`, `unknown_protocol`, `tls`, `destination`, `request`, `busy`, `exit`, `dial`.
     pub(crate) fn refused(&self, reason: &'static str) {
         metrics::counter!("turnpike_refusals_total", "reason" => reason).increment(1);
     }
@@ -245,7 +272,7 @@ impl Context {
             () = self.closing.cancelled() => {}
             _ = timeout_at(end, self.discard(&stream)) => {}
         }
-        let _ = stream.half_close();
+        let _ = tokio::time::timeout(LAST_WORDS, stream.half_close()).await;
     }
 
     /// Reads to the end of the stream and throws it away.

@@ -41,10 +41,10 @@ impl Peer {
 
     /// Closes so that what was written arrives.
     pub(super) async fn finish(self) {
-        if half_close(&self.stream).is_err() {
-            return;
-        }
         let drained = async {
+            if half_close(&self.stream).await.is_err() {
+                return;
+            }
             let mut forgotten = [0; 512];
             while self.stream.readable().await.is_ok() {
                 match self.stream.try_read(&mut forgotten) {
@@ -95,8 +95,8 @@ pub(super) async fn write(stream: &Stream, mut bytes: &[u8], moved: impl Fn(usiz
 }
 
 /// Says that nothing more will be written.
-pub(super) fn half_close(stream: &Stream) -> io::Result<()> {
-    stream.half_close()
+pub(super) async fn half_close(stream: &Stream) -> io::Result<()> {
+    stream.half_close().await
 }
 
 /// Whether the other side has closed, or has said something that nobody asked for. Never on a healthy idle connection.

@@ -4,10 +4,12 @@
 //! seal keeps (keys, a piece of a record) is behind a lock that only this connection's task ever takes.
 //!
 //! One rule goes beyond the socket's: a [`Stream::try_write`] that would block is to be made again with the same bytes.
-//! They may have been sealed already, and wait to leave.
+//! They may have been sealed already, and wait to leave. [`Stream::half_close`] waits for the same reason.
 
 mod shadowsocks;
+mod tls;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,7 @@ use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 
 pub(crate) use shadowsocks::Shadowsocks;
+pub(crate) use tls::Tls;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(crate) enum Seal {
     Shadowsocks(Shadowsocks),
+    Tls(Tls),
 }
 
 impl From<TcpStream> for Stream {
@@ -170,8 +174,20 @@ impl Stream {
     }
 
     /// Says that nothing more will be written.
-    pub(crate) fn half_close(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(&self.socket, Shutdown::Write)?)
+    pub(crate) async fn half_close(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_half_close(cx)).await
+    }
+
+    pub(crate) fn poll_half_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let said = self.seal().map_or(Ok(()), |mut seal| seal.finish(&self.socket));
+            match said {
+                Ok(()) => return Poll::Ready(Ok(rustix::net::shutdown(&self.socket, Shutdown::Write)?)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            ready!(self.socket.poll_write_ready(cx))?;
+        }
     }
 }
 
@@ -179,24 +195,36 @@ impl Seal {
     fn has_text(&self) -> bool {
         match self {
             Self::Shadowsocks(seal) => seal.has_text(),
+            Self::Tls(seal) => seal.has_text(),
         }
     }
 
     fn read(&mut self, socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Shadowsocks(seal) => seal.read(socket, room),
+            Self::Tls(seal) => seal.read(socket, room),
         }
     }
 
     fn peek(&mut self, socket: &TcpStream) -> io::Result<usize> {
         match self {
             Self::Shadowsocks(seal) => seal.peek(socket),
+            Self::Tls(seal) => seal.peek(socket),
         }
     }
 
     fn write(&mut self, socket: &TcpStream, text: &[u8]) -> io::Result<usize> {
         match self {
             Self::Shadowsocks(seal) => seal.write(socket, text),
+            Self::Tls(seal) => seal.write(socket, text),
+        }
+    }
+
+    /// Says in the seal's own words that nothing more will be written, where it has some.
+    fn finish(&mut self, socket: &TcpStream) -> io::Result<()> {
+        match self {
+            Self::Shadowsocks(_) => Ok(()),
+            Self::Tls(seal) => seal.finish(socket),
         }
     }
 }

@@ -7,6 +7,7 @@ mod destinations;
 mod ports;
 mod sealed;
 mod socks;
+mod tls;
 mod tunnels;
 mod vless;
 mod world;

@@ -184,7 +184,7 @@ pub(super) async fn run(
             }
         }
     };
-    if is_sending && matches!(outcome, Outcome::Answered { .. }) && peer::half_close(client).is_ok() {
+    if is_sending && matches!(outcome, Outcome::Answered { .. }) && tells_the_end(client, pulse).await {
         // The client has its answer and knows that the connection closes. The origin may still want the body.
         pulse.limit_to(SILENCE_AFTER_AN_END);
         tokio::select! {
@@ -194,6 +194,15 @@ pub(super) async fn run(
         }
     }
     outcome
+}
+
+/// Tells the client that nothing more comes. Whether it can be told before it has been silent for too long.
+async fn tells_the_end(client: &Stream, pulse: &Pulse) -> bool {
+    tokio::select! {
+        biased;
+        told = peer::half_close(client) => told.is_ok(),
+        () = pulse.stopped() => false,
+    }
 }
 
 enum Left {
