@@ -52,14 +52,15 @@ impl AttemptError {
         }
     }
 
-    /// How much it tells a customer, when several addresses failed in different ways.
+    /// How much it tells a customer, when several addresses failed in different ways. What came from outside counts for
+    /// more than that the exit has no address of one family.
     fn weight(&self) -> u8 {
         match self {
-            Self::Source(_) => 5,
+            Self::Refused => 5,
             Self::Exhausted(_) => 4,
-            Self::Refused => 3,
-            Self::TimedOut => 2,
-            Self::HostUnreachable => 1,
+            Self::TimedOut => 3,
+            Self::HostUnreachable => 2,
+            Self::Source(_) => 1,
             Self::NetworkUnreachable => 0,
         }
     }
@@ -206,6 +207,25 @@ mod tests {
         };
         assert_eq!(race(&candidates, true, connect).await, Err(AttemptError::Refused));
         assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_missing_address_of_one_family_is_told_only_where_the_other_has_nothing_to_say() {
+        let candidates = ["[2001:db8::1]:1", "192.0.2.1:1"].map(address);
+        let missing = || AttemptError::Source("the address 2001:db8::2 is not on this machine".to_owned());
+        for (by_v4, expected) in [
+            (AttemptError::Refused, AttemptError::Refused),
+            (AttemptError::TimedOut, AttemptError::TimedOut),
+            (AttemptError::HostUnreachable, AttemptError::HostUnreachable),
+            (AttemptError::NetworkUnreachable, missing()),
+        ] {
+            for candidates in [candidates, [candidates[1], candidates[0]]] {
+                let connect = async |to: SocketAddr| -> Result<(), AttemptError> {
+                    Err(if to.is_ipv6() { missing() } else { by_v4.clone() })
+                };
+                assert_eq!(race(&candidates, true, connect).await, Err(expected.clone()));
+            }
+        }
     }
 
     #[tokio::test]

@@ -1,11 +1,11 @@
-//! Through an exit: from a destination to a connection or a datagram socket, and what its failure says of the exit.
+//! Through an exit: from a destination to a connection, and what its failure says of the exit.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turnpike_wire::address::{Destination, Host};
@@ -24,6 +24,9 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(3);
 /// Why an exit does not get out while a rotation takes its modem away.
 const ROTATING: &str = "it is getting another address";
 
+/// Why an exit does not get out while this machine is short of files or ports.
+pub(super) const AT_LIMIT: &str = "the gateway is at its limit";
+
 /// A connection through an exit.
 #[derive(Debug)]
 pub(crate) struct Dialed {
@@ -32,15 +35,6 @@ pub(crate) struct Dialed {
     /// Bytes that an upstream sent behind its handshake: the first of the downstream.
     pub(crate) early: Bytes,
     /// Cancelled when tunnels of this generation must close (a rotation's drain time is over, the exit is gone).
-    pub(crate) lease: CancellationToken,
-}
-
-/// A socket for datagrams through an exit.
-#[derive(Debug)]
-pub(crate) struct UdpEgress {
-    /// Bound like the exit's TCP, not connected; one per association and family.
-    pub(crate) socket: UdpSocket,
-    /// As [`Dialed::lease`].
     pub(crate) lease: CancellationToken,
 }
 
@@ -99,8 +93,9 @@ impl Exit {
             Some(proxy) => self.dial_by_proxy(present, &proxy, &candidates).await,
             None => self.dial_directly(present, &candidates).await,
         };
-        let (stream, early) = connected?;
+        let (stream, early, answered) = connected?;
         self.health_good(present.generation);
+        self.health.note_witness(answered);
         Ok(Dialed {
             stream: stream.into(),
             early,
@@ -112,13 +107,13 @@ impl Exit {
         self: &Arc<Self>,
         present: &Arc<Present>,
         candidates: &[SocketAddr],
-    ) -> Result<(TcpStream, Bytes), DialError> {
+    ) -> Result<(TcpStream, Bytes, SocketAddr), DialError> {
         let connect = async |address: SocketAddr| {
             let socket = present.choice.source.tcp(address.ip())?;
-            socket
-                .connect(address)
-                .await
-                .map_err(|error| AttemptError::of_connect(&error))
+            match socket.connect(address).await {
+                Ok(stream) => Ok((stream, address)),
+                Err(error) => Err(AttemptError::of_connect(&error)),
+            }
         };
         let silence = self.environment.bounds.silence;
         let deadline = Instant::now() + self.patience();
@@ -127,14 +122,14 @@ impl Exit {
         let more = self.environment.descriptors.take(candidates.len().saturating_sub(1));
         let race = dial::race(candidates, more.is_some(), connect);
         match within(silence, deadline, race, suspect).await {
-            Some(Ok(stream)) => Ok((stream, Bytes::new())),
+            Some(Ok((stream, address))) => Ok((stream, Bytes::new(), address)),
             Some(Err(error)) => Err(self.failed_directly(present, candidates, error)),
             None => Err(self.failed_directly(present, candidates, AttemptError::TimedOut)),
         }
     }
 
     /// Draws the conclusion of a failed dial for the exit's health, and words it for the customer.
-    fn failed_directly(
+    pub(super) fn failed_directly(
         self: &Arc<Self>,
         present: &Present,
         candidates: &[SocketAddr],
@@ -148,7 +143,7 @@ impl Exit {
             }
             AttemptError::Exhausted(reason) => {
                 tracing::warn!(exit = %present.spec.name, %reason, "cannot dial");
-                return unavailable("the gateway is at its limit");
+                return unavailable(AT_LIMIT);
             }
             AttemptError::Source(reason) => {
                 self.health_bad(present.generation, Cause::Source, reason);
@@ -177,7 +172,7 @@ impl Exit {
         present: &Arc<Present>,
         proxy: &upstream::Proxy<'_>,
         candidates: &[SocketAddr],
-    ) -> Result<(TcpStream, Bytes), DialError> {
+    ) -> Result<(TcpStream, Bytes, SocketAddr), DialError> {
         let mut candidates = candidates.to_vec();
         candidates.sort_by_key(SocketAddr::is_ipv6);
         let silence = self.environment.bounds.silence;
@@ -187,7 +182,7 @@ impl Exit {
             let attempt = proxy.connect(&present.resolver, candidate);
             let suspect = || self.health_suspect(present.generation, &[candidate]);
             let error = match within(silence, deadline, attempt, suspect).await {
-                Some(Ok(connected)) => return Ok(connected),
+                Some(Ok((stream, early))) => return Ok((stream, early, candidate)),
                 Some(Err(error)) => error,
                 None => {
                     suspect();
@@ -202,78 +197,42 @@ impl Exit {
                     self.health_good(present.generation);
                     answer = error;
                 }
-                UpstreamError::BrokeOff(reason) => {
-                    tracing::debug!(exit = %present.spec.name, %reason, "the upstream proxy broke off");
-                    self.health_suspect(present.generation, &[candidate]);
-                    return Err(unavailable("its upstream proxy broke off"));
-                }
-                UpstreamError::Busy(retry_after) => {
-                    return Err(DialError::ExitUnavailable {
-                        reason: "its upstream proxy is busy".to_owned(),
-                        retry_after,
-                    });
-                }
-                UpstreamError::Down(cause, detail) => {
-                    self.health_bad(present.generation, cause, detail);
-                    return Err(self.unavailable(cause));
-                }
-                UpstreamError::Exhausted(reason) => {
-                    tracing::warn!(exit = %present.spec.name, %reason, "cannot dial");
-                    return Err(unavailable("the gateway is at its limit"));
+                error => {
+                    if matches!(error, UpstreamError::BrokeOff(_)) {
+                        self.health_suspect(present.generation, &[candidate]);
+                    }
+                    return Err(self.failed_by_proxy(present, error));
                 }
             }
         }
         Err(answer)
     }
 
-    /// Whether it carries datagrams at all.
-    pub(crate) fn carries_udp(&self) -> bool {
-        upstream::of(&self.present.load().spec.way).is_none()
-    }
-
-    /// Whether a datagram may be sent to this address.
-    pub(crate) fn permits_udp(&self, to: SocketAddr) -> bool {
-        let allow_smtp = self.present.load().spec.allow_smtp;
-        self.environment.policy.judge(to, allow_smtp) == Verdict::Allowed
-    }
-
-    /// Resolves and judges a datagram's destination; the first allowed address of a family that the exit has.
-    pub(crate) async fn resolve_udp(self: &Arc<Self>, destination: &Destination) -> Result<SocketAddr, DialError> {
-        let present = self.present.load_full();
-        if upstream::of(&present.spec.way).is_some() {
-            return Err(DialError::NoUdp);
+    /// Draws the conclusion of what a proxy has failed at for the exit's health, and words it for the customer.
+    pub(super) fn failed_by_proxy(self: &Arc<Self>, present: &Present, error: UpstreamError) -> DialError {
+        match error {
+            UpstreamError::Destination(error) => error,
+            UpstreamError::BrokeOff(reason) => {
+                tracing::debug!(exit = %present.spec.name, %reason, "the upstream proxy broke off");
+                unavailable("its upstream proxy broke off")
+            }
+            UpstreamError::Busy(retry_after) => DialError::ExitUnavailable {
+                reason: "its upstream proxy is busy".to_owned(),
+                retry_after,
+            },
+            UpstreamError::Down(cause, detail) => {
+                self.health_bad(present.generation, cause, detail);
+                self.unavailable(cause)
+            }
+            UpstreamError::Exhausted(reason) => {
+                tracing::warn!(exit = %present.spec.name, %reason, "cannot dial");
+                unavailable(AT_LIMIT)
+            }
         }
-        let candidates = self.candidates(&present, destination).await?;
-        candidates.first().copied().ok_or(DialError::NetworkUnreachable)
-    }
-
-    /// A socket for datagrams to addresses of the family of `towards`.
-    pub(crate) fn udp(self: &Arc<Self>, towards: IpAddr) -> Result<UdpEgress, DialError> {
-        let present = self.present.load_full();
-        if upstream::of(&present.spec.way).is_some() {
-            return Err(DialError::NoUdp);
-        }
-        if self.open.is_cancelled() {
-            return Err(unavailable("it has been taken out of service"));
-        }
-        match present.choice.source.udp(towards, 0) {
-            Ok(socket) => Ok(UdpEgress {
-                socket,
-                lease: present.lease.clone(),
-            }),
-            Err(AttemptError::NetworkUnreachable) => Err(DialError::NetworkUnreachable),
-            Err(error) => Err(self.failed_directly(&present, &[], error)),
-        }
-    }
-
-    /// Whether a datagram from this source may be handed to the customer.
-    pub(crate) fn accepts_reply_from(&self, source: SocketAddr) -> bool {
-        // Which port it comes from does not matter, so mail's is as good as any.
-        self.environment.policy.judge(source, true) == Verdict::Allowed
     }
 
     /// The addresses of `destination` that may be dialled by this exit; never none.
-    async fn candidates(
+    pub(super) async fn candidates(
         self: &Arc<Self>,
         present: &Present,
         destination: &Destination,
@@ -335,7 +294,7 @@ impl Exit {
     }
 
     /// How long a dial may take in all.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let usual = self.environment.bounds.connect;
         match self.health.down_cause() {
             Some(_) => usual.min(self.environment.bounds.connect_while_down),
@@ -368,7 +327,7 @@ async fn within<T>(
     tokio::time::timeout_at(deadline, attempt).await.ok()
 }
 
-fn unavailable(reason: &str) -> DialError {
+pub(super) fn unavailable(reason: &str) -> DialError {
     DialError::ExitUnavailable {
         reason: reason.to_owned(),
         retry_after: RETRY_AFTER,

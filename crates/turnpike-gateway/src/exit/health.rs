@@ -2,18 +2,28 @@
 //!
 //! Some evidence proves that an exit is down: its address is not on this machine, its upstream refuses us. Other
 //! evidence only makes suspicious: destinations that do not answer may be dead themselves. Suspicion calls for a probe,
-//! and the probe decides. While an exit is down its dials are still tried: the first that succeeds brings it up, and
-//! so does a probe every few seconds, whichever is first.
+//! and the probe decides. It asks somebody who should answer: the name servers where they are asked through the exit, else
+//! destinations that have answered through it before, its witnesses. While an exit is down its dials are still tried: the
+//! first that succeeds brings it up, and so does a probe every few seconds, whichever is first.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Exit;
 use crate::gateway::Event;
 
 /// So many different destinations in a row without an answer are suspicious.
 const SUSPICIOUS_DESTINATIONS: usize = 3;
+
+/// So many destinations that have answered are remembered.
+const WITNESSES: usize = 4;
+
+/// How often one is noted: a busy exit has enough to do.
+const WITNESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why an exit is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +57,9 @@ pub(crate) struct Health {
     /// Whether anything but plain success is known, so that a success has something to clear: the one thing that a
     /// dial of a healthy exit reads.
     is_noteworthy: AtomicBool,
+    opened: Instant,
+    /// From when on another witness is wanted, in milliseconds since it was opened.
+    next_witness: AtomicU64,
 }
 
 impl Default for Health {
@@ -54,6 +67,8 @@ impl Default for Health {
         Self {
             state: Mutex::default(),
             is_noteworthy: AtomicBool::new(true),
+            opened: Instant::now(),
+            next_witness: AtomicU64::new(0),
         }
     }
 }
@@ -63,6 +78,8 @@ struct State {
     status: Status,
     /// Different destinations that did not answer since the last success.
     silent: Vec<IpAddr>,
+    /// Destinations that have answered, the newest last.
+    witnesses: Vec<SocketAddr>,
     /// Whether the exit's name servers did not answer since the last success.
     are_servers_silent: bool,
     is_closed: bool,
@@ -121,9 +138,31 @@ impl Health {
         }
     }
 
+    /// Notes a destination that has just answered, unless one was noted lately.
+    pub(super) fn note_witness(&self, witness: SocketAddr) {
+        let now = millis(self.opened.elapsed());
+        if now < self.next_witness.load(Ordering::Relaxed) {
+            return;
+        }
+        self.next_witness
+            .store(now.saturating_add(millis(WITNESS_INTERVAL)), Ordering::Relaxed);
+        let mut state = self.state();
+        state.witnesses.retain(|known| known.ip() != witness.ip());
+        if state.witnesses.len() >= WITNESSES {
+            state.witnesses.remove(0);
+        }
+        state.witnesses.push(witness);
+    }
+
+    /// Destinations that have answered through the exit before.
+    pub(super) fn witnesses(&self) -> Vec<SocketAddr> {
+        self.state().witnesses.clone()
+    }
+
     pub(crate) fn close(&self, name: &str) {
         self.state().is_closed = true;
-        gauge(name, false);
+        // What is not a number is not shown any more.
+        gauge(name, f64::NAN);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,9 +173,18 @@ impl Health {
 impl Exit {
     /// Something answered through this exit, in this generation.
     pub(super) fn health_good(&self, generation: u64) {
-        if self.health.is_noteworthy.load(Ordering::Acquire) && generation == self.generation() {
+        if self.health.is_noteworthy.load(Ordering::Acquire)
+            && generation == self.generation()
+            && !self.lacks_its_source()
+        {
             self.mark_up();
         }
+    }
+
+    /// Whether it is down for want of an address that still is not there. Another that it has may work all the while, and to
+    /// be up and down in turns would tell nobody anything.
+    fn lacks_its_source(&self) -> bool {
+        self.health.down_cause() == Some(Cause::Source) && self.present.load().choice.source.check().is_err()
     }
 
     fn is_unknown(&self) -> bool {
@@ -209,8 +257,8 @@ impl Exit {
         }
         state.status = Status::Up;
         let present = self.present.load();
-        gauge(&present.spec.name, true);
-        tracing::info!(exit = %present.spec.name, address = ?present.choice.address, "exit is up");
+        gauge(&present.spec.name, 1.0);
+        tracing::info!(exit = %present.spec.name, address = present.choice.address.map(tracing::field::display), "exit is up");
         // Sent under the lock, so that ups and downs arrive in the order in which they happened.
         let _ = self.environment.events.send(Event::ExitUp {
             exit: self.id.clone(),
@@ -229,7 +277,7 @@ impl Exit {
             return;
         }
         let present = self.present.load();
-        gauge(&present.spec.name, false);
+        gauge(&present.spec.name, 0.0);
         tracing::warn!(exit = %present.spec.name, reason = %detail, "exit is down");
         let _ = self.environment.events.send(Event::ExitDown {
             exit: self.id.clone(),
@@ -238,6 +286,30 @@ impl Exit {
     }
 }
 
-fn gauge(name: &str, is_up: bool) {
-    metrics::gauge!("turnpike_exit_up", "exit" => name.to_owned()).set(f64::from(u8::from(is_up)));
+fn gauge(name: &str, value: f64) {
+    metrics::gauge!("turnpike_exit_up", "exit" => name.to_owned()).set(value);
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn witnesses_are_few_and_the_newest_and_noted_now_and_then() {
+        let health = Health::default();
+        let witness = |last, port| SocketAddr::from(([192, 0, 2, last], port));
+        for last in 1..=6 {
+            health.note_witness(witness(last, 80));
+            health.note_witness(witness(100, 80));
+            tokio::time::advance(WITNESS_INTERVAL).await;
+        }
+        assert_eq!(health.witnesses(), [3, 4, 5, 6].map(|last| witness(last, 80)));
+        health.note_witness(witness(4, 443));
+        let expected = [witness(3, 80), witness(5, 80), witness(6, 80), witness(4, 443)];
+        assert_eq!(health.witnesses(), expected);
+    }
 }

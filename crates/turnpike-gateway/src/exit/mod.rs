@@ -6,7 +6,7 @@
 //! lease of the present they were dialled under, and end when it is cancelled.
 //!
 //! - [`spec`]: what the shop tells; [`environment`]: what all exits share
-//! - [`dialling`]: from a destination to a connection
+//! - [`dialling`]: from a destination to a connection; [`datagrams`]: what has none
 //! - [`choice`]: which address of a pool or a prefix, and which next
 //! - [`source`], [`device`]: sockets bound to it
 //! - [`upstream`]: the handshakes with other people's proxies
@@ -15,6 +15,7 @@
 //! - [`survey`]: what customers must not reach through it
 
 mod choice;
+mod datagrams;
 mod device;
 mod dialling;
 mod environment;
@@ -41,7 +42,9 @@ use tokio_util::sync::CancellationToken;
 use crate::resolve::Resolver;
 
 use choice::Choice;
-pub(crate) use dialling::{DialError, Dialed, UdpEgress};
+use datagrams::UdpFailure;
+pub(crate) use datagrams::{UdpEgress, UpstreamAssociation};
+pub(crate) use dialling::{DialError, Dialed};
 pub(crate) use environment::Environment;
 use health::Health;
 pub(crate) use source::Source;
@@ -61,6 +64,7 @@ pub(crate) struct Exit {
     /// Whether a probe is asked for or under way.
     is_probing: AtomicBool,
     health: Health,
+    udp_failure: Mutex<Option<UdpFailure>>,
 }
 
 /// What an exit is between two changes.
@@ -106,6 +110,7 @@ impl Exit {
             is_rotating: AtomicBool::new(false),
             is_probing: AtomicBool::new(false),
             health: Health::default(),
+            udp_failure: Mutex::default(),
         });
         exit.request_probe();
         exit.environment.exits_changed.notify_one();

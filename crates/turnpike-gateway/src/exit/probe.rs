@@ -2,21 +2,28 @@
 //! it is down. One task does it for all exits, a bounded number at a time; an exit at rest costs nothing.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::health::{Cause, Finding};
-use super::{Exit, upstream};
-use crate::dial::AttemptError;
+use super::upstream::{self, UpstreamError};
+use super::{Exit, Present};
+use crate::dial::{self, AttemptError};
 use crate::resolve::ServersSay;
 
 /// How many exits are probed at the same time.
 const AT_ONCE: usize = 64;
+
+/// How long destinations that have answered before may take to answer again.
+const WITNESS_PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// Serves requests for probes until nobody can make one any more; `interval` lies between two probes of an exit that
 /// is down.
@@ -54,7 +61,7 @@ async fn probe(weak: Weak<Exit>) -> Option<Weak<Exit>> {
     let exit = weak.upgrade().filter(|exit| !exit.open.is_cancelled())?;
     let present = exit.present.load_full();
     let finding = tokio::select! {
-        finding = exit.examine(&present) => finding,
+        finding = caught(exit.examine(&present)) => finding,
         () = exit.open.cancelled() => return None,
     };
     if exit.take_finding(present.generation, finding) {
@@ -68,6 +75,16 @@ async fn probe(weak: Weak<Exit>) -> Option<Weak<Exit>> {
     None
 }
 
+/// A probe that panics has found nothing. The exit's next one comes as it would after any other.
+async fn caught(examination: impl Future<Output = Finding>) -> Finding {
+    let outcome = AssertUnwindSafe(examination).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        metrics::counter!("turnpike_panics_total").increment(1);
+        tracing::error!("the probe of an exit has panicked; this is a bug in turnpike");
+        Finding::Unclear
+    })
+}
+
 impl Exit {
     /// Has the exit probed soon, unless that is under way.
     pub(super) fn request_probe(self: &Arc<Self>) {
@@ -76,14 +93,17 @@ impl Exit {
         }
     }
 
-    async fn examine(&self, present: &super::Present) -> Finding {
+    async fn examine(&self, present: &Present) -> Finding {
         if let Some(proxy) = upstream::of(&present.spec.way) {
             let suspected = match self.health.down_cause() {
                 None if self.health.is_suspect() => Some(Cause::Silence),
                 cause => cause,
             };
             let suffices = suspected.is_none_or(|cause| proxy.login_proves(cause));
-            return proxy.examine(&present.resolver, suffices).await;
+            return match proxy.examine(&present.resolver, suffices).await {
+                Finding::Unclear if suspected == Some(Cause::Silence) => self.ask_witnesses(present).await,
+                finding => finding,
+            };
         }
         match present.choice.source.check() {
             Ok(()) => {}
@@ -100,7 +120,45 @@ impl Exit {
                 Cause::Silence,
                 "neither destinations nor name servers answer".to_owned(),
             ),
-            ServersSay::NotAsked => Finding::Unclear,
+            ServersSay::NotAsked => self.ask_witnesses(present).await,
         }
+    }
+
+    /// Dials destinations that have answered before. That others are dead says nothing of the exit where one of these lives.
+    async fn ask_witnesses(&self, present: &Present) -> Finding {
+        let witnesses = self.health.witnesses();
+        if witnesses.is_empty() {
+            return Finding::Unclear;
+        }
+        let ask = async |witness: SocketAddr| match upstream::of(&present.spec.way) {
+            Some(proxy) => match proxy.connect(&present.resolver, witness).await {
+                Ok(_) | Err(UpstreamError::Destination(_)) => Ok(()),
+                Err(_) => Err(AttemptError::TimedOut),
+            },
+            None => {
+                let socket = present.choice.source.tcp(witness.ip())?;
+                let connected = socket.connect(witness).await;
+                connected.map(drop).map_err(|error| AttemptError::of_connect(&error))
+            }
+        };
+        let asked = tokio::time::timeout(WITNESS_PATIENCE, dial::race(&witnesses, true, ask)).await;
+        match asked {
+            Ok(Ok(()) | Err(AttemptError::Refused)) => Finding::Works,
+            _ => Finding::Fails(
+                Cause::Silence,
+                "several destinations in a row did not answer, nor do those that have answered before".to_owned(),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_probe_that_panics_has_found_nothing() {
+        assert_eq!(caught(async { panic!("a bug") }).await, Finding::Unclear);
+        assert_eq!(caught(async { Finding::Works }).await, Finding::Works);
     }
 }

@@ -1,5 +1,6 @@
 //! What the gateway is told of an exit, and what a rotation answers.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +46,8 @@ pub enum ExitWay {
     Socks5Upstream(Upstream),
 }
 
-/// A proxy of somebody else's.
-#[derive(Debug, Clone)]
+/// A proxy of somebody else's. It prints without its credentials.
+#[derive(Clone)]
 pub struct Upstream {
     /// Its name or address.
     pub host: String,
@@ -56,13 +57,41 @@ pub struct Upstream {
     pub credentials: Option<(String, SecretString)>,
 }
 
-/// How an exit is told to get another address.
-#[derive(Debug, Clone)]
+/// How an exit is told to get another address. It prints without arguments and paths, in which there may be keys.
+#[derive(Clone)]
 pub enum RotateMethod {
     /// Run this program with these arguments; exit code 0 is success.
     Command(Vec<String>),
     /// GET this address; any 2xx is success.
     Http(String),
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Upstream")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RotateMethod {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(words) => formatter
+                .debug_struct("Command")
+                .field("program", &words.first())
+                .finish_non_exhaustive(),
+            Self::Http(url) => {
+                let url = url::Url::parse(url).ok();
+                formatter
+                    .debug_struct("Http")
+                    .field("host", &url.as_ref().and_then(url::Url::host_str))
+                    .finish_non_exhaustive()
+            }
+        }
+    }
 }
 
 /// What a rotation did.
@@ -94,4 +123,46 @@ pub enum RotationError {
     /// The command or call failed, in a sentence for the operator.
     #[error("{0}")]
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_of_an_exit_has_no_secret_in_it() {
+        let upstream = |way: fn(Upstream) -> ExitWay| {
+            way(Upstream {
+                host: "proxy.example".to_owned(),
+                port: 1080,
+                credentials: Some(("secret-name".to_owned(), SecretString::from("secret-word"))),
+            })
+        };
+        let methods = [
+            RotateMethod::Command(vec!["/opt/rotate".to_owned(), "--key=secret".to_owned()]),
+            RotateMethod::Http("https://secret:secret@partner.example/rotate/secret?key=secret".to_owned()),
+            RotateMethod::Http("secret".to_owned()),
+        ];
+        for way in [upstream(ExitWay::HttpUpstream), upstream(ExitWay::Socks5Upstream)] {
+            for method in &methods {
+                let spec = ExitSpec {
+                    id: ExitId("exit1".into()),
+                    name: "nl-1".to_owned(),
+                    way: way.clone(),
+                    rotate: Some(method.clone()),
+                    present_address: None,
+                    drain: Duration::ZERO,
+                    allow_smtp: false,
+                };
+                let printed = format!("{spec:?} {spec:#?}");
+                assert!(printed.contains("proxy.example"), "{printed}");
+                assert!(!printed.contains("secret"), "{printed}");
+            }
+        }
+        let printed = format!("{methods:?}");
+        assert!(
+            printed.contains("/opt/rotate") && printed.contains("partner.example"),
+            "{printed}"
+        );
+    }
 }

@@ -9,5 +9,6 @@ mod sealed;
 mod socks;
 mod tls;
 mod tunnels;
+mod upstream;
 mod vless;
 mod world;

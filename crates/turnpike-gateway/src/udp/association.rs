@@ -5,7 +5,7 @@
 //! here: the destination rule, names, the exit's sockets, counting. Nothing in it waits for anybody: what cannot go at
 //! once is dropped, as datagrams may be.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ use turnpike_wire::address::{Destination, Host};
 use super::Place;
 use super::mapping::{Mapping, MappingEnd};
 use super::names::Names;
+use super::outlet::{Outlet, Outlets, Way};
 use super::socket::{Datagram, Received};
+use crate::exit::DialError;
 use crate::gateway::Shared;
 use crate::route::ActiveRoute;
 
@@ -35,23 +37,16 @@ pub(crate) struct Association {
     route: Arc<ActiveRoute>,
     customer: Box<dyn Customer>,
     closed: CancellationToken,
+    /// Cancelled when an upstream proxy has ended its part, or refused to begin it.
+    refused: CancellationToken,
     state: Mutex<State>,
     _place: Place,
 }
 
 #[derive(Default)]
 struct State {
-    v4: Outlet,
-    v6: Outlet,
+    outlets: Outlets,
     names: Names,
-}
-
-/// The socket of one family.
-#[derive(Default)]
-struct Outlet {
-    mapping: Option<Arc<Mapping>>,
-    /// Not to be opened before.
-    pause: Option<Instant>,
 }
 
 impl Association {
@@ -67,6 +62,7 @@ impl Association {
             route: Arc::clone(route),
             customer,
             closed: route.cut.child_token(),
+            refused: CancellationToken::new(),
             state: Mutex::default(),
             _place: place,
         })
@@ -77,9 +73,28 @@ impl Association {
         self.closed.cancel();
     }
 
-    /// Waits until it has ended: closed, or cut with its route.
-    pub(crate) async fn ended(&self) {
+    /// Waits until it is closed, or cut with its route.
+    pub(crate) async fn closed(&self) {
         self.closed.cancelled().await;
+    }
+
+    /// Waits until it has ended: closed, or left without a way out because an upstream proxy has ended its part. A client whose
+    /// protocol can tell it so should be told. For any other the next datagram tries again.
+    pub(crate) async fn ended(&self) {
+        tokio::select! {
+            () = self.closed.cancelled() => {}
+            () = self.refused.cancelled() => {}
+        }
+    }
+
+    /// Opens the way out where it leads through an upstream proxy, so that a client can be told when that is refused; any
+    /// other way opens with the first datagram.
+    pub(crate) async fn open_way(self: &Arc<Self>) -> Result<(), DialError> {
+        if !self.route.exit.has_upstream() {
+            return Ok(());
+        }
+        *self.lock().outlets.of(Way::Upstream) = Outlet::opening();
+        self.open_by_upstream().await
     }
 
     /// Sends a datagram of the customer's, or drops it.
@@ -105,48 +120,104 @@ impl Association {
             metrics::counter!("turnpike_refusals_total", "reason" => "destination").increment(1);
             return;
         }
-        if let Some(mapping) = self.mapping(to.ip())
-            && mapping.send(datagram, to)
-        {
+        if let Some(mapping) = self.mapping(to, datagram) {
+            self.send_by(&mapping, to, datagram);
+        }
+    }
+
+    fn send_by(&self, mapping: &Mapping, to: SocketAddr, datagram: &[u8]) {
+        if mapping.send(datagram, to) {
             self.route.meter.add_up(datagram.len() as u64);
         }
     }
 
-    /// The socket towards `address`, opened where there is none.
-    fn mapping(self: &Arc<Self>, address: IpAddr) -> Option<Arc<Mapping>> {
+    /// The socket towards `to`, opened where there is none. Where that takes a moment the datagram waits for it, and there is
+    /// nothing to be done now.
+    fn mapping(self: &Arc<Self>, to: SocketAddr, datagram: &[u8]) -> Option<Arc<Mapping>> {
+        let way = Way::of(to.ip(), self.route.exit.has_upstream());
         let mut state = self.lock();
-        let outlet = state.outlet(address);
-        if let Some(mapping) = &outlet.mapping {
-            return Some(Arc::clone(mapping));
+        let outlet = state.outlets.of(way);
+        match outlet {
+            Outlet::Open(mapping) => return Some(Arc::clone(mapping)),
+            Outlet::Opening(waiting) => {
+                waiting.keep(to, datagram);
+                return None;
+            }
+            Outlet::Closed { until } if until.is_some_and(|until| Instant::now() < until) => return None,
+            Outlet::Closed { .. } => {}
         }
-        if self.closed.is_cancelled() || outlet.pause.is_some_and(|until| Instant::now() < until) {
+        if self.closed.is_cancelled() {
             return None;
         }
-        let opened = self.open_mapping(address).map(Arc::new);
-        outlet.pause = opened.is_none().then(|| Instant::now() + REOPEN_PAUSE);
-        outlet.mapping.clone_from(&opened);
+        if way == Way::Upstream {
+            if self.route.exit.udp_refusal().is_some() {
+                self.refused.cancel();
+                return None;
+            }
+            *outlet = Outlet::opening();
+            if let Outlet::Opening(waiting) = outlet {
+                waiting.keep(to, datagram);
+            }
+            drop(state);
+            let association = Arc::clone(self);
+            self.shared.spawn(async move {
+                let opening = association.open_by_upstream();
+                let _ = association.closed.run_until_cancelled(opening).await;
+            });
+            return None;
+        }
+        let opened = self.route.exit.udp(to.ip()).ok();
+        let Some(mapping) = opened.and_then(|egress| Mapping::new(egress).ok()).map(Arc::new) else {
+            *outlet = Outlet::closed_until(Instant::now() + REOPEN_PAUSE);
+            return None;
+        };
+        *outlet = Outlet::Open(Arc::clone(&mapping));
         drop(state);
-        let mapping = opened?;
-        let receive = Arc::clone(self).receive(Arc::clone(&mapping), address);
+        let receive = Arc::clone(self).receive(Arc::clone(&mapping), way);
         self.shared.spawn(receive);
         Some(mapping)
     }
 
-    fn open_mapping(&self, address: IpAddr) -> Option<Mapping> {
-        let descriptor = self.shared.descriptors.take(1)?;
-        let egress = self.route.exit.udp(address).ok()?;
-        Mapping::new(egress, descriptor).ok()
+    /// Has the upstream proxy open its part, and sends what has waited for that.
+    async fn open_by_upstream(self: &Arc<Self>) -> Result<(), DialError> {
+        let opened = self.route.exit.udp_by_upstream().await;
+        let opened = opened.and_then(|egress| Mapping::new(egress).map_err(|_| DialError::NetworkUnreachable));
+        let mut state = self.lock();
+        let outlet = state.outlets.of(Way::Upstream);
+        let mapping = match opened {
+            Ok(mapping) => Arc::new(mapping),
+            Err(error) => {
+                *outlet = Outlet::closed_until(Instant::now() + REOPEN_PAUSE);
+                drop(state);
+                self.refused.cancel();
+                return Err(error);
+            }
+        };
+        // Under the lock, so that nothing overtakes what has waited.
+        if let Outlet::Opening(waiting) = std::mem::replace(outlet, Outlet::Open(Arc::clone(&mapping))) {
+            for (to, datagram) in waiting.into_datagrams() {
+                self.send_by(&mapping, to, &datagram);
+            }
+        }
+        drop(state);
+        self.shared.spawn(Arc::clone(self).receive(mapping, Way::Upstream));
+        Ok(())
     }
 
     /// Hands replies over until the mapping ends.
-    async fn receive(self: Arc<Self>, mapping: Arc<Mapping>, address: IpAddr) {
+    async fn receive(self: Arc<Self>, mapping: Arc<Mapping>, way: Way) {
         let replies = mapping.receive(|received| self.reply(received));
         let end = self.closed.run_until_cancelled(replies).await;
         let mut state = self.lock();
-        state.outlet(address).mapping = None;
-        if end == Some(MappingEnd::Moved) {
+        *state.outlets.of(way) = match end {
+            Some(MappingEnd::Ended) => Outlet::closed_until(Instant::now() + REOPEN_PAUSE),
+            Some(MappingEnd::Idle | MappingEnd::Moved) | None => Outlet::default(),
+        };
+        match end {
             // The exit's new address may be of another family than what names were resolved to.
-            state.names.forget();
+            Some(MappingEnd::Moved) => state.names.forget(),
+            Some(MappingEnd::Ended) => self.refused.cancel(),
+            Some(MappingEnd::Idle) | None => {}
         }
     }
 
@@ -177,14 +248,5 @@ impl Association {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn outlet(&mut self, address: IpAddr) -> &mut Outlet {
-        match address {
-            IpAddr::V4(_) => &mut self.v4,
-            IpAddr::V6(_) => &mut self.v6,
-        }
     }
 }

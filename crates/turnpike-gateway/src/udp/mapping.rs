@@ -1,7 +1,10 @@
-//! An association's socket to the outside, for one family.
+//! An association's socket to the outside, for one family, or for both where an upstream proxy has opened it.
 //!
 //! It sends to every destination from one port, and takes replies from anybody (RFC 4787: endpoint-independent mapping
 //! and filtering; games and calls need it). It lives while it is used; the association opens another when it must.
+//!
+//! To an upstream's relay each datagram goes behind a header that names its destination, and comes from there behind one
+//! that names its source (RFC 1928 §7).
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,10 +14,12 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use turnpike_wire::address::Host;
+use turnpike_wire::socks5;
 
 use super::socket::{DatagramSocket, Received};
 use crate::descriptors::Permit;
-use crate::exit::UdpEgress;
+use crate::exit::{UdpEgress, UpstreamAssociation};
 
 /// Without a datagram either way, a mapping ends after this time (RFC 4787 REQ-5).
 const IDLE: Duration = Duration::from_secs(300);
@@ -27,6 +32,7 @@ const DNS: u16 = 53;
 #[derive(Debug)]
 pub(super) struct Mapping {
     socket: DatagramSocket,
+    upstream: Option<UpstreamAssociation>,
     /// Cancelled when the exit gives its address up.
     lease: CancellationToken,
     /// Cancelled when the socket is of no use any more: its device is gone.
@@ -35,7 +41,7 @@ pub(super) struct Mapping {
     /// When something moved last, in milliseconds since it was opened.
     moved: AtomicU64,
     is_dns_only: AtomicBool,
-    _descriptor: Permit,
+    _descriptors: Permit,
 }
 
 /// Why a mapping ended.
@@ -44,24 +50,34 @@ pub(super) enum MappingEnd {
     Idle,
     /// The exit leaves from another address now, or from none.
     Moved,
+    /// The upstream proxy has ended it.
+    Ended,
 }
 
 impl Mapping {
-    pub(super) fn new(egress: UdpEgress, descriptor: Permit) -> io::Result<Self> {
+    pub(super) fn new(egress: UdpEgress) -> io::Result<Self> {
         Ok(Self {
             socket: DatagramSocket::new(egress.socket)?,
+            upstream: egress.upstream,
             lease: egress.lease,
             broken: CancellationToken::new(),
             opened: Instant::now(),
             moved: AtomicU64::new(0),
             is_dns_only: AtomicBool::new(true),
-            _descriptor: descriptor,
+            _descriptors: egress.descriptors,
         })
     }
 
     /// Sends without waiting; says whether it went.
     pub(super) fn send(&self, datagram: &[u8], to: SocketAddr) -> bool {
-        match self.socket.send(datagram, to, None) {
+        let sent = match &self.upstream {
+            Some(upstream) => {
+                let packet = [&socks5::datagram_header(to)[..], datagram].concat();
+                self.socket.send(&packet, upstream.relay, None)
+            }
+            None => self.socket.send(datagram, to, None),
+        };
+        match sent {
             Ok(()) => {
                 self.note();
                 if to.port() != DNS {
@@ -86,13 +102,26 @@ impl Mapping {
                 () = self.broken.cancelled() => {}
             }
         };
+        let ended = async {
+            match &self.upstream {
+                Some(upstream) => upstream.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         let idle = self.idle();
-        tokio::pin!(moved, idle);
+        tokio::pin!(moved, ended, idle);
+        let mut take_reply = |received: Received<'_>| {
+            if let Some(reply) = self.reply(received) {
+                self.note();
+                take(reply);
+            }
+        };
         loop {
             tokio::select! {
                 biased;
                 () = &mut moved => return MappingEnd::Moved,
-                received = self.socket.receive(|received| { self.note(); take(received) }) => {
+                () = &mut ended => return MappingEnd::Ended,
+                received = self.socket.receive(&mut take_reply) => {
                     if received.is_err_and(|error| is_lasting(&error)) {
                         return MappingEnd::Moved;
                     }
@@ -100,6 +129,26 @@ impl Mapping {
                 () = &mut idle => return MappingEnd::Idle,
             }
         }
+    }
+
+    /// A reply as its sender sent it. Absent where it is none of the upstream's, a fragment, or does not say by an address
+    /// who sent it.
+    fn reply<'a>(&self, received: Received<'a>) -> Option<Received<'a>> {
+        let Some(upstream) = &self.upstream else {
+            return Some(received);
+        };
+        if received.source != upstream.relay {
+            return None;
+        }
+        let packet = received.datagram.payload();
+        let (sender, data) = socks5::datagram(packet)?;
+        let Host::Ip(address) = sender.host else { return None };
+        let header = packet.len() - data.len();
+        Some(Received {
+            source: SocketAddr::new(address, sender.port),
+            datagram: received.datagram.without(header),
+            ..received
+        })
     }
 
     /// Waits until nothing has moved for long enough. The timer is set again only when it fires.

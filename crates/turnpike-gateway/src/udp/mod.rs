@@ -2,8 +2,8 @@
 //! with them.
 //!
 //! A datagram's story: [`socket`] receives it, [`clients`] says whose it is by where it comes from, or [`sealed`] by what
-//! opens it, [`association`] judges its destination and sends it from the association's [`mapping`], an own socket of the exit's. A reply takes the way
-//! back. Each step either does its part at once or drops the datagram.
+//! opens it, [`association`] judges its destination and sends it from the association's [`mapping`], an own socket of the exit's
+//! or one to an upstream proxy's relay. A reply takes the way back. Each step either does its part at once or drops the datagram.
 //!
 //! Nobody who has no association gets an answer, so that the port cannot be made to reflect.
 
@@ -12,6 +12,7 @@ mod bound_address;
 mod clients;
 mod mapping;
 mod names;
+mod outlet;
 mod sealed;
 mod socket;
 mod window;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use turnpike_wire::socks5;
 
+use crate::exit::DialError;
 use crate::gateway::Shared;
 use crate::listener;
 use crate::route::ActiveRoute;
@@ -220,7 +222,12 @@ impl Customer for Arc<Path> {
 }
 
 impl OpenAssociation {
-    /// Waits until the association is cut.
+    /// Opens its way out, as [`Association::open_way`] says.
+    pub(crate) async fn open_way(&self) -> Result<(), DialError> {
+        self.association.open_way().await
+    }
+
+    /// Waits until the association is cut, or an upstream proxy has ended it.
     pub(crate) async fn ended(&self) {
         self.association.ended().await;
     }

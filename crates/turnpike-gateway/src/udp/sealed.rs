@@ -215,7 +215,9 @@ async fn end_when_idle(session: Arc<Session>, forget: impl FnOnce()) {
         }
         tokio::select! {
             biased;
-            () = session.association.ended() => break,
+            // Not where an upstream proxy has ended its part: there is no word for that in this protocol, and a session that was
+            // forgotten early could be replayed.
+            () = session.association.closed() => break,
             () = tokio::time::sleep_until(due) => {}
         }
     }

@@ -53,6 +53,12 @@ impl Datagram<'_> {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
+    /// The same without its first bytes.
+    pub(super) fn without(self, count: usize) -> Self {
+        let start = self.start.saturating_add(count).min(self.bytes.len());
+        Self { start, ..self }
+    }
+
     /// The same, to be opened in place.
     pub(super) fn payload_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.start..).unwrap_or_default()

@@ -63,6 +63,23 @@ async fn a_silent_destination_alone_does_not_take_an_exit_down() {
 }
 
 #[tokio::test]
+async fn dead_destinations_do_not_take_an_exit_down_while_one_that_has_answered_still_does() {
+    // No name server is asked through it: nobody else can tell.
+    let origin = Origin::start().await;
+    let mut world = World::new();
+    let exit = world.exit(pool(&[loopback(11)]));
+    assert_eq!(world.event().await.0, "up 127.0.0.11");
+    assert!(origin.sees(&exit).await.is_ok());
+    for last in 1..=5 {
+        let destination = to(SocketAddr::from(([8, 8, 8, last], 80)));
+        let failed = exit.dial(&destination).await.unwrap_err();
+        assert_eq!(failed, DialError::NetworkUnreachable);
+    }
+    soon(|| !exit.health.is_suspect()).await;
+    assert!(world.has_no_event());
+}
+
+#[tokio::test]
 async fn silent_destinations_and_silent_name_servers_take_an_exit_down_until_one_answers() {
     let origin = Origin::start().await;
     // A name server that answers nothing, neither by UDP nor by TCP.
@@ -90,6 +107,19 @@ async fn silent_destinations_and_silent_name_servers_take_an_exit_down_until_one
     let failed = exit.dial(&destination).await.unwrap_err();
     assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
     assert!(origin.sees(&exit).await.is_ok());
+    assert_eq!(world.event().await.0, "up 127.0.0.11");
+}
+
+/// Dials by its other family's address may succeed all the while: it would be up with each, and down with each probe.
+#[tokio::test]
+async fn an_exit_that_lacks_an_address_is_down_until_the_address_is_there() {
+    let mut world = World::new();
+    let exit = world.exit(pool(&[NOT_HERE]));
+    assert_eq!(world.event().await.0, "down");
+    exit.health_good(exit.generation());
+    assert!(world.has_no_event());
+    assert!(exit.health.down_cause().is_some());
+    exit.update(pool(&[loopback(11)]));
     assert_eq!(world.event().await.0, "up 127.0.0.11");
 }
 

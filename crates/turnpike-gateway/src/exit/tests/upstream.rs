@@ -3,6 +3,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::*;
 use crate::exit::Upstream;
+use crate::resolve::name_server::Reply;
 
 /// What a scripted proxy does next.
 #[derive(Clone)]
@@ -347,11 +348,71 @@ async fn a_head_that_never_ends_is_not_read_for_ever() {
 }
 
 #[tokio::test]
-async fn an_upstream_carries_no_datagrams() {
+async fn an_http_proxy_carries_no_datagrams_and_is_not_even_asked() {
     let world = World::new();
     let exit = world.exit(http(closed_port().await, None));
-    assert!(matches!(exit.udp(loopback(1)), Err(DialError::NoUdp)));
-    assert_eq!(exit.resolve_udp(&destination()).await, Err(DialError::NoUdp));
+    assert_eq!(exit.udp_refusal(), Some(DialError::NoUdp));
+    assert_eq!(exit.udp_by_upstream().await.unwrap_err(), DialError::NoUdp);
+    let own = world.exit(pool(&[loopback(11)]));
+    assert!(!own.has_upstream() && own.udp_refusal().is_none());
+}
+
+#[tokio::test]
+async fn a_name_for_datagrams_through_a_proxy_is_its_ipv4_address_where_it_has_one() {
+    let v6 = "2620:0:862::1".parse().unwrap();
+    let server = NameServer::start(move |name, _| match name {
+        "both.example" => Reply::Addresses(vec![v6, [198, 35, 26, 96].into()], 60),
+        "six.example" => Reply::Addresses(vec![v6], 60),
+        _ => Reply::NoSuchName,
+    })
+    .await;
+    let world = World::plan().names(&server).start();
+    let exit = world.exit(socks(closed_port().await, None));
+    for (name, expected) in [
+        ("both.example", "198.35.26.96:53"),
+        ("six.example", "[2620:0:862::1]:53"),
+    ] {
+        let resolved = exit.resolve_udp(&to_name(name, 53)).await;
+        assert_eq!(resolved, Ok(expected.parse().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_breaks_off_or_says_nonsense_opens_no_association() {
+    let greeting = || {
+        vec![
+            Expect(vec![5, 1, 0]),
+            Say(&[5, 0]),
+            Expect(vec![5, 3, 0, 1, 0, 0, 0, 0, 0, 0]),
+        ]
+    };
+    let then = |step| [greeting(), vec![step]].concat();
+    for (steps, reason) in [
+        (then(Reset), "its upstream proxy broke off"),
+        (then(Mute), "its upstream proxy broke off"),
+        (
+            then(Say(&[5, 1, 0, 1, 0, 0, 0, 0, 0, 0])),
+            "its upstream proxy broke off",
+        ),
+        // No port.
+        (
+            then(Say(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0])),
+            "its upstream proxy does not answer",
+        ),
+        (then(Say(&[4, 0, 0, 1])), "its upstream proxy does not answer"),
+        (then(Say(&[5, 0, 0, 9])), "its upstream proxy does not answer"),
+    ] {
+        let world = World::plan()
+            .bounds(|bounds| bounds.connect = Duration::from_millis(400))
+            .start();
+        let exit = world.exit(socks(proxy(steps).await, None));
+        let expected = DialError::ExitUnavailable {
+            reason: reason.to_owned(),
+            retry_after: Duration::from_secs(3),
+        };
+        assert_eq!(exit.udp_by_upstream().await.unwrap_err(), expected);
+        assert_eq!(exit.udp_refusal(), Some(expected), "for a moment");
+    }
 }
 
 #[tokio::test]

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 
 use super::dialling::DialError;
 use super::health::{Cause, Finding};
-use super::{ExitWay, Source, Upstream};
+use super::{ExitWay, Source, Upstream, UpstreamAssociation};
 use crate::dial::{self, AttemptError, Families};
+use crate::egress::{DestinationPolicy, Verdict};
 use crate::resolve::Resolver;
 
 /// For reaching the proxy and logging in; what follows is bounded by the dial as a whole.
@@ -80,6 +81,39 @@ impl Proxy<'_> {
             }
         };
         Ok((stream, early))
+    }
+
+    /// Whether its protocol has a way for datagrams.
+    pub(super) fn may_carry_udp(&self) -> bool {
+        self.protocol == Protocol::Socks5
+    }
+
+    /// Has the proxy open an association; the socket for its datagrams. Proxies tell clients by their addresses, so the
+    /// socket is bound to the address that the connection comes from.
+    pub(super) async fn associate(
+        &self,
+        resolver: &Arc<Resolver>,
+        policy: &DestinationPolicy,
+    ) -> Result<(UdpSocket, UpstreamAssociation), UpstreamError> {
+        if !self.may_carry_udp() {
+            return Err(UpstreamError::Destination(DialError::NoUdp));
+        }
+        let mut control = self.log_in(resolver).await?;
+        let bound = socks5::associate(&mut control).await?;
+        let (Ok(own), Ok(proxy)) = (control.local_addr(), control.peer_addr()) else {
+            return Err(UpstreamError::BrokeOff("closed the association at once".to_owned()));
+        };
+        let relay = relay(bound, proxy.ip(), policy);
+        let source = if relay.ip() == proxy.ip() {
+            Source::of_address(own.ip(), false)
+        } else {
+            Source::Unbound
+        };
+        let socket = source.udp(relay.ip(), 0).map_err(|error| match error {
+            AttemptError::Exhausted(reason) => UpstreamError::Exhausted(reason),
+            error => UpstreamError::BrokeOff(format!("its relay at {relay} cannot be reached: {error:?}")),
+        })?;
+        Ok((socket, UpstreamAssociation { relay, control }))
     }
 
     /// Whether the proxy can be used, as far as that shows without asking it for a destination; `login_suffices` says
@@ -153,6 +187,15 @@ impl Proxy<'_> {
         let Upstream { host, port, .. } = self.upstream;
         UpstreamError::Down(Cause::Upstream, format!("the upstream proxy {host}:{port} {what}"))
     }
+}
+
+/// Where datagrams are sent. Proxies behind a NAT name an address that is of no use here, others none at all or a name:
+/// then the one at which they were reached is meant. So it is where they name what no customer may reach, such as a
+/// service of the gateway's own network.
+fn relay(bound: socks5::Bound, proxy: IpAddr, policy: &DestinationPolicy) -> SocketAddr {
+    let told = bound.address.map(|address| address.to_canonical());
+    let address = told.filter(|told| policy.judge(SocketAddr::new(*told, bound.port), true) == Verdict::Allowed);
+    SocketAddr::new(address.unwrap_or(proxy), bound.port)
 }
 
 fn refuses(what: &str) -> UpstreamError {

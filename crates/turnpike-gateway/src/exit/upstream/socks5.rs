@@ -1,6 +1,6 @@
 //! The client's side of SOCKS5, as far as an exit needs it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -56,9 +56,42 @@ async fn give_password(stream: &mut TcpStream, username: &str, password: &Secret
     }
 }
 
-/// The request and its reply (RFC 1928 §4 to §6).
+/// Asks for a connection (RFC 1928 §4 to §6).
 pub(super) async fn connect(stream: &mut TcpStream, to: SocketAddr) -> Result<(), UpstreamError> {
-    let mut request = vec![0x05, 0x01, 0x00];
+    // BND.ADDR and BND.PORT tell nothing that we need, but what follows them is the destination's first byte.
+    match request(stream, CONNECT, to).await? {
+        Ok(_) => Ok(()),
+        Err(reply) => Err(of_reply(reply)),
+    }
+}
+
+/// Asks for an association (RFC 1928 §7). It answers where the proxy takes datagrams, as it says itself.
+pub(super) async fn associate(stream: &mut TcpStream) -> Result<Bound, UpstreamError> {
+    // Where we will send from is not known behind a NAT, and some proxies insist on what they were told.
+    let unknown = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    match request(stream, ASSOCIATE, unknown).await? {
+        Ok(Bound { port: 0, .. }) => Err(misbehaves("opened an association without a port")),
+        Ok(bound) => Ok(bound),
+        // Not allowed, command not supported, address type not supported: whatever it is, it will not pass.
+        Err(0x02 | 0x07 | 0x08) => Err(UpstreamError::Destination(DialError::NoUdp)),
+        Err(reply) => Err(UpstreamError::BrokeOff(format!("general failure {reply:02X}"))),
+    }
+}
+
+const CONNECT: u8 = 0x01;
+const ASSOCIATE: u8 = 0x03;
+
+/// BND.ADDR and BND.PORT of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// Absent where it is a name.
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
+}
+
+/// Sends a request; what was bound for it, or the code of its refusal.
+async fn request(stream: &mut TcpStream, command: u8, to: SocketAddr) -> Result<Result<Bound, u8>, UpstreamError> {
+    let mut request = vec![0x05, command, 0x00];
     match to.ip() {
         IpAddr::V4(address) => {
             request.push(0x01);
@@ -79,21 +112,25 @@ pub(super) async fn connect(stream: &mut TcpStream, to: SocketAddr) -> Result<()
         return Err(misbehaves("does not speak SOCKS5"));
     }
     if reply != 0x00 {
-        return Err(of_reply(reply));
+        return Ok(Err(reply));
     }
-    // BND.ADDR and BND.PORT tell nothing that we need, but what follows them is the destination's first byte.
-    let rest = match kind {
-        0x01 => 4 + 2,
-        0x04 => 16 + 2,
-        0x03 => usize::from(stream.read_u8().await.map_err(broken)?) + 2,
+    let address = match kind {
+        0x01 => Some(IpAddr::V4(Ipv4Addr::from_bits(
+            stream.read_u32().await.map_err(broken)?,
+        ))),
+        0x04 => Some(IpAddr::V6(Ipv6Addr::from_bits(
+            stream.read_u128().await.map_err(broken)?,
+        ))),
+        0x03 => {
+            let length = u64::from(stream.read_u8().await.map_err(broken)?);
+            let mut name = Vec::new();
+            stream.take(length).read_to_end(&mut name).await.map_err(broken)?;
+            None
+        }
         _ => return Err(misbehaves("does not speak SOCKS5")),
     };
-    let mut bound = [0_u8; 255 + 2];
-    let bound = bound
-        .get_mut(..rest)
-        .ok_or_else(|| misbehaves("does not speak SOCKS5"))?;
-    stream.read_exact(bound).await.map_err(broken)?;
-    Ok(())
+    let port = stream.read_u16().await.map_err(broken)?;
+    Ok(Ok(Bound { address, port }))
 }
 
 fn of_reply(reply: u8) -> UpstreamError {

@@ -26,8 +26,8 @@ pub(super) struct Handshake {
 
 /// Why there is no association.
 pub(super) enum Unassociated {
-    /// The exit carries no datagrams.
-    NoUdp,
+    /// The exit does not get out with datagrams.
+    Exit(DialError),
     /// The subscription has as many as it may.
     TooMany,
 }
@@ -152,9 +152,6 @@ impl LoggedIn {
         answer: impl Fn(Result<SocketAddr, Unassociated>) -> Vec<u8>,
     ) {
         let context = &self.0.context;
-        if !context.route.exit.carries_udp() {
-            return self.refuse("exit", &answer(Err(Unassociated::NoUdp))).await;
-        }
         let peer = context.peer.ip();
         let association = context
             .udp
@@ -162,6 +159,9 @@ impl LoggedIn {
         let Some(association) = association else {
             return self.refuse("busy", &answer(Err(Unassociated::TooMany))).await;
         };
+        if let Err(error) = association.open_way().await {
+            return self.refuse("exit", &answer(Err(Unassociated::Exit(error)))).await;
+        }
         let bound = context.shared.bound_address.towards(peer, context.local).await;
         let Handshake {
             context,

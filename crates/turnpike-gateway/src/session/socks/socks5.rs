@@ -69,7 +69,7 @@ fn answer(dialed: Result<(), &DialError>) -> Vec<u8> {
 fn answer_with_address(bound: Result<SocketAddr, Unassociated>) -> Vec<u8> {
     match bound {
         Ok(bound) => socks5::reply(Reply::Succeeded, Some(bound)),
-        Err(Unassociated::NoUdp) => socks5::reply(Reply::CommandNotSupported, None),
+        Err(Unassociated::Exit(error)) => socks5::reply(reply_of(&error), None),
         Err(Unassociated::TooMany) => socks5::reply(Reply::NotAllowed, None),
     }
 }

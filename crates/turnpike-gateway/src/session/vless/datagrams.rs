@@ -38,6 +38,10 @@ pub(super) async fn serve(context: Context, client: Client, destination: Destina
         context.refused("busy");
         return Peer::from(client).finish().await;
     };
+    if let Err(error) = association.open_way().await {
+        context.dial_failed(&error);
+        return Peer::from(client).finish().await;
+    }
     let stream = Stream {
         client: client.into(),
         to: Destination {

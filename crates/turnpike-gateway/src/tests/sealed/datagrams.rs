@@ -14,7 +14,7 @@ use crate::tests::world::{SECOND_EXIT, exit};
 const MOST: u64 = 256;
 
 /// A client's socket, and what it seals with.
-struct Sender {
+pub(super) struct Sender {
     socket: UdpSocket,
     client: Client,
     gateway: SocketAddr,
@@ -23,7 +23,7 @@ struct Sender {
 }
 
 impl Sender {
-    async fn new(world: &World, client: &Client) -> Self {
+    pub(super) async fn new(world: &World, client: &Client) -> Self {
         Self {
             socket: UdpSocket::bind("127.0.0.1:0").await.unwrap(),
             client: client.clone(),
@@ -37,7 +37,7 @@ impl Sender {
     }
 
     /// The next packet, which no other is like.
-    fn packet(&mut self, to: &[u8], data: &[u8]) -> Vec<u8> {
+    pub(super) fn packet(&mut self, to: &[u8], data: &[u8]) -> Vec<u8> {
         if !self.client.method().is_2022() {
             let salt = rand::random::<[u8; 32]>();
             return self.client.packet(&salt[..self.client.method().key_length()], to, data);
@@ -47,11 +47,11 @@ impl Sender {
         packet
     }
 
-    async fn send(&self, packet: &[u8]) {
+    pub(super) async fn send(&self, packet: &[u8]) {
         self.socket.send_to(packet, self.gateway).await.unwrap();
     }
 
-    async fn receive(&self) -> Packet {
+    pub(super) async fn receive(&self) -> Packet {
         let mut packet = vec![0; 65_536];
         let (length, from) = within(PATIENCE, self.socket.recv_from(&mut packet)).await.unwrap();
         assert_eq!(from, self.gateway);
@@ -59,7 +59,7 @@ impl Sender {
     }
 
     /// Gets data back from an echo; whatever was sent before has been dealt with then.
-    async fn echoes(&mut self, echo: SocketAddr, data: &[u8]) -> Packet {
+    pub(super) async fn echoes(&mut self, echo: SocketAddr, data: &[u8]) -> Packet {
         let packet = self.packet(&address(echo), data);
         self.send(&packet).await;
         let answer = self.receive().await;
@@ -69,7 +69,7 @@ impl Sender {
     }
 
     /// Nothing has arrived.
-    fn assert_silent(&self) {
+    pub(super) fn assert_silent(&self) {
         let received = self.socket.try_recv_from(&mut [0; 1]).map_err(|error| error.kind());
         assert_eq!(received.unwrap_err(), std::io::ErrorKind::WouldBlock);
     }
@@ -80,15 +80,15 @@ fn client_2022() -> Client {
 }
 
 /// An origin that the test reads.
-struct Origin(UdpSocket);
+pub(super) struct Origin(UdpSocket);
 
 impl Origin {
-    async fn at(address: &str) -> Self {
+    pub(super) async fn at(address: &str) -> Self {
         Self(UdpSocket::bind(address).await.unwrap())
     }
 
     /// One that sends everything back.
-    async fn echo() -> SocketAddr {
+    pub(super) async fn echo() -> SocketAddr {
         let origin = Self::at("127.0.0.1:0").await;
         let address = origin.address();
         tokio::spawn(async move {
@@ -100,11 +100,11 @@ impl Origin {
         address
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
 
-    async fn receive(&self) -> (Vec<u8>, SocketAddr) {
+    pub(super) async fn receive(&self) -> (Vec<u8>, SocketAddr) {
         let mut buffer = vec![0; 65_536];
         let (length, from) = within(PATIENCE, self.0.recv_from(&mut buffer)).await.unwrap();
         buffer.truncate(length);
@@ -112,7 +112,7 @@ impl Origin {
     }
 
     /// What has come by now.
-    fn so_far(&self) -> Vec<Vec<u8>> {
+    pub(super) fn so_far(&self) -> Vec<Vec<u8>> {
         let mut buffer = vec![0; 65_536];
         let mut all = Vec::new();
         while let Ok((length, _)) = self.0.try_recv_from(&mut buffer) {

@@ -4,6 +4,7 @@ mod chunks;
 mod datagrams;
 mod leaks;
 mod silence;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -77,7 +77,7 @@ async fn a_gateway_that_stops_does_not_wait_for_associations() {
 }
 
 /// How long the one socket to the outside stays, from now on.
-async fn mapping_lives_for(world: &World) -> Duration {
+pub(super) async fn mapping_lives_for(world: &World) -> Duration {
     let used = || world.gateway.shared().descriptors.used();
     let open = used();
     // Where nothing can happen but time, time passes at once.

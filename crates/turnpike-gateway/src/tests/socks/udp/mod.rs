@@ -3,6 +3,7 @@
 mod delivery;
 mod lifetime;
 mod refusals;
+mod upstream;
 
 use std::net::Ipv4Addr;
 
