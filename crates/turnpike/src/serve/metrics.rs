@@ -45,6 +45,17 @@ pub(super) fn start() -> PrometheusHandle {
     handle
 }
 
+/// What is counted, in Prometheus' text format. A gauge that is not a number belongs to something that is no more, such as an exit
+/// that was taken away: the recorder cannot forget it, so it is left out here.
+pub(super) fn render(handle: &PrometheusHandle) -> String {
+    let mut text = String::new();
+    for line in handle.render().lines().filter(|line| !line.ends_with(" NaN")) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
 /// Sets the process's gauges, and folds histograms, which otherwise grow until somebody asks for `/metrics`; until `stop`.
 pub(super) async fn keep(handle: PrometheusHandle, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
@@ -69,4 +80,23 @@ async fn descriptors_used() -> Option<f64> {
     let open = tokio::task::spawn_blocking(|| std::fs::read_dir("/proc/self/fd").map(Iterator::count));
     let open = open.await.ok()?.ok()?;
     Some(open as f64 / limit as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_that_is_not_a_number_is_not_shown() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        ::metrics::with_local_recorder(&recorder, || {
+            ::metrics::gauge!("turnpike_exit_up", "exit" => "gone").set(f64::NAN);
+            ::metrics::gauge!("turnpike_exit_up", "exit" => "there").set(0.0);
+        });
+        assert!(handle.render().contains("gone"));
+        let shown = render(&handle);
+        assert!(!shown.contains("gone"), "{shown}");
+        assert!(shown.contains("\nturnpike_exit_up{exit=\"there\"} 0\n"), "{shown}");
+    }
 }

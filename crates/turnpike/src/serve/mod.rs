@@ -93,7 +93,7 @@ impl Server {
         }
         if let Some(((listener, _), exposition)) = listeners.metrics.zip(exposition) {
             loops.spawn(metrics::keep(exposition.clone(), stop.clone()));
-            let serving = turnpike_web::serve_metrics(listener, move || exposition.render(), stop.clone());
+            let serving = turnpike_web::serve_metrics(listener, move || metrics::render(&exposition), stop.clone());
             server.servers.spawn(serving);
         }
         loops.spawn(upkeep::keep_shop(shop.clone(), stop.clone()));

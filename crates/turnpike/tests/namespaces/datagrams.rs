@@ -1,5 +1,6 @@
 //! UDP through a port, from a client whose router translates its addresses.
 
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl Association {
         Ok(Self { control, socket, relay })
     }
 
-    fn send(&self, destination: &[u8], payload: &str) {
+    pub(crate) fn send(&self, destination: &[u8], payload: &str) {
         let datagram = [&[0, 0, 0], destination, payload.as_bytes()].concat();
         self.socket.send_to(&datagram, self.relay).unwrap();
     }
@@ -49,7 +50,7 @@ impl Association {
     /// The next answer and whom it is from.
     fn receive(&self, limit: Duration) -> Option<(SocketAddr, String)> {
         self.socket.set_read_timeout(Some(limit)).unwrap();
-        let mut datagram = [0; 2_048];
+        let mut datagram = [0; 65_536];
         let length = self.socket.recv(&mut datagram).ok()?;
         let (head, rest) = datagram[..length].split_at(4);
         let (from, rest) = match head {
@@ -68,9 +69,15 @@ impl Association {
         Some((from, String::from_utf8_lossy(payload).into_owned()))
     }
 
+    /// Waits until the gateway ends it.
+    #[track_caller]
+    pub(crate) fn ends(mut self) {
+        assert_eq!(self.control.read(&mut [0; 1]).unwrap(), 0);
+    }
+
     /// Sends until there is an answer: a datagram may be lost.
     #[track_caller]
-    fn ask(&self, destination: &[u8], payload: &str) -> (SocketAddr, String) {
+    pub(crate) fn ask(&self, destination: &[u8], payload: &str) -> (SocketAddr, String) {
         let answer = poll(Duration::from_secs(20), || {
             self.send(destination, payload);
             self.receive(Duration::from_secs(1))
@@ -192,6 +199,16 @@ fn datagrams_leave_by_every_kind_of_exit_of_the_gateways_own() {
         })
     };
     assert_eq!(ask(&nl, &origin), "45.1.0.12 ping");
+    let up = shop
+        .log()
+        .lines()
+        .find(|line| line.contains("exit is up") && line.contains("NL-AMS/nl-1"))
+        .map(str::to_owned);
+    assert!(
+        up.as_ref()
+            .is_some_and(|line| line.contains("45.1.0.12") && !line.contains("Some")),
+        "{up:?}"
+    );
     let told = shop.get(&nl.rotate_path).expect_status(200).json();
     assert_eq!(told["ip"], "45.1.0.13");
     assert_eq!(ask(&nl, &origin), "45.1.0.13 ping");

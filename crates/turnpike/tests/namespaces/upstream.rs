@@ -1,18 +1,26 @@
-//! Exits that are other people's proxies: microsocks, tinyproxy and Dante as Debian has them, on a machine of their own.
+//! Exits that are other people's proxies: microsocks, tinyproxy, Dante and v2ray as Debian has them, and sing-box, on a
+//! machine of their own.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use tempfile::TempDir;
+use testbed::client::sing_box;
+use testbed::dns::Reply;
 use testbed::netns::Namespace;
-use testbed::turnpike::Turnpike;
+use testbed::origin::Origin;
+use testbed::turnpike::{Subscription, Turnpike};
 use testbed::{eventually, program, skip};
 
-use crate::client::{Entry, Outcome};
+use crate::client::{Entry, Outcome, of_address, of_name};
 use crate::datagrams::Association;
 use crate::page::Page;
 use crate::world::{ORIGIN, ORIGIN_V6, World, is_up, own, seen};
+
+/// Another of the internet's addresses.
+const OTHER_ORIGIN: Ipv4Addr = Ipv4Addr::new(198, 35, 26, 97);
 
 /// A proxy that somebody else runs, and how it is started.
 struct Program {
@@ -23,9 +31,18 @@ struct Program {
     /// Which machine of the world it has: [`World::neighbour`].
     machine: u8,
     url: &'static str,
+    /// The longest datagram that it carries; absent where it carries none.
+    longest_datagram: Option<usize>,
 }
 
 impl Program {
+    fn path(&self) -> Option<PathBuf> {
+        match self.name {
+            "sing-box" => sing_box(),
+            name => program(name),
+        }
+    }
+
     /// The address that it leaves from.
     fn address(&self) -> IpAddr {
         Ipv4Addr::new(45, self.machine, 0, 2).into()
@@ -39,6 +56,7 @@ const MICROSOCKS: Program = Program {
     port: 1080,
     machine: 30,
     url: "socks5://turnpike:p%3Ass%20w%25rd@45.30.0.2:1080",
+    longest_datagram: None,
 };
 
 const TINYPROXY: Program = Program {
@@ -48,9 +66,10 @@ const TINYPROXY: Program = Program {
     port: 3128,
     machine: 31,
     url: "http://turnpike:p4ssword@45.31.0.2:3128",
+    longest_datagram: None,
 };
 
-/// It knows its customers by their addresses.
+/// It knows its customers by their addresses, and judges what comes back by a rule of its own.
 const DANTE: Program = Program {
     name: "danted",
     arguments: &["-f", "CONFIGURATION"],
@@ -61,11 +80,53 @@ clientmethod: none
 socksmethod: none
 user.unprivileged: nobody
 client pass { from: 45.0.0.11/32 to: 0.0.0.0/0 }
-socks pass { from: 45.0.0.11/32 to: 0.0.0.0/0 }
+socks pass { from: 45.0.0.11/32 to: 0.0.0.0/0 command: connect udpassociate }
+socks pass { from: 0.0.0.0/0 to: 45.0.0.11/32 command: udpreply }
 ",
     port: 1080,
     machine: 32,
     url: "socks5://45.32.0.2:1080",
+    longest_datagram: Some(65_000),
+};
+
+const SING_BOX: Program = Program {
+    name: "sing-box",
+    arguments: &["run", "--config", "CONFIGURATION"],
+    configuration: r#"{
+        "log": {"level": "warn"},
+        "inbounds": [{
+            "type": "mixed", "listen": "::", "listen_port": 1080,
+            "users": [{"username": "turnpike", "password": "p:ss w%rd"}]
+        }],
+        "outbounds": [{"type": "direct"}]
+    }"#,
+    port: 1080,
+    machine: 33,
+    url: "socks5://turnpike:p%3Ass%20w%25rd@45.33.0.2:1080",
+    // It holds one in sixteen kilobytes.
+    longest_datagram: Some(16_000),
+};
+
+/// It says that its relay is at 127.0.0.1, as proxies behind a NAT say some address of theirs that leads nowhere.
+const V2RAY: Program = Program {
+    name: "v2ray",
+    arguments: &["-config", "CONFIGURATION"],
+    configuration: r#"{
+        "log": {"loglevel": "warning"},
+        "inbounds": [{
+            "protocol": "socks", "listen": "0.0.0.0", "port": 1080,
+            "settings": {
+                "auth": "password", "accounts": [{"user": "turnpike", "pass": "p:ss w%rd"}],
+                "udp": true, "ip": "127.0.0.1"
+            }
+        }],
+        "outbounds": [{"protocol": "freedom"}]
+    }"#,
+    port: 1080,
+    machine: 34,
+    url: "socks5://turnpike:p%3Ass%20w%25rd@45.34.0.2:1080",
+    // It holds one in two kilobytes, with all that stands before it.
+    longest_datagram: Some(1_472),
 };
 
 /// One that is running on the partner's machine.
@@ -78,7 +139,7 @@ struct Proxy {
 impl Proxy {
     /// Starts it, or says that there is no such program.
     fn start(world: &World, program: &Program) -> Option<Self> {
-        if testbed::program(program.name).is_some() {
+        if program.path().is_some() {
             Some(Self::on(world.neighbour(program.machine), program))
         } else {
             skip(&format!(
@@ -96,7 +157,7 @@ impl Proxy {
         fs::write(&configuration, start.configuration).unwrap();
         let configuration = configuration.display().to_string();
         let process = machine
-            .command(program(start.name).unwrap())
+            .command(start.path().unwrap())
             .args(
                 start
                     .arguments
@@ -159,11 +220,93 @@ fn leaves_by(program: &Program) {
                 );
             }
         }
-        let udp = Association::open(&bought, false);
-        assert_eq!(udp.err().as_deref(), Some("5:07"));
+        if let Some(longest) = program.longest_datagram {
+            carries_datagrams(&world, &bought, program, longest);
+        } else {
+            let udp = Association::open(&bought, false);
+            assert_eq!(udp.err().as_deref(), Some("5:07"));
+        }
     });
     assert_eq!(origin.visitors(), [program.address(); Entry::ALL.len()]);
     assert!(is_up(&shop, "NL-AMS/nl-1"));
+}
+
+/// Exchanges datagrams through the upstream, of all lengths, with two that must each be told from the other.
+#[track_caller]
+fn carries_datagrams(world: &World, bought: &Subscription, program: &Program, longest: usize) {
+    let [one, other] = [ORIGIN, OTHER_ORIGIN].map(|at| world.internet.enter(|| Origin::udp_at(at.into())));
+    let association = Association::open(bought, false).unwrap();
+    assert_eq!(association.relay, bought.port);
+    for origin in [&one, &other, &one] {
+        let answer = association.ask(&of_address(origin.address()), "ping");
+        assert_eq!(answer, (origin.address(), format!("{} ping", program.address())));
+    }
+    let long = "x".repeat(longest);
+    let answer = association.ask(&of_address(one.address()), &long);
+    assert!(answer == (one.address(), format!("{} {long}", program.address())));
+    for closed in [
+        format!("127.0.0.1:{}", program.port),
+        format!("{}:53", program.address()),
+    ] {
+        association.send(&of_address(closed.parse().unwrap()), "closed");
+    }
+    assert_eq!(one.visitors().len() + other.visitors().len(), 4);
+}
+
+#[test]
+fn sing_box_is_an_exit() {
+    leaves_by(&SING_BOX);
+}
+
+#[test]
+fn v2ray_is_an_exit() {
+    leaves_by(&V2RAY);
+}
+
+#[test]
+fn names_for_datagrams_are_resolved_by_the_gateway_and_the_upstream_gets_addresses() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let Some(_proxy) = Proxy::start(&world, &DANTE) else {
+        return;
+    };
+    let names = world.names(|_| Reply::Addresses(vec![ORIGIN.into()], 60));
+    let shop = world.shop().network("NL-AMS").exit("nl-1", &exit(DANTE.url)).start();
+    let origin = world.internet.enter(|| Origin::udp_at(ORIGIN.into()));
+    let bought = shop.buy("NL-AMS");
+    let answer = shop.inside(|| {
+        let association = Association::open(&bought, false).unwrap();
+        association.ask(&of_name("echo.example", origin.address().port()), "by name")
+    });
+    assert_eq!(answer, (origin.address(), format!("{} by name", DANTE.address())));
+    assert!(
+        names
+            .questions()
+            .iter()
+            .all(|question| question.from.ip() == own(0, 11))
+    );
+}
+
+#[test]
+fn an_association_ends_with_its_upstream_and_another_opens_when_that_is_back() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let Some(proxy) = Proxy::start(&world, &SING_BOX) else {
+        return;
+    };
+    let shop = world.shop().network("NL-AMS").exit("nl-1", &exit(SING_BOX.url)).start();
+    let origin = world.internet.enter(|| Origin::udp_at(ORIGIN.into()));
+    let bought = shop.buy("NL-AMS");
+    let ask = || {
+        let association = Association::open(&bought, false)?;
+        association.ask(&of_address(origin.address()), "ping");
+        Ok::<_, String>(association)
+    };
+    let association = shop.inside(ask).unwrap();
+    let machine = proxy.stop();
+    association.ends();
+    let refused = || shop.inside(|| Association::open(&bought, false)).err().as_deref() == Some("5:01");
+    eventually("no other is opened meanwhile", refused);
+    let _proxy = Proxy::on(machine, &SING_BOX);
+    eventually("another is opened", || shop.inside(ask).is_ok());
 }
 
 #[test]
