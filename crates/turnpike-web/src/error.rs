@@ -266,7 +266,7 @@ fn charged(money: Money, error: &ApiError) -> Option<Option<bool>> {
 fn sentence(error: &ApiError) -> String {
     match error {
         ApiError::Shop(ShopError::Unavailable(_)) => {
-            "the shop's database cannot be reached; try again in a moment".to_owned()
+            "the shop's database cannot be reached or is too busy; try again in a moment".to_owned()
         }
         ApiError::Shop(ShopError::StorageFull(_)) => {
             "the shop's disk is full; nothing was recorded; try again later".to_owned()

@@ -76,7 +76,8 @@ pub(crate) async fn run(
     let slots = Arc::new(Semaphore::new(caps.max_connections.max(1)));
     let addresses = Arc::new(Addresses::default());
     let connections = Arc::new(Connections::new(router, caps.clone(), stop.clone(), hurry.clone()));
-    while let Some((stream, slot)) = accept(&listener, &slots, &stop).await {
+    let mut failing = false;
+    while let Some((stream, slot)) = accept(&listener, &slots, &stop, &mut failing).await {
         let Ok(peer) = stream.peer_addr() else {
             continue;
         };
@@ -101,10 +102,12 @@ pub(crate) async fn run(
 }
 
 /// The next connection and its share of the cap; none once stopped. What is not accepted waits in the kernel's backlog.
+/// `failing` is whether accepting has failed since it last went well: a spell of failures is told once.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
     stop: &CancellationToken,
+    failing: &mut bool,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     loop {
         let next = async {
@@ -117,11 +120,18 @@ async fn accept(
             next = next => next,
         };
         match (accepted, slot) {
-            (Ok((stream, _)), Some(slot)) => return Some((stream, slot)),
+            (Ok((stream, _)), Some(slot)) => {
+                if std::mem::take(failing) {
+                    tracing::info!("connections are accepted again");
+                }
+                return Some((stream, slot));
+            }
             (Ok(_), None) => return None,
             (Err(error), _) if is_of_one_connection(&error) => {}
             (Err(error), _) => {
-                tracing::error!(%error, "accepting a connection");
+                if !std::mem::replace(failing, true) {
+                    tracing::error!(%error, "no connection can be accepted; trying again until it works");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

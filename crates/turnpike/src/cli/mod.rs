@@ -22,7 +22,7 @@ pub(crate) use open::open_shop;
 
 const ABOUT: &str = "\
 A self-hosted proxy shop and proxy gateway. Operators sell their ways out to the internet; customers buy ports from a prepaid balance \
-through one JSON endpoint and use them as HTTP and SOCKS proxies.";
+through one JSON endpoint and use them as HTTP and SOCKS proxies, by VLESS and by Shadowsocks.";
 
 const FIRST_STEPS: &str = "\
 First steps:
@@ -71,6 +71,12 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Open a throwaway shop on loopback, seeded, with commands to paste
+    ///
+    /// Makes accounts, a balance, two networks with exits on 127.0.0.x, plans and a coupon, prints an API key and commands that buy
+    /// a proxy and use it, and serves until Ctrl-C.
+    #[command(
+        after_help = "Examples:\n  turnpike demo\n  turnpike demo --dir my-shop\n  turnpike demo --listen 127.0.0.1:9000"
+    )]
     Demo(demo::Args),
     /// Run the shop and the gateway
     ///
