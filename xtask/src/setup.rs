@@ -26,7 +26,7 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 15] = [
     Package {
         name: "postgresql",
         service: None,
@@ -66,6 +66,16 @@ const PACKAGES: [Package; 13] = [
         name: "shadowsocks-libev",
         service: Some("shadowsocks-libev"),
         is_there: || program("ss-local").is_some() && program("ss-tunnel").is_some(),
+    },
+    Package {
+        name: "unbound",
+        service: Some("unbound"),
+        is_there: || program("unbound").is_some(),
+    },
+    Package {
+        name: "bind9-dnsutils",
+        service: None,
+        is_there: || program("dig").is_some(),
     },
     Package {
         name: "iproute2",

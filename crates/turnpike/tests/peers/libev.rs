@@ -1,6 +1,7 @@
 //! Debian's shadowsocks-libev: small programs in C that know the methods from before 2022.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,16 +18,27 @@ const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_350];
 
 /// A subscription, and one of the programs that has been told its link but for the method.
 fn configured(name: &str, method: &str, options: &[&str]) -> Option<(World, Running)> {
-    let Some(program) = program(name) else {
-        skip("no shadowsocks-libev on this machine (Debian: shadowsocks-libev)");
-        return None;
-    };
+    let program = installed(name)?;
     let world = World::new();
     let client = started(&world.bought, program, method, options);
     Some((world, client))
 }
 
-fn started(bought: &Subscription, program: std::path::PathBuf, method: &str, options: &[&str]) -> Running {
+/// ss-tunnel with a port that leads to one destination; absent where this machine has none, and that has been said.
+pub(crate) fn leading_to(to: SocketAddr, bought: &Subscription, method: &str) -> Option<Running> {
+    let program = installed("ss-tunnel")?;
+    Some(started(bought, program, method, &["-L", &to.to_string()]))
+}
+
+fn installed(name: &str) -> Option<PathBuf> {
+    let program = program(name);
+    if program.is_none() {
+        skip("no shadowsocks-libev on this machine (Debian: shadowsocks-libev)");
+    }
+    program
+}
+
+fn started(bought: &Subscription, program: PathBuf, method: &str, options: &[&str]) -> Running {
     let link = Shadowsocks::read(&bought.shadowsocks);
     Running::start(|_, port| {
         let mut command = Command::new(program);

@@ -7,10 +7,13 @@
     reason = "a test's broken assumption should stop it, and what a client complained of should be seen"
 )]
 
+mod dns;
 mod effect;
+mod lanes;
 mod libev;
 mod links;
 mod program;
+mod quic;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod sing_box;

@@ -44,6 +44,11 @@ impl Running {
 
     /// Its SOCKS5 port, for TCP and UDP.
     pub(crate) fn socks(&self) -> SocketAddr {
+        self.port()
+    }
+
+    /// Its port, whatever it is told to do there.
+    pub(crate) fn port(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports.nth(0)).into()
     }
 }

@@ -1,6 +1,7 @@
 //! sing-box, which speaks everything.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -16,16 +17,41 @@ const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472, 4_096, 8_000];
 
 /// Runs it with one way out; absent where this machine has none, and that has been said.
 pub(crate) fn started(outbound: &Value) -> Option<Running> {
+    running(
+        |port| json!({"type": "mixed", "listen": "127.0.0.1", "listen_port": port}),
+        outbound,
+    )
+}
+
+/// The same with a port that leads to one destination.
+pub(crate) fn leading_to(to: SocketAddr, outbound: &Value) -> Option<Running> {
+    let inbound = |port| {
+        json!({
+            "type": "direct", "listen": "127.0.0.1", "listen_port": port,
+            "override_address": to.ip().to_string(), "override_port": to.port(),
+        })
+    };
+    running(inbound, outbound)
+}
+
+fn running(inbound: impl FnOnce(u16) -> Value, outbound: &Value) -> Option<Running> {
     let program = sing_box()?;
     Some(Running::start(|home, port| {
         let file = home.join("sing-box.json");
-        let inbound = json!({"type": "mixed", "listen": "127.0.0.1", "listen_port": port});
-        let configuration = json!({"log": {"level": "warn"}, "inbounds": [inbound], "outbounds": [outbound]});
+        let configuration = json!({"log": {"level": "warn"}, "inbounds": [inbound(port)], "outbounds": [outbound]});
         fs::write(&file, configuration.to_string()).unwrap();
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(file);
         command
     }))
+}
+
+/// The port's SOCKS5 as a way out.
+pub(crate) fn socks(bought: &Subscription) -> Value {
+    json!({
+        "type": "socks", "version": "5", "server": bought.port.ip().to_string(), "server_port": bought.port.port(),
+        "username": bought.username, "password": bought.password,
+    })
 }
 
 /// The way out that a VLESS link describes.
@@ -47,7 +73,7 @@ pub(crate) fn shadowsocks(bought: &Subscription) -> Value {
 }
 
 /// The same server by a method from before 2022, with the password as the API shows it.
-fn older_shadowsocks(bought: &Subscription, method: &str) -> Value {
+pub(crate) fn older_shadowsocks(bought: &Subscription, method: &str) -> Value {
     let mut outbound = shadowsocks(bought);
     outbound["method"] = method.into();
     outbound["password"] = bought.password.clone().into();

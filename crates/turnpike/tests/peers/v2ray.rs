@@ -1,6 +1,8 @@
 //! Debian's v2ray, an older relative of Xray.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -16,29 +18,59 @@ const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472];
 
 /// A subscription, and a client that has been told what `outbound` makes of it.
 fn configured(outbound: impl FnOnce(&Subscription) -> Value) -> Option<(World, Running)> {
-    let Some(program) = program("v2ray") else {
-        skip("no v2ray on this machine (Debian: v2ray)");
-        return None;
-    };
+    let program = installed()?;
     let world = World::new();
-    let outbound = outbound(&world.bought);
-    let client = Running::start(|home, port| {
-        let file = home.join("v2ray.json");
-        let inbound = json!({
+    let inbound = |port| {
+        json!({
             "protocol": "socks", "listen": "127.0.0.1", "port": port,
             "settings": {"auth": "noauth", "udp": true, "ip": "127.0.0.1"},
+        })
+    };
+    let client = running(program, inbound, &outbound(&world.bought));
+    Some((world, client))
+}
+
+/// Runs it with a port that leads to one destination; absent where this machine has none, and that has been said.
+pub(crate) fn leading_to(to: SocketAddr, outbound: &Value) -> Option<Running> {
+    let inbound = |port| {
+        json!({
+            "protocol": "dokodemo-door", "listen": "127.0.0.1", "port": port,
+            "settings": {"address": to.ip().to_string(), "port": to.port(), "network": "tcp,udp"},
+        })
+    };
+    Some(running(installed()?, inbound, outbound))
+}
+
+fn installed() -> Option<PathBuf> {
+    let program = program("v2ray");
+    if program.is_none() {
+        skip("no v2ray on this machine (Debian: v2ray)");
+    }
+    program
+}
+
+fn running(program: PathBuf, inbound: impl FnOnce(u16) -> Value, outbound: &Value) -> Running {
+    Running::start(|home, port| {
+        let file = home.join("v2ray.json");
+        let configuration = json!({
+            "log": {"loglevel": "warning"}, "inbounds": [inbound(port)], "outbounds": [outbound],
         });
-        let configuration = json!({"log": {"loglevel": "warning"}, "inbounds": [inbound], "outbounds": [outbound]});
         fs::write(&file, configuration.to_string()).unwrap();
         let mut command = Command::new(program);
         command.arg("-config").arg(file);
         command
-    });
-    Some((world, client))
+    })
+}
+
+/// The port's SOCKS5 as a way out.
+pub(crate) fn socks(bought: &Subscription) -> Value {
+    let user = json!({"user": bought.username, "pass": bought.password});
+    let server = json!({"address": bought.port.ip().to_string(), "port": bought.port.port(), "users": [user]});
+    json!({"protocol": "socks", "settings": {"servers": [server]}})
 }
 
 /// The way out that a VLESS link describes.
-fn vless(bought: &Subscription) -> Value {
+pub(crate) fn vless(bought: &Subscription) -> Value {
     let link = Vless::read(&bought.vless);
     let user = json!({"id": link.id, "encryption": "none"});
     let server = json!({"address": link.host, "port": link.port, "users": [user]});
@@ -46,7 +78,7 @@ fn vless(bought: &Subscription) -> Value {
 }
 
 /// The server of a Shadowsocks link by a method from before 2022, with the password as the API shows it.
-fn older_shadowsocks(bought: &Subscription, method: &str) -> Value {
+pub(crate) fn older_shadowsocks(bought: &Subscription, method: &str) -> Value {
     let link = Shadowsocks::read(&bought.shadowsocks);
     let server = json!({
         "address": link.host, "port": link.port, "method": method, "password": bought.password,
