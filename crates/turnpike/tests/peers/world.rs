@@ -21,7 +21,7 @@ pub(crate) const EXIT: &str = "127.0.0.11";
 const EXIT_V6: &str = "::1";
 
 /// As much in each direction of a connection.
-const BULK: usize = 8 * 1024 * 1024;
+const BULK: usize = 64 * 1024 * 1024;
 
 /// As many at once.
 const TUNNELS: usize = 200;
