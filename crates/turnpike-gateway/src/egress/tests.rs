@@ -3,7 +3,7 @@
 
 mod oracle;
 mod own;
-mod spellings;
+pub(crate) mod spellings;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

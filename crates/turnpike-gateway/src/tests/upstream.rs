@@ -1,8 +1,8 @@
 //! An upstream proxy that carries datagrams, as far as the tests of its customers need one, and VLESS through it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -65,6 +65,7 @@ struct State {
     asked: AtomicUsize,
     open: AtomicUsize,
     end: Notify,
+    carried: Mutex<Vec<SocketAddr>>,
 }
 
 impl Proxy {
@@ -96,7 +97,17 @@ impl Proxy {
         }
     }
 
-    /// How often it was asked for an association.
+    /// Where the datagrams went that it has been given.
+    pub(super) fn carried(&self) -> Vec<SocketAddr> {
+        self.state.carried.lock().unwrap().clone()
+    }
+
+    /// The same, and forgets them.
+    pub(super) fn take_carried(&self) -> Vec<SocketAddr> {
+        std::mem::take(&mut *self.state.carried.lock().unwrap())
+    }
+
+    /// How often it was asked for anything.
     pub(super) fn asked(&self) -> usize {
         self.state.asked.load(Ordering::SeqCst)
     }
@@ -126,8 +137,15 @@ async fn serve(mut stream: TcpStream, manners: Manners, state: &State) -> std::i
     stream.write_all(&[5, 2]).await?;
     expect(&mut stream, b"\x01\x07partner\x04word").await?;
     stream.write_all(&[1, 0]).await?;
-    expect(&mut stream, &[5, 3, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    let mut command = [0; 2];
+    stream.read_exact(&mut command).await?;
     state.asked.fetch_add(1, Ordering::SeqCst);
+    if command == [5, 1] {
+        // It connects to nobody.
+        return stream.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await;
+    }
+    assert_eq!(command, [5, 3]);
+    expect(&mut stream, &[0, 1, 0, 0, 0, 0, 0, 0]).await?;
     tokio::time::sleep(manners.takes).await;
     if manners.reply != 0 {
         return stream.write_all(&[5, manners.reply, 0, 1, 0, 0, 0, 0, 0, 0]).await;
@@ -146,7 +164,7 @@ async fn serve(mut stream: TcpStream, manners: Manners, state: &State) -> std::i
     tokio::select! {
         () = end => Ok(()),
         _ = stream.read(&mut byte) => Ok(()),
-        outcome = carry(&relay, manners.odd) => outcome,
+        outcome = carry(&relay, manners.odd, state) => outcome,
     }
 }
 
@@ -158,7 +176,7 @@ async fn expect(stream: &mut TcpStream, expected: &[u8]) -> std::io::Result<()> 
 }
 
 /// Carries one client's datagrams both ways. Replies of which it is told `odd` go twice: first oddly, then as they should.
-async fn carry(relay: &UdpSocket, odd: Odd) -> std::io::Result<()> {
+async fn carry(relay: &UdpSocket, odd: Odd, state: &State) -> std::io::Result<()> {
     let outside = UdpSocket::bind((LEAVES_FROM, 0)).await?;
     let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let (mut from_client, mut from_outside) = (vec![0; 65_536], vec![0; 65_536]);
@@ -170,6 +188,7 @@ async fn carry(relay: &UdpSocket, odd: Odd) -> std::io::Result<()> {
                 client = Some(from);
                 let (to, data) = socks5::datagram(&from_client[..length]).unwrap();
                 let Host::Ip(address) = to.host else { panic!("an upstream gets addresses only") };
+                state.carried.lock().unwrap().push((address, to.port).into());
                 let _ = outside.send_to(data, (address, to.port)).await;
             }
             received = outside.recv_from(&mut from_outside) => {
@@ -241,6 +260,25 @@ async fn a_vless_stream_goes_by_the_upstream_and_ends_with_its_association() {
         world.gateway.shared().connections() == 0 && proxy.open() == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_datagram_that_is_too_long_with_the_upstreams_header_is_dropped() {
+    let proxy = Proxy::start(Manners::default()).await;
+    let world = world(&proxy).await;
+    let origin = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut stream = stream(&world, origin.local_addr().unwrap()).await;
+    for length in [65_507_u16, 65_498, 65_497] {
+        let content = vec![7; usize::from(length)];
+        stream.write_all(&length.to_be_bytes()).await.unwrap();
+        stream.write_all(&content).await.unwrap();
+    }
+    let mut buffer = vec![0; 65_536];
+    for expected in [5, 65_497] {
+        let (length, _) = within(PATIENCE, origin.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!(length, expected);
+    }
+    assert_eq!(world.traffic("a"), (5 + 65_497, 0));
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ const OPEN: &[&str] = &[
 ];
 
 /// Read, and refused with these words.
-const CLOSED: &[(&str, &[&str])] = &[
+pub(crate) const CLOSED: &[(&str, &[&str])] = &[
     (
         "a private address",
         &[

@@ -80,7 +80,7 @@ fn client_2022() -> Client {
 }
 
 /// An origin that the test reads.
-pub(super) struct Origin(UdpSocket);
+pub(super) struct Origin(pub(super) UdpSocket);
 
 impl Origin {
     pub(super) async fn at(address: &str) -> Self {

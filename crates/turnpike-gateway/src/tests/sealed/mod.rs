@@ -3,6 +3,7 @@
 mod chunks;
 mod datagrams;
 mod leaks;
+mod longest;
 mod silence;
 mod upstream;
 

@@ -1,11 +1,13 @@
 //! What the destination rule keeps customers from, by each way that leads to a dial.
 
+mod without_answers;
+
 use std::time::Duration;
 
 use base64::Engine as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::world::{Origin, World, exit, route, within};
+use crate::tests::world::{Origin, World, exit, route, within};
 use crate::{Change, ExitId, ExitSpec, ExitWay, Route};
 
 /// What a customer may write for a place that is closed; each with port 80.
@@ -159,7 +161,7 @@ async fn mail_is_not_sent_by_any_way_unless_the_exit_may() {
         // Nobody listens there, which is how far it has to get.
         let request = format!("CONNECT 127.0.0.77:25 HTTP/1.1\r\nHost: a\r\n{}\r\n", login());
         client.write_all(request.as_bytes()).await.unwrap();
-        let head = super::world::read_head(&mut client).await;
+        let head = crate::tests::world::read_head(&mut client).await;
         assert!(head.contains(expected), "{port}: {head}");
     }
 }
