@@ -17,7 +17,10 @@ const CLOCK_TOLERANCE: u64 = 30;
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) keys: Keys,
+    /// Of streams.
     salts: Mutex<Salts>,
+    /// Of datagrams by the older methods, apart from those of streams, which a flood of datagrams would push out.
+    datagram_salts: Mutex<Salts>,
     /// The position in [`Method::ALL`] of the method that was used last.
     last_method: AtomicU8,
 }
@@ -44,6 +47,7 @@ impl Sealed {
         Some(Self {
             keys: Keys::of_password(password)?,
             salts: Mutex::default(),
+            datagram_salts: Mutex::default(),
             last_method: AtomicU8::new(0),
         })
     }
@@ -53,6 +57,13 @@ impl Sealed {
         let mut methods = Method::ALL;
         methods[..=usize::from(self.last_method.load(Ordering::Relaxed))].rotate_right(1);
         methods
+    }
+
+    /// Notes the salt of a datagram of the older methods that has opened; whether it is new. A recorded one that is sent again in
+    /// somebody else's name would have its answer sent to him.
+    pub(crate) fn note_datagram(&self, salt: &Salt) -> bool {
+        let mut salts = self.datagram_salts.lock().unwrap_or_else(PoisonError::into_inner);
+        salts.note(salt).is_ok()
     }
 
     /// Judges a stream whose beginning has opened: its client's time (which only 2022 tells), then whether its salt is new.

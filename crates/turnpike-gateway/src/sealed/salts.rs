@@ -1,6 +1,7 @@
-//! The salts that a subscription's streams have begun with, so that a recorded stream cannot be played again.
+//! The salts that a subscription's streams, or its datagrams of the older methods, have begun with, so that what was recorded
+//! cannot be played again.
 //!
-//! Only salts of streams that have opened are noted, so a stranger's garbage fills nothing. SIP022 asks for a set without false
+//! Only salts of what has opened are noted, so a stranger's garbage fills nothing. SIP022 asks for a set without false
 //! positives, which would turn customers away. What is kept is 64 bits of each, hashed under a key that nobody knows: one new salt
 //! in 10^14 is taken for an old one, and a busy subscription needs one megabyte and not five.
 

@@ -1,7 +1,7 @@
 //! Shadowsocks datagrams: no TCP connection keeps them, so each client has a session of its own until it is silent for long.
 //!
 //! A 2022 client names its session, may move to another address, and its packets are numbered: what comes twice is dropped
-//! (SIP022 §3.2). A client of the older methods is who sends from one address.
+//! (SIP022 §3.2). A client of the older methods is who sends from one address, and its packets are told by their salts.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -161,6 +161,11 @@ impl Desk<'_> {
             let Ok(opened) = datagram::open_legacy(&sealed.keys, method, &mut packet) else {
                 continue;
             };
+            let is_new = Salt::of(method, received.datagram.payload()).is_some_and(|salt| sealed.note_datagram(&salt));
+            if !is_new {
+                metrics::counter!("turnpike_refusals_total", "reason" => "replay").increment(1);
+                return;
+            }
             let key = (received.source, method);
             let known = lock(&self.port.sessions.by_address).get(&key).cloned();
             let session = match known {

@@ -152,6 +152,38 @@ fn a_client_behind_nat_gets_its_answers_from_the_exits_address() {
     });
 }
 
+/// The system would answer from the first of them, and a client that has connected its socket would drop that.
+#[test]
+fn answers_come_from_the_address_of_ipv6_that_was_asked() {
+    let Some(world) = World::with_uplinks(1) else { return };
+    let client = world.neighbour(20);
+    for host in ["12", "13"] {
+        world.gateway.ip(&format!("addr add 2a0a:0::{host}/64 dev wan0"));
+    }
+    let shop = world
+        .shop()
+        .set("gateway.bind", "[\"0.0.0.0\", \"::\"]")
+        .set("gateway.public_host", "\"45.0.0.11\"")
+        .network("NL-AMS")
+        .pool("nl-1", &["45.1.0.11"])
+        .start();
+    let origin = udp(&world, ORIGIN.into());
+    let bought = shop.buy("NL-AMS");
+    for host in ["2a0a:0::11", "2a0a:0::12", "2a0a:0::13"] {
+        let asked = Subscription {
+            port: SocketAddr::new(host.parse().unwrap(), bought.port.port()),
+            ..bought.clone()
+        };
+        client.enter(|| {
+            let association = Association::open(&asked, false).unwrap();
+            assert_eq!(association.relay, asked.port);
+            association.socket.connect(asked.port).unwrap();
+            let answer = association.ask(&of_address(origin.address()), "ping");
+            assert_eq!(answer, (origin.address(), "45.1.0.11 ping".to_owned()));
+        });
+    }
+}
+
 #[test]
 fn two_clients_behind_one_router_get_each_their_own_answers() {
     let Some(world) = World::with_uplinks(1) else { return };

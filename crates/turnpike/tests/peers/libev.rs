@@ -66,6 +66,7 @@ fn ss_local_serves(method: &str) {
     };
     world.connects(&client);
     world.holds_many(&client);
+    // When its user finishes, it closes: it has no half of a stream.
     world.exchanges(&client, LENGTHS);
     assert_eq!(world.talks_to_many(&client), 1);
 }

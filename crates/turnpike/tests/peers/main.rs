@@ -1,5 +1,5 @@
-//! VLESS and Shadowsocks as clients of other people speak them. Each is configured with what the API's links say and nothing
-//! else, and gives its user a SOCKS5 port of its own, behind which everything must work as without it.
+//! VLESS, Shadowsocks, SOCKS5 and HTTP as clients of other people speak them. Each is configured with what the API's links say
+//! and nothing else, and gives its user a SOCKS5 port of its own, behind which everything must work as without it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

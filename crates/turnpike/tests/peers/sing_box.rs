@@ -137,3 +137,31 @@ fn shadowsocks_by_aes_256() {
 fn shadowsocks_by_aes_128() {
     serves_shadowsocks(|bought| older_shadowsocks(bought, "aes-128-gcm"));
 }
+
+#[test]
+fn socks5_as_in_the_url() {
+    let Some((world, client)) = configured(socks) else {
+        return;
+    };
+    world.connects(&client);
+    world.holds_many(&client);
+    world.half_closes(&client);
+    world.exchanges(&client, LENGTHS);
+    assert_eq!(world.talks_to_many(&client), 1);
+}
+
+#[test]
+fn http_as_in_the_url() {
+    let http = |bought: &Subscription| {
+        let mut outbound = socks(bought);
+        outbound["type"] = "http".into();
+        outbound.as_object_mut().unwrap().remove("version");
+        outbound
+    };
+    let Some((world, client)) = configured(http) else {
+        return;
+    };
+    world.connects(&client);
+    world.holds_many(&client);
+    world.half_closes(&client);
+}

@@ -118,3 +118,23 @@ fn shadowsocks_by_aes_256() {
 fn shadowsocks_by_aes_128() {
     serves(|bought| older_shadowsocks(bought, "aes-128-gcm"));
 }
+
+#[test]
+fn socks5_as_in_the_url() {
+    serves(socks);
+}
+
+#[test]
+fn http_as_in_the_url() {
+    let http = |bought: &Subscription| {
+        let mut outbound = socks(bought);
+        outbound["protocol"] = "http".into();
+        outbound
+    };
+    let Some((world, client)) = configured(http) else {
+        return;
+    };
+    world.connects(&client);
+    world.holds_many(&client);
+    world.half_closes(&client);
+}

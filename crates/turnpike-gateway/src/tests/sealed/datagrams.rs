@@ -191,6 +191,28 @@ async fn a_packet_that_comes_again_is_dropped_and_does_not_move_the_way_back() {
     assert_eq!(origin.so_far(), Vec::<Vec<u8>>::new());
 }
 
+/// From another address it would open a session there, and have its answer sent there: to whomever a forger names.
+#[tokio::test]
+async fn a_packet_of_the_older_methods_that_comes_again_is_dropped() {
+    let (world, origin, echo) = (world().await, Origin::at("127.0.0.1:0").await, Origin::echo().await);
+    for client in clients().filter(|client| !client.method().is_2022()) {
+        let mut sender = Sender::new(&world, &client).await;
+        let recorded = sender.packet(&address(origin.address()), b"once");
+        sender.send(&recorded).await;
+        assert_eq!(origin.receive().await.0, b"once");
+        let used = world.gateway.shared().descriptors.used();
+        let thief = Sender::new(&world, &client).await;
+        for _ in 0..3 {
+            sender.send(&recorded).await;
+            thief.send(&recorded).await;
+        }
+        sender.echoes(echo, b"all has been looked at").await;
+        assert_eq!(origin.so_far(), Vec::<Vec<u8>>::new());
+        assert_eq!(world.gateway.shared().descriptors.used(), used);
+        thief.assert_silent();
+    }
+}
+
 #[tokio::test]
 async fn a_number_near_the_last_one_locks_nobody_out() {
     let (world, echo) = (world().await, Origin::echo().await);
