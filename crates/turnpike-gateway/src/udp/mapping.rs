@@ -8,16 +8,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turnpike_wire::address::Host;
 use turnpike_wire::socks5;
 
-use super::socket::{DatagramSocket, Received};
+use super::socket::{DatagramSocket, Received, is_lasting};
 use crate::descriptors::Permit;
 use crate::exit::{UdpEgress, UpstreamAssociation};
 
@@ -31,12 +31,10 @@ const DNS: u16 = 53;
 
 #[derive(Debug)]
 pub(super) struct Mapping {
-    socket: DatagramSocket,
+    socket: Arc<DatagramSocket>,
     upstream: Option<UpstreamAssociation>,
     /// Cancelled when the exit gives its address up.
     lease: CancellationToken,
-    /// Cancelled when the socket is of no use any more: its device is gone.
-    broken: CancellationToken,
     opened: Instant,
     /// When something moved last, in milliseconds since it was opened.
     moved: AtomicU64,
@@ -57,10 +55,9 @@ pub(super) enum MappingEnd {
 impl Mapping {
     pub(super) fn new(egress: UdpEgress) -> io::Result<Self> {
         Ok(Self {
-            socket: DatagramSocket::new(egress.socket)?,
+            socket: Arc::new(DatagramSocket::new(egress.socket)?),
             upstream: egress.upstream,
             lease: egress.lease,
-            broken: CancellationToken::new(),
             opened: Instant::now(),
             moved: AtomicU64::new(0),
             is_dns_only: AtomicBool::new(true),
@@ -77,21 +74,14 @@ impl Mapping {
             }
             None => self.socket.send(datagram, to, None),
         };
-        match sent {
-            Ok(()) => {
-                self.note();
-                if to.port() != DNS {
-                    self.is_dns_only.store(false, Ordering::Relaxed);
-                }
-                true
-            }
-            Err(error) => {
-                if is_lasting(&error) {
-                    self.broken.cancel();
-                }
-                false
-            }
+        if sent.is_err() {
+            return false;
         }
+        self.note();
+        if to.port() != DNS {
+            self.is_dns_only.store(false, Ordering::Relaxed);
+        }
+        true
     }
 
     /// Hands replies to `take` until the mapping ends.
@@ -99,7 +89,7 @@ impl Mapping {
         let moved = async {
             tokio::select! {
                 () = self.lease.cancelled() => {}
-                () = self.broken.cancelled() => {}
+                () = self.socket.broken() => {}
             }
         };
         let ended = async {
@@ -171,12 +161,4 @@ impl Mapping {
         let elapsed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(elapsed, Ordering::Relaxed);
     }
-}
-
-/// Whether an error says something of the socket rather than of one datagram or one moment.
-fn is_lasting(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::NODEV | Errno::NXIO | Errno::ADDRNOTAVAIL | Errno::BADF | Errno::NOTSOCK)
-    )
 }

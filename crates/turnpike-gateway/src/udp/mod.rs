@@ -12,6 +12,7 @@ mod bound_address;
 mod clients;
 mod mapping;
 mod names;
+mod outbox;
 mod outlet;
 mod sealed;
 mod socket;

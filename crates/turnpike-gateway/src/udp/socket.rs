@@ -1,16 +1,21 @@
-//! Datagram sockets: read in batches, and told to which of this machine's addresses each datagram came.
+//! Datagram sockets: read in batches, told to which of this machine's addresses each datagram came, and written in lots.
 //!
 //! There is one buffer per thread for all of them. It is filled and emptied without an await in between, so twenty
-//! thousand sockets cost no more memory than one.
+//! thousand sockets cost no more memory than one. What is sent because of a batch leaves in lots ([`outbox`]), at the latest when
+//! the batch has been dealt with.
 
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
 
+use super::outbox;
 use crate::sockopt;
 
 /// Datagrams read with one call.
@@ -31,6 +36,8 @@ thread_local! {
 pub(super) struct DatagramSocket {
     socket: UdpSocket,
     state: UdpSocketState,
+    /// Cancelled when the socket is of no use any more: its device is gone.
+    broken: CancellationToken,
 }
 
 /// What has come, and how.
@@ -81,7 +88,13 @@ impl DatagramSocket {
         let state = UdpSocketState::new((&socket).into())?;
         // quinn-udp forbids fragments, as QUIC wants it. Here go datagrams of any protocol and any length.
         sockopt::allow_fragments(&socket, socket.local_addr()?.is_ipv6())?;
-        Ok(Self { socket, state })
+        let broken = CancellationToken::new();
+        Ok(Self { socket, state, broken })
+    }
+
+    /// Waits until sending has shown that the socket is of no use any more.
+    pub(super) async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// Waits for datagrams and hands them to `take`, one after the other.
@@ -103,27 +116,57 @@ impl DatagramSocket {
         let count = self.socket.try_io(Interest::READABLE, || {
             self.state.recv((&self.socket).into(), &mut buffers, &mut meta)
         })?;
+        let _lots = outbox::open();
         for (meta, slot) in meta.iter().zip(room.chunks_exact_mut(HEADROOM + LONGEST)).take(count) {
             each_datagram(meta, slot, &mut take);
         }
         Ok(())
     }
 
-    /// Sends without waiting, `from` one of our addresses where several could be meant.
+    /// Sends without waiting, `from` one of our addresses where several could be meant. While a batch is being received, what
+    /// is sent may wait for the rest of it; whether the system takes it is not known then.
     ///
     /// # Errors
     /// Whatever the system says; `WouldBlock` where it has no room just now.
-    pub(super) fn send(&self, datagram: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
+    pub(super) fn send(self: &Arc<Self>, datagram: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
+        outbox::send(self, datagram, to, from)
+    }
+
+    /// How many datagrams of one length the system takes at once.
+    pub(super) fn longest_lot(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Sends `contents` now: one datagram, or several of the length `each`, of which the last may be shorter.
+    pub(super) fn send_now(
+        &self,
+        contents: &[u8],
+        each: Option<usize>,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> io::Result<()> {
         let transmit = Transmit {
             destination: to,
             ecn: None,
-            contents: datagram,
-            segment_size: None,
+            contents,
+            segment_size: each,
             src_ip: from,
         };
         // Not through the runtime's idea of readiness: a fresh socket has none yet, and nobody waits for it here.
-        self.state.try_send((&self.socket).into(), &transmit)
+        let sent = self.state.try_send((&self.socket).into(), &transmit);
+        if sent.as_ref().is_err_and(is_lasting) {
+            self.broken.cancel();
+        }
+        sent
     }
+}
+
+/// Whether an error says something of the socket rather than of one datagram or one moment.
+pub(super) fn is_lasting(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NODEV | Errno::NXIO | Errno::ADDRNOTAVAIL | Errno::BADF | Errno::NOTSOCK)
+    )
 }
 
 /// A slot holds one datagram, or several of one length (but for the last) that the system has put together (GRO).
@@ -198,6 +241,52 @@ mod tests {
         let mut expected: Vec<_> = burst.chunks(100).map(|chunk| [b"<>", chunk].concat()).collect();
         expected.push(b"<>end".to_vec());
         assert_eq!(until_end(&receiver).await, expected);
+    }
+
+    /// What a batch leads to arrives whole and in order, whatever waits in between and wherever it goes.
+    #[tokio::test]
+    async fn what_leaves_in_lots_arrives_as_it_was_sent() {
+        let (receiver, sender, _) = pair().await;
+        let out = Arc::new(DatagramSocket::new(UdpSocket::bind("127.0.0.1:0").await.unwrap()).unwrap());
+        let places = [
+            UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+            UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+        ];
+        let [one, other] = [0, 1].map(|number: usize| places[number].local_addr().unwrap());
+        let (short, long, longest) = (vec![1; 100], vec![2; 101], vec![3; 65_507]);
+        let mut sent: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
+        sent.extend((0..70).map(|number| (one, [&[number], &short[..]].concat())));
+        for (to, datagram) in [
+            (one, &short[..50]),
+            (one, &short),
+            (other, &short),
+            (one, &long),
+            (one, &long),
+            (one, b""),
+            (one, &long),
+            (one, &longest),
+            (one, &short),
+            (other, &long),
+        ] {
+            sent.push((to, datagram.to_vec()));
+        }
+        sender.send(b"go").await.unwrap();
+        receiver
+            .receive(|_| {
+                for (to, datagram) in &sent {
+                    out.send(datagram, *to, None).unwrap();
+                }
+            })
+            .await
+            .unwrap();
+        let mut buffer = vec![0; 65_536];
+        for (place, socket) in [(one, &places[0]), (other, &places[1])] {
+            for (_, expected) in sent.iter().filter(|(to, _)| *to == place) {
+                let arrives = tokio::time::timeout(Duration::from_secs(10), socket.recv(&mut buffer));
+                let length = arrives.await.unwrap().unwrap();
+                assert!(buffer[..length] == **expected, "{length} and not {}", expected.len());
+            }
+        }
     }
 
     #[tokio::test]

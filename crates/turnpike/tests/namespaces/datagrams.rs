@@ -184,6 +184,45 @@ fn answers_come_from_the_address_of_ipv6_that_was_asked() {
     }
 }
 
+/// The gateway hands several datagrams to the system at once, which refuses that where each has to be cut.
+#[test]
+fn datagrams_that_are_longer_than_the_exits_frames_arrive_all_the_same() {
+    let Some(world) = World::with_uplinks(1) else { return };
+    world.gateway.ip("link set wan1 mtu 1280");
+    world.internet.ip("link set to1 mtu 1280");
+    let shop = world
+        .shop()
+        .network("NL-AMS")
+        .pool("nl-1", &["45.1.0.11", "2a0a:1::11"])
+        .start();
+    let bought = shop.buy("NL-AMS");
+    for (origin, exit) in [
+        (udp(&world, ORIGIN.into()), "45.1.0.11"),
+        (udp(&world, ORIGIN_V6.into()), "2a0a:1::11"),
+    ] {
+        shop.inside(|| {
+            let association = Association::open(&bought, false).unwrap();
+            let destination = of_address(origin.address());
+            association.ask(&destination, "open");
+            for round in 0..5 {
+                let sent: Vec<_> = (0..20)
+                    .map(|number| format!("{round} {number} {}", "x".repeat(1_400)))
+                    .collect();
+                for payload in &sent {
+                    association.send(&destination, payload);
+                }
+                for payload in &sent {
+                    let (from, answer) = association.receive(Duration::from_secs(20)).expect("an answer");
+                    assert!(
+                        from == origin.address() && answer == format!("{exit} {payload}"),
+                        "{answer:.20}"
+                    );
+                }
+            }
+        });
+    }
+}
+
 #[test]
 fn two_clients_behind_one_router_get_each_their_own_answers() {
     let Some(world) = World::with_uplinks(1) else { return };
