@@ -69,8 +69,13 @@ impl Unbound {
             }
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-            // Any question: `.` NS.
-            let question = [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+            // `example.` SOA, which it answers by itself.
+            let question = [
+                &[0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 7][..],
+                b"example",
+                &[0, 0, 6, 0, 1],
+            ]
+            .concat();
             socket.send_to(&question, unbound.address()).ok()?;
             socket.recv(&mut [0; 512]).ok()
         });
