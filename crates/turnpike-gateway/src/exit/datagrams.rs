@@ -26,9 +26,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A socket for datagrams through an exit.
 #[derive(Debug)]
 pub(crate) struct UdpEgress {
-    /// Not connected. The exit's own are bound like its TCP, one per association and family.
+    /// Not connected, one per association and family. The exit's own are bound like its TCP.
     pub(crate) socket: UdpSocket,
-    /// Where it leads to an upstream proxy: one per association.
+    /// Where it leads to an upstream proxy.
     pub(crate) upstream: Option<UpstreamAssociation>,
     /// As `Dialed::lease`.
     pub(crate) lease: CancellationToken,
@@ -68,8 +68,8 @@ impl UpstreamAssociation {
 }
 
 impl Exit {
-    /// Whether datagrams leave by somebody else's proxy: then there is one way for both families, opening it takes a
-    /// moment ([`Exit::udp_by_upstream`]), and it may be refused.
+    /// Whether datagrams leave by somebody else's proxy: then opening a way for them takes a moment
+    /// ([`Exit::udp_by_upstream`]), and it may be refused.
     pub(crate) fn has_upstream(&self) -> bool {
         upstream::of(&self.present.load().spec.way).is_some()
     }
@@ -159,7 +159,7 @@ impl Exit {
             .unwrap_or_else(|_| Err(UpstreamError::BrokeOff("did not answer in time".to_owned())));
         match opened {
             Ok((socket, association)) => {
-                self.health_good(present.generation);
+                self.logged_in(present, &proxy);
                 Ok(UdpEgress {
                     socket,
                     upstream: Some(association),
@@ -169,10 +169,17 @@ impl Exit {
             }
             Err(UpstreamError::Destination(error)) => {
                 tracing::info!(exit = %present.spec.name, "the upstream proxy carries no UDP");
-                self.health_good(present.generation);
+                self.logged_in(present, &proxy);
                 Err(error)
             }
             Err(error) => Err(self.failed_by_proxy(present, error)),
+        }
+    }
+
+    /// The proxy has taken our login, which says nothing of the destinations behind it.
+    fn logged_in(&self, present: &Present, proxy: &upstream::Proxy<'_>) {
+        if self.health.down_cause().is_some_and(|cause| proxy.login_proves(cause)) {
+            self.health_good(present.generation);
         }
     }
 

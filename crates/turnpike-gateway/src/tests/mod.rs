@@ -4,6 +4,7 @@
 
 mod admission;
 mod destinations;
+mod idle;
 mod ports;
 mod sealed;
 mod socks;

@@ -5,7 +5,7 @@
 //! here: the destination rule, names, the exit's sockets, counting. Nothing in it waits for anybody: what cannot go at
 //! once is dropped, as datagrams may be.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -93,8 +93,10 @@ impl Association {
         if !self.route.exit.has_upstream() {
             return Ok(());
         }
-        *self.lock().outlets.of(Way::Upstream) = Outlet::opening();
-        self.open_by_upstream().await
+        // Which family the client will want is not known; that of the other opens when it is wanted.
+        let way = Way::by_upstream(Ipv4Addr::UNSPECIFIED.into());
+        *self.lock().outlets.of(way) = Outlet::opening();
+        self.open_by_upstream(way).await
     }
 
     /// Sends a datagram of the customer's, or drops it.
@@ -134,7 +136,11 @@ impl Association {
     /// The socket towards `to`, opened where there is none. Where that takes a moment the datagram waits for it, and there is
     /// nothing to be done now.
     fn mapping(self: &Arc<Self>, to: SocketAddr, datagram: &[u8]) -> Option<Arc<Mapping>> {
-        let way = Way::of(to.ip(), self.route.exit.has_upstream());
+        let way = if self.route.exit.has_upstream() {
+            Way::by_upstream(to.ip())
+        } else {
+            Way::own(to.ip())
+        };
         let mut state = self.lock();
         let outlet = state.outlets.of(way);
         match outlet {
@@ -149,7 +155,7 @@ impl Association {
         if self.closed.is_cancelled() {
             return None;
         }
-        if way == Way::Upstream {
+        if way.by_upstream {
             if self.route.exit.udp_refusal().is_some() {
                 self.refused.cancel();
                 return None;
@@ -161,7 +167,7 @@ impl Association {
             drop(state);
             let association = Arc::clone(self);
             self.shared.spawn(async move {
-                let opening = association.open_by_upstream();
+                let opening = association.open_by_upstream(way);
                 let _ = association.closed.run_until_cancelled(opening).await;
             });
             return None;
@@ -179,11 +185,11 @@ impl Association {
     }
 
     /// Has the upstream proxy open its part, and sends what has waited for that.
-    async fn open_by_upstream(self: &Arc<Self>) -> Result<(), DialError> {
+    async fn open_by_upstream(self: &Arc<Self>, way: Way) -> Result<(), DialError> {
         let opened = self.route.exit.udp_by_upstream().await;
         let opened = opened.and_then(|egress| Mapping::new(egress).map_err(|_| DialError::NetworkUnreachable));
         let mut state = self.lock();
-        let outlet = state.outlets.of(Way::Upstream);
+        let outlet = state.outlets.of(way);
         let mapping = match opened {
             Ok(mapping) => Arc::new(mapping),
             Err(error) => {
@@ -200,7 +206,7 @@ impl Association {
             }
         }
         drop(state);
-        self.shared.spawn(Arc::clone(self).receive(mapping, Way::Upstream));
+        self.shared.spawn(Arc::clone(self).receive(mapping, way));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! An association's socket to the outside, for one family, or for both where an upstream proxy has opened it.
+//! An association's socket to the outside, for one family.
 //!
 //! It sends to every destination from one port, and takes replies from anybody (RFC 4787: endpoint-independent mapping
 //! and filtering; games and calls need it). It lives while it is used; the association opens another when it must.

@@ -11,21 +11,26 @@ use super::mapping::Mapping;
 const WAITING: usize = 16;
 const WAITING_BYTES: usize = 128 * 1024;
 
-/// Which socket leads to a destination.
+/// Which socket leads to a destination: one for each family, also through an upstream proxy, since some (sing-box) keep an
+/// association to the family of its first destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    V4,
-    V6,
-    /// Both families.
-    Upstream,
+pub(super) struct Way {
+    pub(super) by_upstream: bool,
+    is_v6: bool,
 }
 
 impl Way {
-    pub(super) fn of(to: IpAddr, has_upstream: bool) -> Self {
-        match to {
-            _ if has_upstream => Self::Upstream,
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
+    pub(super) fn own(to: IpAddr) -> Self {
+        Self {
+            by_upstream: false,
+            is_v6: to.is_ipv6(),
+        }
+    }
+
+    pub(super) fn by_upstream(to: IpAddr) -> Self {
+        Self {
+            by_upstream: true,
+            is_v6: to.is_ipv6(),
         }
     }
 }
@@ -35,15 +40,17 @@ impl Way {
 pub(super) struct Outlets {
     v4: Outlet,
     v6: Outlet,
-    upstream: Outlet,
+    upstream_v4: Outlet,
+    upstream_v6: Outlet,
 }
 
 impl Outlets {
     pub(super) fn of(&mut self, way: Way) -> &mut Outlet {
-        match way {
-            Way::V4 => &mut self.v4,
-            Way::V6 => &mut self.v6,
-            Way::Upstream => &mut self.upstream,
+        match (way.by_upstream, way.is_v6) {
+            (false, false) => &mut self.v4,
+            (false, true) => &mut self.v6,
+            (true, false) => &mut self.upstream_v4,
+            (true, true) => &mut self.upstream_v6,
         }
     }
 }

@@ -342,6 +342,25 @@ fn an_upstream_carries_ipv6_where_it_has_it() {
 }
 
 #[test]
+fn an_upstream_that_is_reached_by_ipv6_carries_datagrams_of_both_families() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let Some(_proxy) = Proxy::start(&world, &SING_BOX) else {
+        return;
+    };
+    let url = SING_BOX.url.replace("45.33.0.2", "[2a0a:33::2]");
+    let shop = world.shop().network("NL-AMS").exit("nl-1", &exit(&url)).start();
+    let [v4, v6] = [IpAddr::from(ORIGIN), ORIGIN_V6.into()].map(|at| world.internet.enter(|| Origin::udp_at(at)));
+    let bought = shop.buy("NL-AMS");
+    shop.inside(|| {
+        let association = Association::open(&bought, false).unwrap();
+        for (origin, seen) in [(&v4, "45.33.0.2"), (&v6, "2a0a:33::2"), (&v4, "45.33.0.2")] {
+            let answer = association.ask(&of_address(origin.address()), "ping");
+            assert_eq!(answer, (origin.address(), format!("{seen} ping")));
+        }
+    });
+}
+
+#[test]
 fn what_an_upstream_cannot_reach_is_told_of_the_destination_and_not_of_the_exit() {
     let Some(world) = World::with_uplinks(0) else { return };
     for (program, outcome) in [
