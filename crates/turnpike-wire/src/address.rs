@@ -4,13 +4,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::cursor::{Cursor, NotYet};
+use crate::magic::Magic;
 
 /// Where a customer wants to go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Destination {
     /// The host.
     pub host: Host,
-    /// The port; never 0.
+    /// The port; never 0, but with a name of [`Magic`], which nobody dials.
     pub port: u16,
 }
 
@@ -53,10 +54,10 @@ impl<T: Into<IpAddr>> From<T> for Host {
 }
 
 impl Destination {
-    /// Absent where the port is 0.
+    /// Absent where the port is 0, unless the host is none: sing-box writes 0 beside the names of [`Magic`].
     #[must_use]
     pub fn new(host: Host, port: u16) -> Option<Self> {
-        (port != 0).then_some(Self { host, port })
+        (port != 0 || Magic::of(&host).is_some()).then_some(Self { host, port })
     }
 
     /// Reads `host:port` as URLs write it, an IPv6 address in brackets (RFC 3986 §3.2). Without `default_port` a port must be
@@ -230,6 +231,7 @@ mod tests {
         assert_eq!(read("example.com:", Some(80)), Some("example.com:80".to_owned()));
         assert_eq!(read("[::1]:8080", None), Some("[::1]:8080".to_owned()));
         assert_eq!(read("[::1]", Some(80)), Some("[::1]:80".to_owned()));
+        assert_eq!(read("v1.mux.cool:0", None), Some("v1.mux.cool:0".to_owned()));
         for text in [
             "example.com",
             "a:0",

@@ -8,10 +8,14 @@
 pub mod address;
 mod cursor;
 pub mod http;
+pub mod magic;
+pub mod mux;
+pub mod packetaddr;
 pub mod shadowsocks;
 pub mod sniff;
 pub mod socks4;
 pub mod socks5;
+pub mod udp_over_tcp;
 pub mod vless;
 
 /// What a parser makes of the bytes so far.

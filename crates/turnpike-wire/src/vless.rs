@@ -1,5 +1,7 @@
 //! VLESS, the server's side: one head, then the stream itself (Xray, "VLESS protocol"; proxy/vless/encoding).
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::Parse;
 use crate::address::{Destination, Host, ipv4, ipv6};
 use crate::cursor::{Cursor, NotYet};
@@ -94,6 +96,21 @@ pub(crate) fn address(cursor: &mut Cursor<'_>) -> Result<Option<Destination>, No
         _ => None,
     };
     Ok(host.and_then(|host| Destination::new(host, port)))
+}
+
+/// Writes what [`address`] reads.
+pub(crate) fn put_address(bytes: &mut Vec<u8>, address: SocketAddr) {
+    bytes.extend(address.port().to_be_bytes());
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => {
+            bytes.push(0x01);
+            bytes.extend(ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            bytes.push(0x03);
+            bytes.extend(ip.octets());
+        }
+    }
 }
 
 /// Protobuf: field 1 is the flow, which must be absent or empty; others are skipped.
