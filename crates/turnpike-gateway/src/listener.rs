@@ -30,6 +30,7 @@ pub(crate) struct Port {
     number: u16,
     pub(crate) shared: Arc<Shared>,
     pub(crate) udp: Arc<udp::Port>,
+    pub(crate) global_ids: Arc<session::mux::GlobalIds>,
     /// Cancelled when the port closes; tunnels go on, but for what is cut with their route.
     pub(crate) closing: CancellationToken,
     route: ArcSwap<ActiveRoute>,
@@ -104,6 +105,7 @@ impl OpenPort {
             number,
             shared: Arc::clone(shared),
             udp: udp::Port::new(),
+            global_ids: Arc::default(),
             closing: shared.draining.child_token(),
             route: ArcSwap::new(route),
         });

@@ -8,14 +8,15 @@ const ENDINGS: [(&str, &str); 10] = [
     ("internal", "a name of a private network"), // ICANN's resolution 2024.07.29.06; with Google's metadata.
     ("home.arpa", "a name of a home network"),   // RFC 8375
     ("onion", "an onion service: these are reached through Tor only"), // RFC 7686 §2
-    // What clients write in place of a destination to say that many connections follow inside this one.
+    // What clients write in place of a destination to say what follows inside the connection. Where that is served it has been
+    // taken for it before it comes here.
     ("v1.mux.cool", MULTIPLEXING),
     ("udp-over-tcp.arpa", MULTIPLEXING),
     ("packet-addr.v2fly.arpa", MULTIPLEXING),
     ("mux.sing-box.arpa", MULTIPLEXING),
 ];
 
-const MULTIPLEXING: &str = "a client's multiplexing, which must be switched off here";
+const MULTIPLEXING: &str = "a client's multiplexing of a kind that is not served here: switch it off";
 
 /// What `name` is, where it is no name of the public DNS.
 pub(super) fn special(name: &str) -> Option<&'static str> {

@@ -5,10 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 
-use super::Buffer;
 use super::splice::Pipe;
+use super::{Buffer, Side};
 use crate::gateway::Shared;
-use crate::stream::Stream;
 
 /// A direction that has moved this much with full reads is bulk, and is spliced from then on. Below it a pipe costs
 /// more than it saves: two system calls and a pool's lock instead of two system calls and a copy.
@@ -118,8 +117,8 @@ impl Direction {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &Stream,
-        to: &Stream,
+        from: &impl Side,
+        to: &impl Side,
         shared: &Shared,
         turn: &mut usize,
         meter: impl Fn(u64),
@@ -180,7 +179,7 @@ impl Direction {
     }
 
     /// Writes all that is held. What held it stays, empty, for the next read.
-    fn poll_write(&mut self, cx: &mut Context<'_>, to: &Stream, meter: &impl Fn(u64)) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &impl Side, meter: &impl Fn(u64)) -> Poll<io::Result<()>> {
         match &mut self.held {
             Held::Nothing => {}
             Held::Early { bytes, unmetered } => {
@@ -202,7 +201,8 @@ impl Direction {
             }
             Held::Piped(pipe) => {
                 while !pipe.is_empty() {
-                    meter(written(ready!(pipe.poll_drain(cx, to.socket())))? as u64);
+                    let socket = to.plain().ok_or(io::ErrorKind::Unsupported)?;
+                    meter(written(ready!(pipe.poll_drain(cx, socket)))? as u64);
                 }
             }
         }
@@ -210,7 +210,7 @@ impl Direction {
     }
 
     /// Reads once. Nothing is held when it is called but an empty buffer or pipe.
-    fn poll_read(&mut self, cx: &mut Context<'_>, from: &Stream, shared: &Shared) -> Poll<io::Result<usize>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, from: &impl Side, shared: &Shared) -> Poll<io::Result<usize>> {
         ready!(from.poll_read_ready(cx))?;
         let count = match self.empty_pipe(shared) {
             Some(pipe) => ready!(self.poll_fill_pipe(pipe, cx, from, shared))?,
@@ -235,10 +235,13 @@ impl Direction {
         &mut self,
         mut pipe: Pipe,
         cx: &mut Context<'_>,
-        from: &Stream,
+        from: &impl Side,
         shared: &Shared,
     ) -> Poll<io::Result<usize>> {
-        let filled = pipe.poll_fill(cx, from.socket());
+        let Some(socket) = from.plain() else {
+            return self.poll_fill_buffer(cx, from, shared);
+        };
+        let filled = pipe.poll_fill(cx, socket);
         if let Poll::Ready(Err(error)) = &filled
             && is_unsupported(error)
         {
@@ -249,7 +252,7 @@ impl Direction {
         filled
     }
 
-    fn poll_fill_buffer(&mut self, cx: &mut Context<'_>, from: &Stream, shared: &Shared) -> Poll<io::Result<usize>> {
+    fn poll_fill_buffer(&mut self, cx: &mut Context<'_>, from: &impl Side, shared: &Shared) -> Poll<io::Result<usize>> {
         let mut buffer = match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Copied(buffer) => buffer,
             _ => shared.buffers.take(),

@@ -7,6 +7,8 @@
 
 mod buffers;
 mod direction;
+mod queue;
+mod side;
 mod splice;
 
 use std::cell::Cell;
@@ -22,6 +24,8 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use buffers::{Buffer, Buffers};
+pub(crate) use queue::Queue;
+pub(crate) use side::Side;
 pub(crate) use splice::Pipes;
 
 use crate::exit::Dialed;
@@ -61,7 +65,7 @@ pub(crate) enum End {
 /// `from_client` is what the client sent behind its request already (it has not been metered yet), `dialed.early` the
 /// same for the other side; `answer` is written to the client before anything else and is not metered (a handshake's
 /// success reply, so that it shares a segment with the first data).
-pub(crate) fn tunnel(context: &Context, client: Stream, from_client: Bytes, answer: &[u8], dialed: Dialed) {
+pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, answer: &[u8], dialed: Dialed) {
     let Dialed {
         stream: origin,
         early,
@@ -113,8 +117,8 @@ impl Drop for OpenTunnel {
     }
 }
 
-struct Tunnel {
-    client: Stream,
+struct Tunnel<C> {
+    client: C,
     origin: Stream,
     up: Direction,
     down: Direction,
@@ -126,7 +130,7 @@ struct Tunnel {
     _open: OpenTunnel,
 }
 
-impl Tunnel {
+impl<C: Side> Tunnel<C> {
     async fn run(&mut self, lease: &CancellationToken) -> End {
         let route = Arc::clone(&self.route);
         let mut silence = pin!(tokio::time::sleep(self.allowed_silence()));
@@ -139,8 +143,8 @@ impl Tunnel {
         let is_lost = end == End::Idle && (self.up.holds_data() || self.down.holds_data());
         if matches!(end, End::Reset | End::Cut) || is_lost {
             // A reset says that this was not the end of the data; an orderly end would make a cut download look whole.
-            let _ = self.client.set_zero_linger();
-            let _ = self.origin.set_zero_linger();
+            self.client.break_off();
+            self.origin.break_off();
         }
         end
     }

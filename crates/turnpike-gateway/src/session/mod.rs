@@ -2,12 +2,17 @@
 //!
 //! A connection starts as a small task that waits for its first bytes and owns no buffer. The sniffer says which
 //! protocol they are, and that protocol's session ([`http`], [`socks`], [`vless`], [`shadowsocks`]) takes over with
-//! what has been read. Where it succeeds it hands both sockets to [`crate::relay::tunnel`], which goes on in a task of its own, so that nothing of
-//! the handshake is kept while bytes are relayed.
+//! what has been read. Where it succeeds, what the stream has [`reach`]ed goes on in a task of its own, so that nothing of the
+//! handshake is kept: mostly a [`crate::relay::tunnel`] to the destination, but a stream may also carry datagrams
+//! ([`datagrams`]), or many streams and datagrams ([`mux`]), whatever protocol brought it.
 
 pub(crate) mod admission;
+mod datagrams;
+mod downlink;
 mod http;
+pub(crate) mod mux;
 mod peer;
+mod reach;
 mod shadowsocks;
 mod socks;
 mod tls;
@@ -55,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) closing: CancellationToken,
     /// The datagrams' side of the same port.
     pub(crate) udp: Arc<crate::udp::Port>,
+    /// The clients' sockets that have a name, on the same port.
+    global_ids: Arc<mux::GlobalIds>,
     visitor: Arc<Visitor>,
 }
 
@@ -102,6 +109,7 @@ pub(crate) async fn run(port: Arc<Port>, socket: TcpStream, peer: SocketAddr, vi
         accepted,
         closing: port.closing.clone(),
         udp: Arc::clone(&port.udp),
+        global_ids: Arc::clone(&port.global_ids),
         visitor: Arc::new(visitor),
     };
     drop(port);

@@ -41,29 +41,39 @@ impl Peer {
 
     /// Closes so that what was written arrives.
     pub(super) async fn finish(self) {
-        let drained = async {
-            if half_close(&self.stream).await.is_err() {
-                return;
-            }
-            let mut forgotten = [0; 512];
-            while self.stream.readable().await.is_ok() {
-                match self.stream.try_read(&mut forgotten) {
-                    Ok(1..) => tokio::task::coop::consume_budget().await,
-                    Err(error) if is_transient(&error) => {}
-                    Ok(0) | Err(_) => break,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LINGER, drained).await;
+        finish(&self.stream).await;
     }
+}
+
+/// Says that nothing more will be written, and reads on for a while, so that what was written arrives.
+pub(super) async fn finish(stream: &Stream) {
+    let drained = async {
+        if half_close(stream).await.is_err() {
+            return;
+        }
+        let mut forgotten = [0; 512];
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut forgotten) {
+                Ok(1..) => tokio::task::coop::consume_budget().await,
+                Err(error) if is_transient(&error) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drained).await;
 }
 
 /// Waits for more and adds it to `pending`; no room is kept while nothing is there. 0 is the end.
 pub(super) async fn read_more(stream: &Stream, pending: &mut BytesMut) -> io::Result<usize> {
+    read_up_to(HEAD_ROOM, stream, pending).await
+}
+
+/// As [`read_more`], at most `room` at a time.
+pub(super) async fn read_up_to(room: usize, stream: &Stream, pending: &mut BytesMut) -> io::Result<usize> {
     loop {
         release_if_empty(pending);
         stream.readable().await?;
-        pending.reserve(HEAD_ROOM);
+        pending.reserve(room);
         match stream.try_read_buf(pending) {
             Err(error) if is_transient(&error) => {}
             read => return read,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use tokio::time::timeout_at;
 use turnpike_wire::address::Destination;
 use turnpike_wire::shadowsocks::stream::{Handshake, Opener, Sealer, Step};
@@ -11,7 +11,6 @@ use turnpike_wire::shadowsocks::{Method, Salt};
 
 use super::peer::Peer;
 use super::{Client, Context};
-use crate::relay;
 use crate::sealed::{Sealed, Stale};
 use crate::stream::{Seal, Shadowsocks};
 
@@ -21,7 +20,7 @@ struct Asked {
     destination: Destination,
     opener: Opener,
     /// The first of the customer's text.
-    payload: Bytes,
+    payload: BytesMut,
     /// What has arrived beyond the request, still sealed.
     rest: Vec<u8>,
 }
@@ -32,8 +31,8 @@ pub(super) async fn serve(context: Context, mut client: Client, sealed: Arc<Seal
         return context.fall_silent(client.stream).await;
     };
     context.visitor().prove();
-    let dialed = match context.route.exit.dial(&asked.destination).await {
-        Ok(dialed) => dialed,
+    let reached = match context.reach(&asked.destination).await {
+        Ok(reached) => reached,
         Err(error) => {
             context.dial_failed(&error);
             return Peer::from(client).finish().await;
@@ -44,8 +43,11 @@ pub(super) async fn serve(context: Context, mut client: Client, sealed: Arc<Seal
     let Some(sealer) = sealer else { return };
     let clock = Arc::clone(&context.shared.clock);
     let seal = Shadowsocks::new(clock, asked.opener, sealer, asked.rest);
-    let stream = client.stream.sealed(Seal::Shadowsocks(seal));
-    relay::tunnel(&context, stream, asked.payload, &[], dialed);
+    let client = Peer {
+        stream: client.stream.sealed(Seal::Shadowsocks(seal)),
+        pending: asked.payload,
+    };
+    reached.begin(&context, client, &[]);
 }
 
 /// Absent where it is none of ours, or does not come in time.
@@ -80,7 +82,7 @@ async fn read_request(context: &Context, client: &mut Client, sealed: &Sealed, m
                 used,
                 payload,
             } => {
-                let payload = Bytes::copy_from_slice(&client.buffer[at + payload.start..at + payload.end]);
+                let payload = BytesMut::from(&client.buffer[at + payload.start..at + payload.end]);
                 return Some(Asked {
                     salt,
                     destination,

@@ -1,7 +1,7 @@
 //! A connection as sessions and the relay see it: its text, whether that is sealed on the wire or not.
 //!
 //! It has the calls of tokio's socket, by shared reference, so that both directions of a session can use it at once. What a
-//! seal keeps (keys, a piece of a record) is behind a lock that only this connection's task ever takes.
+//! seal keeps (keys, a piece of a record) is behind a lock that only this connection's own tasks ever take.
 //!
 //! One rule goes beyond the socket's: a [`Stream::try_write`] that would block is to be made again with the same bytes.
 //! They may have been sealed already, and wait to leave. [`Stream::half_close`] waits for the same reason.

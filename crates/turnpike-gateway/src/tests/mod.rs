@@ -5,6 +5,7 @@
 mod admission;
 mod destinations;
 mod idle;
+mod inside;
 mod ports;
 mod sealed;
 mod socks;

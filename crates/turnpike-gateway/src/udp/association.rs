@@ -99,6 +99,10 @@ impl Association {
         self.open_by_upstream(way).await
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
     /// Sends a datagram of the customer's, or drops it.
     pub(crate) fn send(self: &Arc<Self>, destination: &Destination, datagram: &[u8]) {
         let name = match &destination.host {

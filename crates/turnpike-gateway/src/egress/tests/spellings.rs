@@ -306,7 +306,7 @@ pub(crate) const CLOSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "a client's multiplexing, which must be switched off here",
+        "a client's multiplexing of a kind that is not served here: switch it off",
         &[
             "v1.mux.cool",
             "sp.v2.udp-over-tcp.arpa",

@@ -22,7 +22,6 @@ use turnpike_wire::http::{Body, HeadEnd};
 
 use super::peer::{self, Peer};
 use super::{Client, Context, Login};
-use crate::relay;
 use answer::Answer;
 use forward::Origin;
 use request::{Asked, Request};
@@ -147,10 +146,9 @@ impl Session {
 
     /// CONNECT: dials first and answers after, so that a client learns what became of it.
     async fn connect(self, request: &Request, destination: &Destination) -> Option<Self> {
-        match self.context.route.exit.dial(destination).await {
-            Ok(dialed) => {
-                let Peer { stream, pending } = self.client;
-                relay::tunnel(&self.context, stream, pending.freeze(), TUNNEL_IS_OPEN, dialed);
+        match self.context.reach(destination).await {
+            Ok(reached) => {
+                reached.begin(&self.context, self.client, TUNNEL_IS_OPEN);
                 None
             }
             Err(error) => {

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Buf as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use turnpike_wire::Parse;
 use turnpike_wire::address::Destination;
 
 use crate::exit::DialError;
-use crate::relay;
 use crate::session::peer::Peer;
 use crate::session::{Client, Context, Login};
 
@@ -125,8 +124,8 @@ impl LoggedIn {
         destination: &Destination,
         answer: impl Fn(Result<(), &DialError>) -> A,
     ) {
-        match self.0.context.route.exit.dial(destination).await {
-            Ok(dialed) => {
+        match self.0.context.reach(destination).await {
+            Ok(reached) => {
                 self.answer(answer(Ok(())).as_ref());
                 let Handshake {
                     context,
@@ -134,8 +133,7 @@ impl LoggedIn {
                     answers,
                     ..
                 } = self.0;
-                let early: Bytes = client.pending.freeze();
-                relay::tunnel(&context, client.stream, early, &answers, dialed);
+                reached.begin(&context, client, &answers);
             }
             Err(error) => {
                 self.0.context.dial_failed(&error);

@@ -1,16 +1,14 @@
 //! VLESS sessions: a head, and then the stream as it is. There are no errors in this protocol: what cannot be served ends
 //! without a byte.
 
-mod datagrams;
-
 use bytes::Buf as _;
 use tokio::time::timeout_at;
 use turnpike_wire::Parse;
 use turnpike_wire::vless::{self, Request};
 
 use super::peer::Peer;
+use super::reach::Reached;
 use super::{Client, Context};
-use crate::relay;
 
 /// Serves a connection whose head has this subscription's id, until it ends or has become a tunnel.
 pub(super) async fn serve(context: Context, mut client: Client) {
@@ -18,23 +16,15 @@ pub(super) async fn serve(context: Context, mut client: Client) {
         return context.fall_silent(client.stream).await;
     };
     context.visitor().prove();
-    match request {
-        Request::Tcp(destination) => match context.route.exit.dial(&destination).await {
-            Ok(dialed) => relay::tunnel(
-                &context,
-                client.stream,
-                client.buffer.freeze(),
-                &vless::RESPONSE,
-                dialed,
-            ),
-            Err(error) => {
-                context.dial_failed(&error);
-                Peer::from(client).finish().await;
-            }
-        },
-        Request::Udp(destination) => datagrams::serve(context, client, destination).await,
-        Request::Mux => {
-            context.refused("request");
+    let reached = match &request {
+        Request::Tcp(destination) => context.reach(destination).await,
+        Request::Udp(destination) => context.reach_datagrams(destination).await,
+        Request::Mux => Ok(Reached::Mux),
+    };
+    match reached {
+        Ok(reached) => reached.begin(&context, client, &vless::RESPONSE),
+        Err(error) => {
+            context.dial_failed(&error);
             Peer::from(client).finish().await;
         }
     }

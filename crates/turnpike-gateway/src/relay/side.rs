@@ -1,0 +1,56 @@
+//! One end of a tunnel, as the relay uses it.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use crate::stream::Stream;
+
+/// A connection, or one of several streams inside one.
+///
+/// A write that would block is made again with the same bytes, as [`Stream::try_write`] wants it.
+pub(crate) trait Side: Send + Sync + 'static {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Reads text. 0 is its end.
+    fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    fn poll_write(&self, cx: &mut Context<'_>, text: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Says that nothing more will be written.
+    fn poll_half_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Makes the end, when it comes, one that nobody takes for the end of the data.
+    fn break_off(&self);
+
+    /// The socket, where the text goes over it as it is: what can be spliced.
+    fn plain(&self) -> Option<&TcpStream>;
+}
+
+impl Side for Stream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, room)
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, text: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, text)
+    }
+
+    fn poll_half_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_half_close(cx)
+    }
+
+    fn break_off(&self) {
+        // Where it fails the connection is broken already.
+        let _ = self.set_zero_linger();
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        self.plain()
+    }
+}
