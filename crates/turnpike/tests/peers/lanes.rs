@@ -38,6 +38,18 @@ pub(crate) const SING_BOX: &[Lane] = &[
     lane!("sing-box by VLESS, a stream for each socket", |to, bought| {
         sing_box::leading_to(to, &sing_box::vless(bought, ""))
     }),
+    lane!("sing-box by VLESS with XUDP", |to, bought| {
+        sing_box::leading_to(to, &sing_box::vless(bought, "xudp"))
+    }),
+    lane!("sing-box by VLESS with packetaddr", |to, bought| {
+        sing_box::leading_to(to, &sing_box::vless(bought, "packetaddr"))
+    }),
+    lane!("sing-box by UDP over TCP 1 in Shadowsocks", |to, bought| {
+        sing_box::leading_to(to, &sing_box::udp_over_tcp(sing_box::shadowsocks(bought), 1))
+    }),
+    lane!("sing-box by UDP over TCP 2 in Shadowsocks", |to, bought| {
+        sing_box::leading_to(to, &sing_box::udp_over_tcp(sing_box::shadowsocks(bought), 2))
+    }),
     lane!("sing-box by Shadowsocks 2022", |to, bought| {
         sing_box::leading_to(to, &sing_box::shadowsocks(bought))
     }),
@@ -62,6 +74,13 @@ pub(crate) const V2RAY: &[Lane] = &[
         to,
         &v2ray::vless(bought)
     )),
+    lane!("v2ray by mux in VLESS", |to, bought| {
+        v2ray::leading_to(to, &v2ray::multiplexed(v2ray::vless(bought)))
+    }),
+    lane!("v2ray by mux in Shadowsocks", |to, bought| {
+        let outbound = v2ray::older_shadowsocks(bought, "aes-256-gcm");
+        v2ray::leading_to(to, &v2ray::multiplexed(outbound))
+    }),
     lane!("v2ray by chacha20-ietf-poly1305", |to, bought| {
         v2ray::leading_to(to, &v2ray::older_shadowsocks(bought, "chacha20-ietf-poly1305"))
     }),

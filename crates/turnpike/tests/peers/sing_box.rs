@@ -80,6 +80,12 @@ pub(crate) fn older_shadowsocks(bought: &Subscription, method: &str) -> Value {
     outbound
 }
 
+/// An outbound whose datagrams go inside its streams.
+pub(crate) fn udp_over_tcp(mut outbound: Value, version: u8) -> Value {
+    outbound["udp_over_tcp"] = json!({"enabled": true, "version": version});
+    outbound
+}
+
 /// A subscription, and a client that has been told what `outbound` makes of it.
 fn configured(outbound: impl FnOnce(&Subscription) -> Value) -> Option<(World, Running)> {
     sing_box()?;
@@ -112,6 +118,84 @@ fn vless_with_a_connection_for_each_destination() {
     world.exchanges(&client, LENGTHS);
     // It cannot pass the answer on: without an address in it, sing-box gives it the name, which its own SOCKS5 does not take.
     let _ = world.sends_by_name(&client);
+}
+
+/// TCP as ever, and datagrams inside a stream: from one socket to many.
+#[track_caller]
+fn carries_datagrams_inside(outbound: impl FnOnce(&Subscription) -> Value, lengths: &[usize]) {
+    let Some((world, client)) = configured(outbound) else {
+        return;
+    };
+    world.connects(&client);
+    world.exchanges(&client, lengths);
+    assert_eq!(world.talks_to_many(&client), 1);
+}
+
+/// As long as a datagram of XUDP may be with the address that the origin puts in front of it.
+const LONGEST_XUDP: usize = 8_192 - "127.0.0.11 ".len();
+
+#[test]
+fn vless_with_xudp_as_in_the_link() {
+    let lengths = [LENGTHS, &[LONGEST_XUDP]].concat();
+    carries_datagrams_inside(
+        |bought| {
+            assert!(bought.vless.contains("packetEncoding=xudp"), "{}", bought.vless);
+            vless(bought, "xudp")
+        },
+        &lengths,
+    );
+}
+
+#[test]
+fn vless_with_packetaddr() {
+    let Some((world, client)) = configured(|bought| vless(bought, "packetaddr")) else {
+        return;
+    };
+    world.connects(&client);
+    world.exchanges(&client, LENGTHS);
+    // Names cannot be written in it.
+    assert_eq!(world.talks_to_many_by_address(&client), 1);
+}
+
+#[test]
+fn shadowsocks_with_udp_over_tcp() {
+    for version in [1, 2] {
+        carries_datagrams_inside(|bought| udp_over_tcp(shadowsocks(bought), version), LENGTHS);
+        carries_datagrams_inside(
+            |bought| udp_over_tcp(older_shadowsocks(bought, "aes-256-gcm"), version),
+            LENGTHS,
+        );
+    }
+}
+
+#[test]
+fn socks5_with_udp_over_tcp() {
+    for version in [1, 2] {
+        carries_datagrams_inside(|bought| udp_over_tcp(socks(bought), version), LENGTHS);
+    }
+}
+
+#[test]
+fn its_own_multiplex_is_refused_at_once() {
+    let multiplexed = |bought: &Subscription| {
+        let mut outbound = vless(bought, "");
+        outbound["multiplex"] = json!({"enabled": true, "protocol": "smux"});
+        outbound
+    };
+    let Some((_world, client)) = configured(multiplexed) else {
+        return;
+    };
+    let echo = testbed::origin::Origin::echo();
+    let proxy = ["--proxy", &format!("socks5h://{}", client.socks())];
+    let url = format!("http://{}/", echo.address());
+    let answered = testbed::client::curl(&[&proxy[..], &["--max-time", "20", &url]].concat());
+    assert_eq!(answered.stdout, b"");
+    // Not 28, which would be patience at its end.
+    assert!(
+        answered.status.code().is_some_and(|code| code != 0 && code != 28),
+        "{answered:?}"
+    );
+    assert!(echo.visits().is_empty());
 }
 
 #[test]

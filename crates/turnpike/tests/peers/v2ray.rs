@@ -86,6 +86,25 @@ pub(crate) fn older_shadowsocks(bought: &Subscription, method: &str) -> Value {
     json!({"protocol": "shadowsocks", "settings": {"servers": [server]}})
 }
 
+/// An outbound whose connections and datagrams go inside few of its streams.
+pub(crate) fn multiplexed(mut outbound: Value) -> Value {
+    outbound["mux"] = json!({"enabled": true, "concurrency": 8});
+    outbound
+}
+
+#[track_caller]
+fn serves_multiplexed(outbound: impl FnOnce(&Subscription) -> Value) {
+    let Some((world, client)) = configured(|bought| multiplexed(outbound(bought))) else {
+        return;
+    };
+    world.connects(&client);
+    world.holds_many(&client);
+    // There are no halves in this protocol: when its user finishes, it closes.
+    world.exchanges(&client, LENGTHS);
+    // It opens a session of its own for each destination.
+    assert_eq!(world.talks_to_many(&client), 4);
+}
+
 #[track_caller]
 fn serves(outbound: impl FnOnce(&Subscription) -> Value) {
     let Some((world, client)) = configured(outbound) else {
@@ -97,6 +116,21 @@ fn serves(outbound: impl FnOnce(&Subscription) -> Value) {
     world.exchanges(&client, LENGTHS);
     // It opens a way of its own for each destination.
     assert_eq!(world.talks_to_many(&client), 4);
+}
+
+#[test]
+fn vless_with_mux() {
+    serves_multiplexed(vless);
+}
+
+#[test]
+fn shadowsocks_with_mux() {
+    serves_multiplexed(|bought| older_shadowsocks(bought, "chacha20-ietf-poly1305"));
+}
+
+#[test]
+fn socks5_with_mux() {
+    serves_multiplexed(socks);
 }
 
 #[test]

@@ -146,20 +146,32 @@ impl World {
     /// One socket of the user's talks to four, by address and by name; at how many ports they have seen it.
     #[track_caller]
     pub(crate) fn talks_to_many(&self, client: &Running) -> usize {
-        let origins = [Origin::udp(), Origin::udp(), Origin::udp()];
         let (named, datagrams) = self.sends_by_name(client);
         assert_eq!(datagrams.receive().1, format!("{EXIT} by name").as_bytes());
-        for round in ["one", "two"] {
-            for origin in &origins {
-                datagrams.send("127.0.0.1", origin.address().port(), round.as_bytes());
-                let expected = format!("{EXIT} {round}").into_bytes();
-                assert_eq!(datagrams.receive(), (origin.address().to_string(), expected));
-            }
-        }
-        let visits = origins.iter().chain([&named]).flat_map(Origin::visits);
-        let seen: HashSet<_> = visits.map(|visit| visit.from).collect();
-        seen.len()
+        talks_to_three(&datagrams, named)
     }
+
+    /// The same with three by address, for who cannot write names.
+    #[track_caller]
+    pub(crate) fn talks_to_many_by_address(&self, client: &Running) -> usize {
+        talks_to_three(&Datagrams::through(client.socks()), Origin::udp())
+    }
+}
+
+/// Talks to three more than `first`, in turn; at how many ports all of them have seen the socket.
+#[track_caller]
+fn talks_to_three(datagrams: &Datagrams, first: Origin) -> usize {
+    let origins = [Origin::udp(), Origin::udp(), Origin::udp()];
+    for round in ["one", "two"] {
+        for origin in &origins {
+            datagrams.send("127.0.0.1", origin.address().port(), round.as_bytes());
+            let expected = format!("{EXIT} {round}").into_bytes();
+            assert_eq!(datagrams.receive(), (origin.address().to_string(), expected));
+        }
+    }
+    let visits = origins.iter().chain([&first]).flat_map(Origin::visits);
+    let seen: HashSet<_> = visits.map(|visit| visit.from).collect();
+    seen.len()
 }
 
 /// Printable bytes without repetition, since the origin looks at datagrams as text.
