@@ -11,6 +11,7 @@ mod dial;
 mod egress;
 mod exit;
 mod gateway;
+mod guests;
 mod listener;
 mod meter;
 mod relay;

@@ -1,11 +1,14 @@
 //! What the gateway needs to know of one subscription.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, ExitId};
+use crate::guests::{Guest, Guests};
 use crate::meter::Meter;
 use crate::sealed::Sealed;
 
@@ -30,6 +33,8 @@ pub struct Route {
     pub exit: ExitId,
     /// When it stops, in milliseconds since 1970.
     pub ends_at: i64,
+    /// From where HTTP and SOCKS need no password.
+    pub allowed_addresses: Vec<IpNet>,
 }
 
 /// A route in force: what every session on its port holds on to.
@@ -41,6 +46,8 @@ pub(crate) struct ActiveRoute {
     pub(crate) route: Route,
     pub(crate) exit: Arc<Exit>,
     pub(crate) meter: Arc<Meter>,
+    /// Who is served without a password; the subscription's, whichever route it has.
+    pub(crate) guests: Arc<Guests>,
     /// What Shadowsocks needs; absent where the password makes no keys.
     pub(crate) sealed: Option<Arc<Sealed>>,
     /// Cancelled when tunnels opened under this route must end at once.
@@ -48,6 +55,27 @@ pub(crate) struct ActiveRoute {
 }
 
 impl ActiveRoute {
+    /// The same, whose tunnels end when `cut` says so.
+    pub(crate) fn cut_by(&self, cut: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            route: self.route.clone(),
+            exit: Arc::clone(&self.exit),
+            meter: Arc::clone(&self.meter),
+            guests: Arc::clone(&self.guests),
+            sealed: self.sealed.clone(),
+            cut,
+        })
+    }
+
+    /// A client from `address`, if it may come without a password.
+    pub(crate) fn invite(&self, address: IpAddr) -> Option<Guest> {
+        // Few subscriptions have a list; the others' connections meet at no lock.
+        if self.route.allowed_addresses.is_empty() {
+            return None;
+        }
+        self.guests.invite(address, self)
+    }
+
     /// Whether these are the subscription's credentials, compared in constant time, both parts always.
     pub(crate) fn authenticates(&self, username: &[u8], password: &[u8]) -> bool {
         use secrecy::ExposeSecret as _;

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret as _;
 use crate::clock::SteadyClock;
 use crate::exit::{Environment, Exit, ExitId, ExitSpec};
 use crate::gateway::{Applied, Change, PortError, Shared};
+use crate::guests::Guests;
 use crate::listener::{self, OpenPort};
 use crate::meter::Meters;
 use crate::route::{ActiveRoute, Route, RouteId};
@@ -55,6 +56,7 @@ struct Served {
     route: Route,
     /// Absent when it has ended, or its exit is unknown.
     active: Option<Arc<ActiveRoute>>,
+    guests: Arc<Guests>,
     port: Option<OpenPort>,
     /// The operator has been told that its port cannot be opened.
     reported: bool,
@@ -200,10 +202,12 @@ impl Table {
             None => Served {
                 route,
                 active: None,
+                guests: Arc::default(),
                 port: None,
                 reported: false,
             },
         };
+        served.guests.allow(&served.route.allowed_addresses);
         let has_ended = served.route.ends_at <= now;
         let exit = self.exits.get(&served.route.exit).filter(|_| !has_ended);
         let active = exit.map(|exit| self.activate(&served, exit));
@@ -247,6 +251,7 @@ impl Table {
             route: served.route.clone(),
             exit: Arc::clone(exit),
             meter: self.meters.meter(&served.route.id),
+            guests: Arc::clone(&served.guests),
             sealed,
             cut: goes_on.map_or_else(|| self.shared.stop.child_token(), |old| old.cut.clone()),
         })

@@ -4,7 +4,7 @@
 //!
 //! | verbs | module |
 //! | --- | --- |
-//! | [`purchase`], [`trial`], [`renew`], [`switch_network`], [`change_credentials`] | one file each |
+//! | [`purchase`], [`trial`], [`renew`], [`switch_network`], [`change_credentials`], [`set_allowed_addresses`] | one file each |
 //! | [`plans`], [`renewal_plans`], [`available_networks`], [`subscriptions`] | [`mod@catalogue`], `offers`, [`mod@subscription`] |
 //! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it, links and who may use them | [`rotation`] |
 //! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod address_list;
+pub mod allowed_addresses;
 pub mod api_key;
 mod attempt;
 pub mod audit;
@@ -42,6 +43,7 @@ mod trial;
 pub mod types;
 pub mod upkeep;
 
+pub use allowed_addresses::{allowed_addresses, set_allowed_addresses};
 pub use catalogue::plans;
 pub use credentials::change_credentials;
 pub use error::{CouponProblem, Error, Refusal, Result};

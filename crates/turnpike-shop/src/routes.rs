@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::address_list::AddressList;
+use crate::allowed_addresses;
 use crate::catalogue::{self, ExitSpec};
 use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
@@ -243,6 +245,8 @@ pub struct Route {
     pub exit: ExitId,
     /// When it ends.
     pub ends_at: UnixMillis,
+    /// From where HTTP and SOCKS need no password.
+    pub allowed_addresses: AddressList,
 }
 
 /// An exit as its gateway needs it. It holds secrets: never log it.
@@ -316,7 +320,8 @@ async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result
     let now = shop.now();
     let routes = tx
         .all(
-            "SELECT s.id, s.port, s.username, s.sealed_credentials, s.exit_id, s.ends_at, s.state, a.status
+            "SELECT s.id, s.port, s.username, s.sealed_credentials, s.exit_id, s.ends_at, s.state,
+                    s.allowed_addresses, a.status
              FROM subscription s JOIN account a ON a.id = s.account_id
              WHERE s.gateway = $1 AND s.revision > $2 AND ($2 > 0 OR s.state = 'active')
              ORDER BY s.revision",
@@ -354,6 +359,7 @@ fn route(shop: &Shop, id: SubscriptionId, ends_at: UnixMillis, row: &Row) -> Res
         password: credentials.password,
         vpn: credentials.vpn,
         exit: row.parsed("exit_id")?,
+        allowed_addresses: allowed_addresses::of_row(row)?,
         ends_at,
         subscription: id,
     })

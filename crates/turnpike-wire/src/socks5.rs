@@ -11,6 +11,8 @@ use crate::cursor::{Cursor, NotYet};
 pub struct Greeting {
     /// Whether it offers to log in by user name and password (method 02).
     pub offers_password: bool,
+    /// Whether it offers to go on without (method 00).
+    pub offers_nothing: bool,
 }
 
 /// User name and password (RFC 1929 §2); either may be empty.
@@ -50,6 +52,8 @@ pub enum Refused {
 
 /// Answer to a greeting: log in by password.
 pub const CHOOSE_PASSWORD: [u8; 2] = [0x05, 0x02];
+/// Answer to a greeting: go on as you are.
+pub const CHOOSE_NOTHING: [u8; 2] = [0x05, 0x00];
 /// Answer to a greeting: nothing that you offer will do.
 pub const NONE_ACCEPTABLE: [u8; 2] = [0x05, 0xff];
 /// Answer to a login: welcome.
@@ -101,6 +105,7 @@ pub fn greeting(bytes: &[u8]) -> Parse<Greeting, Refused> {
         let methods = cursor.take(usize::from(count))?;
         let greeting = Greeting {
             offers_password: methods.contains(&0x02),
+            offers_nothing: methods.contains(&0x00),
         };
         Ok(Ok((greeting, cursor.used())))
     })())
@@ -269,7 +274,10 @@ mod tests {
             }
             prop_assert_eq!(
                 greeting(&first),
-                Parse::Done(Greeting { offers_password: methods.contains(&2) }, first.len())
+                Parse::Done(
+                    Greeting { offers_password: methods.contains(&2), offers_nothing: methods.contains(&0) },
+                    first.len()
+                )
             );
             let is_read = login(&second) == Parse::Done(Login { username, password }, second.len());
             prop_assert!(is_read);

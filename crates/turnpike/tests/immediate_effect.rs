@@ -5,11 +5,12 @@
     reason = "a test's broken assumption should stop it"
 )]
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::client::Tunnel;
+use testbed::client::{Tunnel, curl, curled};
 use testbed::clock::Clock;
 use testbed::origin::Origin;
 use testbed::turnpike::{Builder, Subscription, Turnpike};
@@ -22,6 +23,7 @@ on_both_engines!(
     a_purchase_opens_its_ports_before_its_answer_leaves,
     changed_credentials_cut_what_the_old_ones_opened,
     a_suspension_closes_the_ports_until_it_is_lifted,
+    an_allowed_address_needs_no_password_until_it_is_taken_off_the_list,
     a_switched_network_cuts_old_tunnels_and_keeps_port_and_credentials,
     the_end_of_a_subscription_cuts_its_tunnels_and_a_renewal_opens_its_port_again,
 );
@@ -82,6 +84,67 @@ fn a_suspension_closes_the_ports_until_it_is_lifted(with: Builder) {
     });
     both(&bought, echo.address());
     let _ = shop.ask("plans").expect_status(200);
+}
+
+fn an_allowed_address_needs_no_password_until_it_is_taken_off_the_list(with: Builder) {
+    const FRIEND: &str = "127.0.0.201";
+    let (echo, origin) = (Origin::echo(), Origin::http());
+    let shop = with
+        .network("NL-AMS")
+        .pool("nl-1", &["127.0.0.11"])
+        .pool("nl-2", &["127.0.0.12"])
+        .start();
+    let bought = shop.buy("NL-AMS");
+    let mut neighbour = Neighbour::of(&shop, echo.address());
+    let allow = |addresses: &[&str]| {
+        let order = json!({"op": "set-allowed-addresses", "subscriptionId": bought.id, "addresses": addresses});
+        shop.order(&order).expect_status(200).json()["addresses"].clone()
+    };
+    let (url, port) = (origin.url("/"), bought.port);
+    let ways: Vec<String> = ["http", "socks5", "socks5h", "socks4", "socks4a"]
+        .iter()
+        .map(|scheme| format!("{scheme}://{port}"))
+        .collect();
+    let by = |way: &str, source: &str| {
+        let tried = curl(&["--interface", source, "--proxy", way, "--fail", &url]);
+        tried.status.success().then(|| String::from_utf8(tried.stdout).unwrap())
+    };
+    let present = bought.address_at(&origin).to_string();
+
+    assert_eq!(allow(&[FRIEND]), json!([FRIEND]));
+    for way in &ways {
+        assert_eq!(by(way, FRIEND), Some(present.clone()), "{way}");
+        assert_eq!(by(way, "127.0.0.202"), None, "{way}");
+    }
+    let tunnelled = curled(&["--interface", FRIEND, "--proxytunnel", "--proxy", &ways[0], &url]);
+    assert_eq!(tunnelled, present);
+
+    // One that came without a password is cut when its address leaves the list, one that brought it stays.
+    allow(&["127.0.0.1", FRIEND]);
+    let mut guest = TcpStream::connect(port).unwrap();
+    guest.set_read_timeout(Some(AT_ONCE)).unwrap();
+    let destination = echo.address();
+    write!(guest, "CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    guest.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let mut customer = both(&bought, destination);
+    allow(&[FRIEND]);
+    let end = guest.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert!(
+        matches!(end, Ok(_) | Err(std::io::ErrorKind::ConnectionReset)),
+        "{end:?}"
+    );
+    for tunnel in &mut customer {
+        tunnel.echoes(b"still here");
+    }
+    assert_eq!(by(&ways[0], FRIEND), Some(present));
+    assert_eq!(allow(&[]), json!([]));
+    for way in &ways {
+        assert_eq!(by(way, FRIEND), None, "{way}");
+    }
+    both(&bought, destination);
+    neighbour.is_undisturbed();
 }
 
 fn a_switched_network_cuts_old_tunnels_and_keeps_port_and_credentials(with: Builder) {

@@ -31,6 +31,7 @@ use turnpike_wire::sniff::{self, Known, Sniffed};
 
 use crate::exit::DialError;
 use crate::gateway::{GatewayConfig, Shared};
+use crate::guests::Guest;
 use crate::listener::Port;
 use crate::route::ActiveRoute;
 use crate::sealed::Sealed;
@@ -62,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) udp: Arc<crate::udp::Port>,
     /// The clients' sockets that have a name, on the same port.
     global_ids: Arc<mux::GlobalIds>,
+    /// Present where the client's address needs no password.
+    guest: Option<Arc<Guest>>,
     visitor: Arc<Visitor>,
 }
 
@@ -100,18 +103,21 @@ pub(crate) async fn run(port: Arc<Port>, socket: TcpStream, peer: SocketAddr, vi
     let Ok(local) = stream.local_addr() else {
         return;
     };
-    let context = Context {
+    let mut context = Context {
         config: Arc::clone(&port.shared.config),
         shared: Arc::clone(&port.shared),
         route: port.route(),
         peer,
         local,
+        guest: None,
         accepted,
         closing: port.closing.clone(),
         udp: Arc::clone(&port.udp),
         global_ids: Arc::clone(&port.global_ids),
         visitor: Arc::new(visitor),
     };
+    let guest = context.route.invite(peer.ip()).map(Arc::new);
+    context.guest.clone_from(&guest);
     drop(port);
     let deadline = Instant::now() + context.config.handshake_timeout;
     let route = Arc::clone(&context.route);
@@ -124,6 +130,16 @@ pub(crate) async fn run(port: Arc<Port>, socket: TcpStream, peer: SocketAddr, vi
             deadline,
         },
     ));
+    let session = async {
+        match guest {
+            Some(guest) => tokio::select! {
+                biased;
+                () = guest.shown_out() => {}
+                () = session => {}
+            },
+            None => session.await,
+        }
+    };
     let _ = route.cut.run_until_cancelled(session).await;
 }
 
@@ -230,15 +246,21 @@ impl Client {
 }
 
 impl Context {
-    /// Judges credentials. Good ones always work; bad ones are counted per source and port, and past ten in a minute
-    /// they are not answered any more.
-    pub(crate) fn login(&self, username: &[u8], password: &[u8]) -> Login {
-        if self.route.authenticates(username, password) {
+    /// Judges a user name and a password, or that there are none. Good ones always work. Without them only a client of an
+    /// allowed address comes in, whatever it says. Bad ones are counted per source and port, and past ten in a minute they
+    /// are not answered any more.
+    pub(crate) fn login(&mut self, said: Option<(&[u8], &[u8])>) -> Login {
+        if said.is_some_and(|(username, password)| self.route.authenticates(username, password)) {
+            self.visitor.prove();
+            return Login::Good;
+        }
+        if let Some(own) = self.guest.as_ref().and_then(|guest| guest.come_in()) {
+            self.route = own;
             self.visitor.prove();
             return Login::Good;
         }
         self.refused("credentials");
-        let over = self.visitor.note_bad_credentials(self.local.port());
+        let over = said.is_some() && self.visitor.note_bad_credentials(self.local.port());
         if over || self.config.stealth {
             Login::Silent
         } else {

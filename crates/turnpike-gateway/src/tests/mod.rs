@@ -4,6 +4,7 @@
 
 mod admission;
 mod destinations;
+mod guests;
 mod idle;
 mod inside;
 mod ports;

@@ -169,6 +169,7 @@ pub(super) fn route(id: &str, port: u16) -> Route {
         uuid: [7; 16],
         exit: ExitId("first".into()),
         ends_at: NEVER,
+        allowed_addresses: Vec::new(),
     }
 }
 

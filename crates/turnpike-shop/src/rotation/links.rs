@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::link::{named_token, own_token, token_hash};
 use crate::address_list::AddressList;
+use crate::allowed_addresses;
 use crate::error::{Error, Refusal, Result};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
@@ -127,15 +128,10 @@ fn named(shop: &Shop, row: &Row) -> Result<Link> {
         name: row.text("name")?,
         kind: row.parsed("kind")?,
         token: named_token(shop, &id, row.int("version")?),
-        allowed: allowed(row)?,
+        allowed: allowed_addresses::of_row(row)?,
         created_at: UnixMillis(row.int("created_at")?),
         id,
     })
-}
-
-pub(super) fn allowed(row: &Row) -> Result<AddressList> {
-    let stored = row.text("allowed_addresses")?;
-    AddressList::read(&stored).ok_or_else(|| Error::Failed(format!("the addresses of a link are \"{stored}\"")))
 }
 
 /// Makes a link. One that is there already, with this name and the same otherwise, is answered as it is: whoever did not get the
@@ -351,7 +347,7 @@ pub(super) async fn admit(tx: &mut Tx, hash: &Value, source: IpAddr) -> Result<(
         )
         .await?
         .ok_or(Refusal::SubscriptionNotFound)?;
-    let allowed = allowed(&row)?;
+    let allowed = allowed_addresses::of_row(&row)?;
     if allowed.is_empty() || allowed.contains(source) {
         Ok(())
     } else {

@@ -16,6 +16,7 @@ mod relay;
 mod world;
 
 mod accounts_and_keys;
+mod allowed_addresses;
 mod audit;
 mod catalogue;
 mod concurrency;

@@ -3,6 +3,7 @@
 //! One file per operation. Each is the type that arrives, and says in its [`Operation`] implementation how it is sent, whether
 //! it moves money, who may call it and what leaves.
 
+pub(crate) mod allowed_addresses;
 pub(crate) mod available_networks;
 pub(crate) mod change_credentials;
 pub(crate) mod create_rotate_link;
@@ -15,6 +16,7 @@ pub(crate) mod renew_rotate_link;
 pub(crate) mod renewal_plans;
 pub(crate) mod revoke_rotate_link;
 pub(crate) mod rotate_links;
+pub(crate) mod set_allowed_addresses;
 pub(crate) mod set_rotation_policy;
 mod subscription;
 pub(crate) mod subscriptions;
@@ -133,6 +135,8 @@ pub(crate) enum Op {
     CreateRotateLink,
     RenewRotateLink,
     RevokeRotateLink,
+    AllowedAddresses,
+    SetAllowedAddresses,
 }
 
 /// Evaluates an expression with `$operation` as the type of an [`Op`]. The one place where the two are joined.
@@ -195,13 +199,21 @@ macro_rules! with_operation {
                 type $operation = $crate::api::revoke_rotate_link::RevokeRotateLink;
                 $body
             }
+            Op::AllowedAddresses => {
+                type $operation = $crate::api::allowed_addresses::AllowedAddresses;
+                $body
+            }
+            Op::SetAllowedAddresses => {
+                type $operation = $crate::api::set_allowed_addresses::SetAllowedAddresses;
+                $body
+            }
         }
     };
 }
 pub(crate) use with_operation;
 
 impl Op {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Plans,
         Self::Subscriptions,
         Self::RenewalPlans,
@@ -216,6 +228,8 @@ impl Op {
         Self::CreateRotateLink,
         Self::RenewRotateLink,
         Self::RevokeRotateLink,
+        Self::AllowedAddresses,
+        Self::SetAllowedAddresses,
     ];
 
     /// Its name in `op`.
@@ -235,6 +249,8 @@ impl Op {
             Self::CreateRotateLink => "create-rotate-link",
             Self::RenewRotateLink => "renew-rotate-link",
             Self::RevokeRotateLink => "revoke-rotate-link",
+            Self::AllowedAddresses => "allowed-addresses",
+            Self::SetAllowedAddresses => "set-allowed-addresses",
         }
     }
 

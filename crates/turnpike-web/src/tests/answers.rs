@@ -21,6 +21,7 @@ on_both_engines!(
     trial,
     rotate_links,
     status_link,
+    allowed_addresses,
     an_error,
 );
 
@@ -249,6 +250,33 @@ async fn status_link(site: &Site) {
     let board = world.link(bought["subscriptionId"].as_str().unwrap(), wish).await;
     let path = board["path"].as_str().unwrap();
     assert_answer!("status_link", ok(world.ask(Method::GET, path).send().await).await);
+}
+
+async fn allowed_addresses(site: &Site) {
+    let world = site.world().await;
+    let id = world.subscription().await["subscriptionId"].clone();
+    let query = format!("op=allowed-addresses&subscriptionId={}", id.as_str().unwrap());
+    let seen = async || ok(world.get(&query).send().await).await;
+    assert_eq!(seen().await, json!({"ok": true, "addresses": []}));
+    let set = async |addresses: Value| {
+        let order = json!({"op": "set-allowed-addresses", "subscriptionId": id, "addresses": addresses});
+        world.post(order).send().await
+    };
+    let answer = ok(set(json!(["2001:db8::1", "192.0.2.7/24", "::ffff:198.51.100.1"])).await).await;
+    assert_eq!(seen().await, answer);
+    assert_answer!("allowed_addresses", answer);
+    for wrong in [
+        json!(null),
+        json!("192.0.2.1"),
+        json!(["x"]),
+        json!(["10.0.0.0/7"]),
+        json!([1]),
+    ] {
+        let reply = set(wrong.clone()).await;
+        assert_eq!(reply.error(), (400, "invalid_field".to_owned()), "{wrong}");
+        assert_eq!(reply.json()["field"], "addresses");
+    }
+    assert_eq!(ok(set(json!([])).await).await, json!({"ok": true, "addresses": []}));
 }
 
 async fn an_error(site: &Site) {

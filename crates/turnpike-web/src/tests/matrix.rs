@@ -73,10 +73,12 @@ enum Needs {
 fn needs(op: Op) -> Needs {
     match op {
         Op::Plans | Op::Subscriptions => Needs::Reading,
-        Op::RenewalPlans | Op::AvailableNetworks | Op::RotateLinks => Needs::ReadingHis,
+        Op::RenewalPlans | Op::AvailableNetworks | Op::RotateLinks | Op::AllowedAddresses => Needs::ReadingHis,
         Op::Purchase => Needs::Buying,
         Op::Renew | Op::ChangeCredentials | Op::SetRotationPolicy | Op::SwitchNetwork => Needs::ChangingHis,
-        Op::CreateRotateLink | Op::RenewRotateLink | Op::RevokeRotateLink => Needs::ChangingHis,
+        Op::CreateRotateLink | Op::RenewRotateLink | Op::RevokeRotateLink | Op::SetAllowedAddresses => {
+            Needs::ChangingHis
+        }
         Op::Trial => Needs::Trials,
     }
 }
@@ -208,7 +210,7 @@ fn request(op: Op, ids: &Ids) -> Value {
     } = ids;
     match op {
         Op::Plans | Op::Subscriptions => json!({"op": op.name()}),
-        Op::RenewalPlans | Op::AvailableNetworks | Op::ChangeCredentials | Op::RotateLinks => {
+        Op::RenewalPlans | Op::AvailableNetworks | Op::ChangeCredentials | Op::RotateLinks | Op::AllowedAddresses => {
             json!({"op": op.name(), "subscriptionId": subscription})
         }
         Op::Purchase | Op::Trial => json!({"op": op.name(), "planId": plan}),
@@ -218,6 +220,9 @@ fn request(op: Op, ids: &Ids) -> Value {
         }
         Op::SwitchNetwork => {
             json!({"op": op.name(), "subscriptionId": subscription, "targetNetwork": network})
+        }
+        Op::SetAllowedAddresses => {
+            json!({"op": op.name(), "subscriptionId": subscription, "addresses": ["192.0.2.0/24"]})
         }
         Op::CreateRotateLink => json!({"op": op.name(), "subscriptionId": subscription, "name": "one more"}),
         Op::RenewRotateLink | Op::RevokeRotateLink => {

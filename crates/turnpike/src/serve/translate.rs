@@ -28,6 +28,7 @@ pub(super) fn route(route: Route) -> gateway::Route {
         uuid: route.vpn.into_bytes(),
         exit: exit_id(&route.exit),
         ends_at: route.ends_at.0,
+        allowed_addresses: route.allowed_addresses.networks().to_vec(),
     }
 }
 

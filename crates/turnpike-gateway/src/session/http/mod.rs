@@ -120,23 +120,18 @@ impl Session {
         }
     }
 
-    async fn handle(self, head: Bytes) -> Option<Self> {
+    async fn handle(mut self, head: Bytes) -> Option<Self> {
         let request = match Request::read(&head) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(refusal).await,
         };
         // An exchange may last for hours; the room that its head was read into need not.
         drop(head);
-        match request
-            .credentials
-            .as_ref()
-            .map(|said| self.context.login(said.username(), said.password()))
-        {
-            Some(Login::Good) => {}
-            Some(Login::Bad) => return self.challenge(&request).await,
-            Some(Login::Silent) => return self.fall_silent().await,
-            None if self.context.config.stealth => return self.fall_silent().await,
-            None => return self.challenge(&request).await,
+        let said = request.credentials.as_ref();
+        match self.context.login(said.map(|said| (said.username(), said.password()))) {
+            Login::Good => {}
+            Login::Bad => return self.challenge(&request).await,
+            Login::Silent => return self.fall_silent().await,
         }
         match request.asked {
             Asked::Tunnel(ref destination) => self.connect(&request, destination).await,

@@ -76,9 +76,10 @@ impl Handshake {
         self.answers.extend_from_slice(answer);
     }
 
-    /// Judges a login. Absent where it is not the customer's: then `bad` has been answered, or nothing at all.
-    pub(super) async fn log_in(self, username: &[u8], password: &[u8], bad: &[u8]) -> Option<LoggedIn> {
-        match self.context.login(username, password) {
+    /// Judges a user name and a password, or that there are none. Absent where that does not do: then `bad` has been
+    /// answered, or nothing at all.
+    pub(super) async fn log_in(mut self, said: Option<(&[u8], &[u8])>, bad: &[u8]) -> Option<LoggedIn> {
+        match self.context.login(said) {
             Login::Good => return Some(LoggedIn(self)),
             Login::Bad => self.end(bad).await,
             Login::Silent => self.context.fall_silent(self.client.stream).await,

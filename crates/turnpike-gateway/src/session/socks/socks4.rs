@@ -14,10 +14,7 @@ pub(in crate::session) async fn serve_socks4(context: Context, client: Client) {
         Err(Unread::Refused(_)) => return handshake.refuse("request", &REJECTED).await,
         Err(Unread::Gone) => return,
     };
-    let Some((username, password)) = request.credentials() else {
-        return handshake.refuse("credentials", &WRONG_USER).await;
-    };
-    if let Some(customer) = handshake.log_in(username, password, &WRONG_USER).await {
+    if let Some(customer) = handshake.log_in(request.credentials(), &WRONG_USER).await {
         customer.connect(&request.destination, answer).await;
     }
 }

@@ -10,10 +10,7 @@ use crate::session::{Client, Context};
 
 /// Serves a connection whose first bytes are SOCKS5, until it ends or has become a tunnel.
 pub(in crate::session) async fn serve_socks5(context: Context, client: Client) {
-    let Some(handshake) = greet(Handshake::new(context, client)).await else {
-        return;
-    };
-    let Some(mut customer) = log_in(handshake).await else {
+    let Some(mut customer) = enter(Handshake::new(context, client)).await else {
         return;
     };
     match customer.next(socks5::request).await {
@@ -28,12 +25,17 @@ pub(in crate::session) async fn serve_socks5(context: Context, client: Client) {
     }
 }
 
-/// Chooses the way to log in; there is one only.
-async fn greet(mut handshake: Handshake) -> Option<Handshake> {
+/// By password where the client can, since what that opens outlives the address's permission.
+async fn enter(mut handshake: Handshake) -> Option<LoggedIn> {
     match handshake.next(socks5::greeting).await {
         Ok(greeting) if greeting.offers_password => {
             handshake.answer(&socks5::CHOOSE_PASSWORD);
-            return Some(handshake);
+            return log_in(handshake).await;
+        }
+        Ok(greeting) if greeting.offers_nothing => {
+            let mut customer = handshake.log_in(None, &socks5::NONE_ACCEPTABLE).await?;
+            customer.answer(&socks5::CHOOSE_NOTHING);
+            return Some(customer);
         }
         Ok(_) | Err(Unread::Refused(_)) => handshake.refuse("credentials", &socks5::NONE_ACCEPTABLE).await,
         Err(Unread::Gone) => {}
@@ -44,9 +46,8 @@ async fn greet(mut handshake: Handshake) -> Option<Handshake> {
 async fn log_in(mut handshake: Handshake) -> Option<LoggedIn> {
     match handshake.next(socks5::login).await {
         Ok(login) => {
-            let mut customer = handshake
-                .log_in(&login.username, &login.password, &socks5::LOGIN_BAD)
-                .await?;
+            let said = Some((&*login.username, &*login.password));
+            let mut customer = handshake.log_in(said, &socks5::LOGIN_BAD).await?;
             customer.answer(&socks5::LOGIN_GOOD);
             return Some(customer);
         }

@@ -76,6 +76,7 @@ impl World {
             uuid: [7; 16],
             exit: self::exit(),
             ends_at: i64::MAX,
+            allowed_addresses: Vec::new(),
         };
         assert!(gateway.apply(vec![Change::Route(route)]).await.failed.is_empty());
         Self {
