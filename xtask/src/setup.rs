@@ -26,7 +26,7 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 15] = [
+const PACKAGES: [Package; 17] = [
     Package {
         name: "postgresql",
         service: None,
@@ -76,6 +76,16 @@ const PACKAGES: [Package; 15] = [
         name: "bind9-dnsutils",
         service: None,
         is_there: || program("dig").is_some(),
+    },
+    Package {
+        name: "librsvg2-bin",
+        service: None,
+        is_there: || program("rsvg-convert").is_some(),
+    },
+    Package {
+        name: "zbar-tools",
+        service: None,
+        is_there: || program("zbarimg").is_some(),
     },
     Package {
         name: "iproute2",

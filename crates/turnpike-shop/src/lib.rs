@@ -7,6 +7,7 @@
 //! | [`purchase`], [`trial`], [`renew`], [`switch_network`], [`change_credentials`], [`set_allowed_addresses`] | one file each |
 //! | [`plans`], [`renewal_plans`], [`available_networks`], [`subscriptions`] | [`mod@catalogue`], `offers`, [`mod@subscription`] |
 //! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it, links and who may use them | [`rotation`] |
+//! | [`profile::open`], what client programs load from a subscription URL | [`profile`] |
 //! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`] |
 //! | proof | [`audit`] |
@@ -28,6 +29,7 @@ mod offers;
 mod order;
 mod passwords;
 pub mod price;
+pub mod profile;
 mod purchase;
 mod renew;
 pub mod rotation;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
+use crate::profile;
 use crate::rotation;
 use crate::shop::Shop;
 use crate::slot;
@@ -51,6 +52,9 @@ pub struct Subscription {
     pub vpn: uuid::Uuid,
     /// The secret part of its rotate link.
     pub rotate_token: String,
+    /// The secret part of its subscription URL; empty in an answer remembered by a version that had none.
+    #[serde(default)]
+    pub url_token: String,
     /// Whether its exit can rotate and nobody shares it.
     pub can_rotate: bool,
     /// The newest route revision that carries it; the gateway has it when it has applied this one.
@@ -77,7 +81,7 @@ macro_rules! select_shown {
     ($tail:literal) => {
         concat!(
             "SELECT s.id, s.state, s.ends_at, s.user_note, s.rotation_policy, s.connection_type, s.port, s.gateway,
-                    s.username, s.sealed_credentials, s.rotate_version, s.revision,
+                    s.username, s.sealed_credentials, s.rotate_version, s.url_version, s.revision,
                     n.code, n.city, n.country, g.public_host, g.tls_server_name, e.can_rotate
              FROM subscription s
              JOIN network n ON n.id = s.network_id
@@ -103,7 +107,13 @@ pub async fn subscriptions(shop: &Shop, account: &AccountId, page: Page) -> Resu
         .await
 }
 
-async fn list(shop: &Shop, tx: &mut Tx, account: &AccountId, page: &Page) -> Result<(Vec<Subscription>, bool)> {
+/// As [`subscriptions`], within a transaction.
+pub(crate) async fn list(
+    shop: &Shop,
+    tx: &mut Tx,
+    account: &AccountId,
+    page: &Page,
+) -> Result<(Vec<Subscription>, bool)> {
     let (after_start, after_id) = match &page.after {
         None => (i64::MIN, String::new()),
         Some(last) => (start_of(tx, account, last).await?, last.to_string()),
@@ -194,6 +204,7 @@ fn shown(shop: &Shop, row: &Row) -> Result<Subscription> {
         password: credentials.password,
         vpn: credentials.vpn,
         rotate_token: rotation::own_token(shop, &id, row.int("rotate_version")?),
+        url_token: profile::token_of(shop, &id, row.int("url_version")?),
         can_rotate: row.int("can_rotate")? == 1 && connection_type == ConnectionType::Private,
         revision: row.int("revision")?,
         id,

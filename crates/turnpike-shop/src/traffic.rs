@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::shop::Shop;
-use crate::store::Value;
-use crate::types::{SubscriptionId, UnixMillis};
+use crate::store::{self, Tx, Value};
+use crate::types::{AccountId, SubscriptionId, UnixMillis};
 
 /// What one subscription moved in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,15 @@ pub struct Row {
     pub subscription: SubscriptionId,
     /// The hour's start.
     pub hour: UnixMillis,
+    /// Bytes from the customer.
+    pub up: i64,
+    /// Bytes to the customer.
+    pub down: i64,
+}
+
+/// What was moved in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Total {
     /// Bytes from the customer.
     pub up: i64,
     /// Bytes to the customer.
@@ -71,6 +80,39 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
             })
         })
         .await
+}
+
+/// What a subscription has moved since it was bought.
+pub(crate) async fn total(tx: &mut Tx, subscription: &SubscriptionId) -> Result<Total> {
+    let row = tx
+        .one(
+            "SELECT CAST(COALESCE(SUM(bytes_up), 0) AS BIGINT) AS up, CAST(COALESCE(SUM(bytes_down), 0) AS BIGINT) AS down
+             FROM traffic WHERE subscription_id = $1",
+            &[Value::Text(subscription.to_string())],
+        )
+        .await?;
+    read_total(&row)
+}
+
+/// What an account's subscriptions have moved that still hold a port.
+pub(crate) async fn total_of_account(tx: &mut Tx, account: &AccountId) -> Result<Total> {
+    let row = tx
+        .one(
+            "SELECT CAST(COALESCE(SUM(t.bytes_up), 0) AS BIGINT) AS up,
+                    CAST(COALESCE(SUM(t.bytes_down), 0) AS BIGINT) AS down
+             FROM subscription s JOIN traffic t ON t.subscription_id = s.id
+             WHERE s.account_id = $1 AND s.state <> 'released'",
+            &[Value::Text(account.to_string())],
+        )
+        .await?;
+    read_total(&row)
+}
+
+fn read_total(row: &store::Row) -> Result<Total> {
+    Ok(Total {
+        up: row.int("up")?,
+        down: row.int("down")?,
+    })
 }
 
 /// A subscription's hours, oldest first.

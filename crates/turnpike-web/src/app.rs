@@ -17,7 +17,7 @@ use crate::limit::{Exceeded, Limits, Source, Standing};
 use crate::readiness::Readiness;
 use crate::token::Tokens;
 use crate::visit::Visit;
-use crate::{api, auth, health, ip, link, observe, openapi, status_link};
+use crate::{api, auth, health, ip, link, observe, openapi, status_link, sub};
 
 /// What every handler shares.
 pub(crate) struct App {
@@ -84,6 +84,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/auth/token", any(auth::issue))
         .route("/r/{token}", any(link::rotate))
         .route("/status/{token}", any(status_link::show))
+        .route("/sub/{token}", any(sub::profile))
         .route("/ip", any(ip::address))
         .route("/healthz", any(health::alive))
         .route("/readyz", any(health::ready))

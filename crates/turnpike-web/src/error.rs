@@ -61,6 +61,9 @@ pub(crate) enum ApiError {
     /// No subscription has this link.
     #[error("no subscription has this link")]
     UnknownRotateLink,
+    /// Nobody has this subscription URL.
+    #[error("there is no such subscription URL: it has been renewed, or a letter of it is missing")]
+    UnknownSubscriptionUrl,
     /// A browser looked ahead; rotating on that would rotate for nobody.
     #[error("a prefetch does not rotate; open the link itself")]
     Prefetch,
@@ -82,7 +85,15 @@ impl From<Refusal> for ApiError {
 fn is_optional(field: &str) -> bool {
     matches!(
         field,
-        "couponCode" | "repeatCount" | "quantity" | "limit" | "cursor" | "format" | "kind" | "allowedAddresses"
+        "couponCode"
+            | "repeatCount"
+            | "quantity"
+            | "limit"
+            | "cursor"
+            | "format"
+            | "kind"
+            | "allowedAddresses"
+            | "protocol"
     )
 }
 
@@ -153,6 +164,7 @@ pub(crate) fn row(error: &ApiError) -> Row {
         ApiError::NoSuchPath => Row::new(S::NOT_FOUND, "not_found"),
         ApiError::Method { .. } => Row::new(S::METHOD_NOT_ALLOWED, "method_not_allowed"),
         ApiError::UnknownRotateLink => Row::new(S::NOT_FOUND, "unknown_rotate_link"),
+        ApiError::UnknownSubscriptionUrl => Row::new(S::NOT_FOUND, "unknown_subscription_url"),
         ApiError::Prefetch => Row::new(S::FORBIDDEN, "prefetch"),
         ApiError::Overdue => Row::new(S::SERVICE_UNAVAILABLE, "timeout").after(1),
     }
@@ -290,6 +302,7 @@ fn sentence(error: &ApiError) -> String {
         | ApiError::NoSuchPath
         | ApiError::Method { .. }
         | ApiError::UnknownRotateLink
+        | ApiError::UnknownSubscriptionUrl
         | ApiError::Prefetch
         | ApiError::Overdue => error.to_string(),
     }

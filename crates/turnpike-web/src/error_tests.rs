@@ -119,6 +119,7 @@ fn every_documented_error_has_its_status() {
             Some("subscriptionId"),
         ),
         (ApiError::UnknownRotateLink, 404, "unknown_rotate_link", None),
+        (ApiError::UnknownSubscriptionUrl, 404, "unknown_subscription_url", None),
         (ApiError::NoSuchPath, 404, "not_found", None),
         (ApiError::Method { allow: "GET" }, 405, "method_not_allowed", None),
         (refused(Refusal::RotationUnavailable), 409, "rotation_unavailable", None),

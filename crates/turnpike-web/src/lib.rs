@@ -32,6 +32,7 @@ mod response;
 mod server;
 mod source;
 mod status_link;
+mod sub;
 mod token;
 mod visit;
 

@@ -180,6 +180,10 @@ pub(crate) struct Limits {
     pub(crate) caller: Limiter<String>,
     /// Rotate links per address.
     pub(crate) link: Limiter<Source>,
+    /// Subscription URLs per address.
+    pub(crate) profile: Limiter<Source>,
+    /// Each subscription URL that is one, from wherever it is loaded.
+    pub(crate) profile_url: Limiter<String>,
     /// `/ip` per address.
     pub(crate) ip: Limiter<Source>,
     /// `/readyz` per address.
@@ -198,6 +202,8 @@ impl Limits {
             address: Limiter::new("address", address_rate, address_burst),
             caller: Limiter::new("key", rate, burst),
             link: Limiter::new("link", address_rate, address_burst),
+            profile: Limiter::new("subscription-url-address", address_rate, address_burst),
+            profile_url: Limiter::new("subscription-url", rate, burst),
             ip: Limiter::new("ip", ip_rate, ip_burst),
             report: Limiter::new("report", ip_rate, ip_burst),
             bad_credentials: BadCredentials::new(config.bad_credentials_per_minute),
@@ -210,6 +216,8 @@ impl Limits {
         self.address.forget_rested();
         self.caller.forget_rested();
         self.link.forget_rested();
+        self.profile.forget_rested();
+        self.profile_url.forget_rested();
         self.ip.forget_rested();
         self.report.forget_rested();
         self.bad_credentials.forget_rested();

@@ -13,6 +13,7 @@ use crate::health::ReadyAnswer;
 use crate::ip::IpAnswer;
 use crate::link::RotateAnswer;
 use crate::status_link::StatusAnswer;
+use crate::sub;
 
 /// The OpenAPI 3.1 document of the customer API, as `/openapi.json` gives it.
 #[must_use]
@@ -26,6 +27,7 @@ pub fn document(public_url: &str) -> Value {
         "/api/auth/token": { "post": token(&mut schemas) },
         "/r/{token}": { "get": rotate(&mut schemas, "rotateByGet"), "post": rotate(&mut schemas, "rotateByPost") },
         "/status/{token}": { "get": status(&mut schemas) },
+        "/sub/{token}": { "get": sub::described(&mut schemas) },
         "/ip": { "get": ip(&mut schemas) },
         "/healthz": { "get": alive(&mut schemas) },
         "/readyz": { "get": ready(&mut schemas) },
@@ -64,7 +66,7 @@ sentence, a code that does not change, and the request's id.";
 
 /// The schemas of the document, each under its type's name.
 #[derive(Default)]
-struct Schemas(BTreeMap<String, Value>);
+pub(crate) struct Schemas(BTreeMap<String, Value>);
 
 impl Schemas {
     /// Adds `T` and all it refers to; a reference to it.
@@ -364,7 +366,7 @@ fn security() -> Value {
     json!([{ "apiKey": [] }, { "bearer": [] }])
 }
 
-fn request_id_parameter() -> Value {
+pub(crate) fn request_id_parameter() -> Value {
     json!({
         "name": "X-Request-Id", "in": "header", "required": false,
         "description": "Your own id for this request, to be found again in the answer and in our log: 1 to 64 letters, digits, \
@@ -377,7 +379,7 @@ fn ok(schema: Value) -> Value {
     json!({ "description": "Done.", "headers": headers(), "content": { "application/json": { "schema": schema } } })
 }
 
-fn headers() -> Value {
+pub(crate) fn headers() -> Value {
     json!({
         "X-Request-Id": { "schema": { "type": "string" } },
         "RateLimit": { "description": "What is left of the limit.", "schema": { "type": "string" } },
@@ -385,7 +387,7 @@ fn headers() -> Value {
     })
 }
 
-fn responses(success: Value, errors: &[u16], schemas: &mut Schemas) -> Value {
+pub(crate) fn responses(success: Value, errors: &[u16], schemas: &mut Schemas) -> Value {
     let error = schemas.add::<ErrorAnswer>();
     let mut all = Map::new();
     all.insert("200".to_owned(), success);

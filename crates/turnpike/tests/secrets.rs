@@ -46,9 +46,11 @@ fn secrets_are_nowhere_but_in_the_answers_that_give_them(with: Builder) {
     let mut secrets = vec![LOGIN.to_owned(), shop.key.clone(), token, master_key];
     for given in [&bought, &through_upstream] {
         let link = given.rotate_path.trim_start_matches("/r/").to_owned();
+        secrets.push(subscription_token(&given.subscription_url));
         let basic = given.basic().trim_start_matches("Basic ").to_owned();
         secrets.extend([given.password.clone(), link, basic]);
     }
+    secrets.push(subscription_token(&shop.subscription_url()));
     secrets.extend(["password", "vpn"].map(|field| changed[field].as_str().unwrap().to_owned()));
     // What operators configure may stand in their database, not in what others read.
     let configured = [UPSTREAM, ROTATE_URL].map(str::to_owned);
@@ -72,6 +74,11 @@ fn use_it(shop: &Turnpike, bought: &Subscription, echo: &Origin) {
     Tunnel::by_connect(bought, echo.address()).unwrap().echoes(b"hello");
     Tunnel::by_socks5(bought, echo.address()).unwrap().echoes(b"hello");
     assert_eq!(rotate(shop, bought), 200);
+    for url in [&bought.subscription_url, &shop.subscription_url()] {
+        let path = format!("/sub/{}", subscription_token(url));
+        let _ = http::request(shop.api(), "GET", &path, &[], b"").expect_status(200);
+        let _ = http::request(shop.api(), "GET", &format!("{path}x"), &[], b"").expect_status(404);
+    }
     // Right but for the user name: a slip that must not show the password.
     let stranger = Subscription {
         username: "somebody".to_owned(),
@@ -82,6 +89,11 @@ fn use_it(shop: &Turnpike, bought: &Subscription, echo: &Origin) {
     let mut nearly = (**shop).clone();
     nearly.key.push('x');
     assert_eq!(nearly.ask("plans").status, 401);
+}
+
+/// The secret part of a subscription URL.
+fn subscription_token(url: &str) -> String {
+    url.rsplit_once('/').unwrap().1.to_owned()
 }
 
 fn rotate(shop: &Turnpike, bought: &Subscription) -> u16 {

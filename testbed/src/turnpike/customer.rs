@@ -40,6 +40,8 @@ pub struct Subscription {
     pub shadowsocks: String,
     /// The path of its rotate link.
     pub rotate_path: String,
+    /// What client programs load it from.
+    pub subscription_url: String,
     /// When it ends, in Unix milliseconds.
     pub active_until: i64,
 }
@@ -170,6 +172,13 @@ impl Customer {
             .collect()
     }
 
+    /// What client programs load all of them from.
+    #[must_use]
+    #[track_caller]
+    pub fn subscription_url(&self) -> String {
+        text(&self.ask("subscriptions").expect_status(200).json()["subscriptionUrl"])
+    }
+
     /// One subscription as it is now.
     ///
     /// # Panics
@@ -204,6 +213,7 @@ impl Subscription {
             username: text(&value["credentials"]["username"]),
             password: text(&value["credentials"]["password"]),
             rotate_path: text(&value["rotate"]["rotatePath"]),
+            subscription_url: text(&value["subscriptionUrl"]),
             active_until: value["activeUntil"]
                 .as_i64()
                 .unwrap_or_else(|| panic!("no end in {value}")),

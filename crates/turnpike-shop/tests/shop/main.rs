@@ -27,6 +27,7 @@ mod links;
 mod lost_writes;
 mod model;
 mod policies;
+mod profile;
 mod programs;
 mod purchase;
 mod races;

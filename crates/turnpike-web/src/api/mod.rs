@@ -9,16 +9,17 @@ pub(crate) mod change_credentials;
 pub(crate) mod create_rotate_link;
 mod link_item;
 pub(crate) mod plans;
-mod protocols;
+pub(crate) mod protocols;
 pub(crate) mod purchase;
 pub(crate) mod renew;
 pub(crate) mod renew_rotate_link;
+pub(crate) mod renew_subscription_url;
 pub(crate) mod renewal_plans;
 pub(crate) mod revoke_rotate_link;
 pub(crate) mod rotate_links;
 pub(crate) mod set_allowed_addresses;
 pub(crate) mod set_rotation_policy;
-mod subscription;
+pub(crate) mod subscription;
 pub(crate) mod subscriptions;
 pub(crate) mod switch_network;
 pub(crate) mod trial;
@@ -37,8 +38,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use turnpike_shop::idempotency::IdempotencyKey;
 use turnpike_shop::routes;
+use turnpike_shop::subscription::Subscription;
 use utoipa::ToSchema;
 
+use self::subscription::SubscriptionItem;
 use crate::app::{App, note};
 use crate::auth;
 use crate::error::{ApiError, row, settle};
@@ -82,6 +85,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// A subscription as answers show it.
+    fn shown(&self, subscription: Subscription) -> SubscriptionItem {
+        SubscriptionItem::of(subscription, &self.app.config.public_url)
+    }
+
     /// Waits until the gateways have what was just committed, so that a port is open before its customer reads about it.
     /// Bounded: a gateway that is away must not hold back the answer to something that has been paid.
     async fn wait_applied<'r>(&self, revisions: impl IntoIterator<Item = (&'r str, i64)>) {
@@ -118,7 +126,7 @@ fn newest_by_gateway<'r>(revisions: impl IntoIterator<Item = (&'r str, i64)>) ->
     newest
 }
 
-/// Every operation of the contract.
+/// Every operation: those of the contract, and what has been added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     Plans,
@@ -137,6 +145,7 @@ pub(crate) enum Op {
     RevokeRotateLink,
     AllowedAddresses,
     SetAllowedAddresses,
+    RenewSubscriptionUrl,
 }
 
 /// Evaluates an expression with `$operation` as the type of an [`Op`]. The one place where the two are joined.
@@ -207,13 +216,17 @@ macro_rules! with_operation {
                 type $operation = $crate::api::set_allowed_addresses::SetAllowedAddresses;
                 $body
             }
+            Op::RenewSubscriptionUrl => {
+                type $operation = $crate::api::renew_subscription_url::RenewSubscriptionUrl;
+                $body
+            }
         }
     };
 }
 pub(crate) use with_operation;
 
 impl Op {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Plans,
         Self::Subscriptions,
         Self::RenewalPlans,
@@ -230,6 +243,7 @@ impl Op {
         Self::RevokeRotateLink,
         Self::AllowedAddresses,
         Self::SetAllowedAddresses,
+        Self::RenewSubscriptionUrl,
     ];
 
     /// Its name in `op`.
@@ -251,6 +265,7 @@ impl Op {
             Self::RevokeRotateLink => "revoke-rotate-link",
             Self::AllowedAddresses => "allowed-addresses",
             Self::SetAllowedAddresses => "set-allowed-addresses",
+            Self::RenewSubscriptionUrl => "renew-subscription-url",
         }
     }
 

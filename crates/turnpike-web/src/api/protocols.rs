@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The method that links name: SIP022's, whose key the password is once `==` stands behind it.
-const SHADOWSOCKS_METHOD: &str = "2022-blake3-aes-128-gcm";
+pub(crate) const SHADOWSOCKS_METHOD: &str = "2022-blake3-aes-128-gcm";
 
 /// The one protocol that is spoken inside TLS by name; the others do not ask.
 pub(crate) const TLS_ALPN: &str = "http/1.1";
@@ -21,21 +21,21 @@ pub(crate) const TLS_FINGERPRINT: &str = "chrome";
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Protocols {
     /// HTTP proxy.
-    http: String,
+    pub(crate) http: String,
     /// SOCKS5 with user name and password.
-    socks5: String,
+    pub(crate) socks5: String,
     /// HTTP proxy inside TLS; only where the gateway has a certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    https: Option<String>,
+    pub(crate) https: Option<String>,
     /// VLESS, as sing-box, Xray and mihomo import it.
-    vless: String,
+    pub(crate) vless: String,
     /// Shadowsocks 2022 (SIP002, SIP022).
-    shadowsocks: String,
+    pub(crate) shadowsocks: String,
 }
 
 impl Protocols {
     /// `label` is what clients show.
-    pub(super) fn of(subscription: &Subscription, label: &str) -> Self {
+    pub(crate) fn of(subscription: &Subscription, label: &str) -> Self {
         Self {
             http: proxy_url("http", subscription),
             socks5: proxy_url("socks5", subscription),
@@ -46,7 +46,8 @@ impl Protocols {
     }
 }
 
-fn proxy_url(scheme: &str, subscription: &Subscription) -> String {
+/// The URL of a protocol that takes user name and password.
+pub(crate) fn proxy_url(scheme: &str, subscription: &Subscription) -> String {
     let username = encoded(&subscription.username);
     let password = encoded(&subscription.password);
     format!("{scheme}://{username}:{password}@{}", authority(subscription))
@@ -54,7 +55,7 @@ fn proxy_url(scheme: &str, subscription: &Subscription) -> String {
 
 /// By the proposal that clients have agreed on (XTLS/Xray-core discussion 716); `packetEncoding` is a habit of some, and
 /// ignored by others.
-fn vless_url(subscription: &Subscription, label: &str) -> String {
+pub(crate) fn vless_url(subscription: &Subscription, label: &str) -> String {
     let security = match &subscription.tls {
         None => "security=none".to_owned(),
         Some(Tls { server_name }) => format!(
@@ -72,7 +73,7 @@ fn vless_url(subscription: &Subscription, label: &str) -> String {
 }
 
 /// SIP002; the user information of 2022 methods is percent-encoded and never base64.
-fn shadowsocks_url(subscription: &Subscription, label: &str) -> String {
+pub(crate) fn shadowsocks_url(subscription: &Subscription, label: &str) -> String {
     format!(
         "ss://{SHADOWSOCKS_METHOD}:{}%3D%3D@{}#{}",
         encoded(&subscription.password),
@@ -81,15 +82,23 @@ fn shadowsocks_url(subscription: &Subscription, label: &str) -> String {
     )
 }
 
-fn encoded(text: &str) -> impl std::fmt::Display {
+/// Any text as a part of a URL.
+pub(crate) fn encoded(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, NOT_UNRESERVED)
 }
 
+/// The host as it is, an IPv6 address without brackets.
+pub(crate) fn bare_host(subscription: &Subscription) -> &str {
+    let host = subscription.host.as_str();
+    host.strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .unwrap_or(host)
+}
+
 /// Host and port, an IPv6 address in brackets.
-fn authority(subscription: &Subscription) -> String {
-    let host = &subscription.host;
-    let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
-    let (open, close) = if is_bare_ipv6 { ("[", "]") } else { ("", "") };
+pub(crate) fn authority(subscription: &Subscription) -> String {
+    let host = bare_host(subscription);
+    let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
     format!("{open}{host}{close}:{}", subscription.port)
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct PurchaseAnswer {
 
 impl PurchaseAnswer {
     /// A trial answers so as well. Made of nothing but what the order left, so that a remembered one gives the same bytes.
-    pub(super) fn new(purchased: Purchased) -> Result<Self, ApiError> {
+    pub(super) fn new(purchased: Purchased, context: &Context<'_>) -> Result<Self, ApiError> {
         let ids: Vec<String> = purchased.subscriptions.iter().map(|one| one.id.to_string()).collect();
         let Some(first) = ids.first().cloned() else {
             return Err(ApiError::Shop(turnpike_shop::Error::Failed(format!(
@@ -59,7 +59,7 @@ impl PurchaseAnswer {
             ))));
         };
         let only = match purchased.subscriptions.as_slice() {
-            [only] => Some(SubscriptionItem::from(only.clone())),
+            [only] => Some(context.shown(only.clone())),
             _ => None,
         };
         Ok(Self {
@@ -70,7 +70,7 @@ impl PurchaseAnswer {
             subscriptions: purchased
                 .subscriptions
                 .into_iter()
-                .map(SubscriptionItem::from)
+                .map(|one| context.shown(one))
                 .collect(),
         })
     }
@@ -84,7 +84,7 @@ pub(super) async fn deliver(purchased: Purchased, context: &Context<'_>) -> Resu
         .iter()
         .map(|one| (one.gateway.as_str(), one.revision));
     context.wait_applied(revisions).await;
-    PurchaseAnswer::new(purchased)
+    PurchaseAnswer::new(purchased, context)
 }
 
 impl Operation for Purchase {

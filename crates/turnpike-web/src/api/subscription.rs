@@ -30,6 +30,10 @@ pub(crate) struct SubscriptionItem {
     credentials: Credentials,
     protocols: Protocols,
     rotate: Rotate,
+    /// What client programs load its port from, by themselves and again and again. As secret as the credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "https://shop.example/sub/sj97b2f6m1k4n8p3r5t7v9x0z…")]
+    subscription_url: Option<String>,
 }
 
 /// What the proxy port asks for.
@@ -54,15 +58,16 @@ fn status_schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
     wire::words_schema(["active", "expired"])
 }
 
-impl From<Subscription> for SubscriptionItem {
-    fn from(subscription: Subscription) -> Self {
-        let connection = match subscription.connection_type {
-            ConnectionType::Private => "Private",
-            ConnectionType::Shared => "Shared",
-        };
-        let label = format!("{} - {} - {connection}", subscription.port, subscription.country);
+impl SubscriptionItem {
+    /// `public_url` is where customers reach this server.
+    pub(super) fn of(subscription: Subscription, public_url: &str) -> Self {
+        let label = label(&subscription);
         Self {
             protocols: Protocols::of(&subscription, &label),
+            // An answer remembered by a version that had no such URLs is given again as it was.
+            subscription_url: Some(subscription.url_token.as_str())
+                .filter(|token| !token.is_empty())
+                .map(|token| subscription_url(public_url, token)),
             label,
             network_label: network_label(&subscription.network_code, &subscription.city),
             subscription_id: subscription.id.into(),
@@ -82,13 +87,27 @@ impl From<Subscription> for SubscriptionItem {
     }
 }
 
+/// `12001 - NL - Private`, by which people know a subscription.
+pub(crate) fn label(subscription: &Subscription) -> String {
+    let connection = match subscription.connection_type {
+        ConnectionType::Private => "Private",
+        ConnectionType::Shared => "Shared",
+    };
+    format!("{} - {} - {connection}", subscription.port, subscription.country)
+}
+
+/// The whole URL of a token.
+pub(crate) fn subscription_url(public_url: &str, token: &str) -> String {
+    format!("{public_url}/sub/{token}")
+}
+
 /// `NL-AMS Amsterdam`.
-pub(super) fn network_label(code: &str, city: &str) -> String {
+pub(crate) fn network_label(code: &str, city: &str) -> String {
     format!("{code} {city}")
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use serde_json::json;
@@ -96,7 +115,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::api) fn sample() -> Subscription {
+    pub(crate) fn sample() -> Subscription {
         Subscription {
             id: SubscriptionId::try_from("j97b2f6m1k4n8p3r5t7v9x0z".to_owned()).unwrap(),
             state: SubscriptionState::Active,
@@ -115,6 +134,7 @@ pub(super) mod tests {
             password: "p_2n4m6q".to_owned(),
             vpn: uuid::Uuid::nil(),
             rotate_token: "abcd1234".to_owned(),
+            url_token: "sj97b2f6m1k4n8p3r5t7v9x0z".to_owned(),
             can_rotate: true,
             revision: 1,
         }
@@ -123,7 +143,7 @@ pub(super) mod tests {
     #[test]
     fn it_looks_as_the_contract_shows_it() {
         assert_eq!(
-            serde_json::to_value(SubscriptionItem::from(sample())).unwrap(),
+            serde_json::to_value(SubscriptionItem::of(sample(), "https://shop.example")).unwrap(),
             json!({
                 "subscriptionId": "j97b2f6m1k4n8p3r5t7v9x0z",
                 "status": "active",
@@ -141,8 +161,18 @@ pub(super) mod tests {
                     "shadowsocks": "ss://2022-blake3-aes-128-gcm:p_2n4m6q%3D%3D@proxy.example.com:12001\
                                     #12001%20-%20NL%20-%20Private"
                 },
-                "rotate": {"rotatePath": "/r/abcd1234", "available": true}
+                "rotate": {"rotatePath": "/r/abcd1234", "available": true},
+                "subscriptionUrl": "https://shop.example/sub/sj97b2f6m1k4n8p3r5t7v9x0z"
             })
         );
+    }
+
+    #[test]
+    fn an_answer_remembered_from_before_there_were_urls_has_none() {
+        let mut remembered = serde_json::to_value(sample()).unwrap();
+        remembered.as_object_mut().unwrap().remove("url_token");
+        let remembered: Subscription = serde_json::from_value(remembered).unwrap();
+        let item = serde_json::to_value(SubscriptionItem::of(remembered, "https://shop.example")).unwrap();
+        assert_eq!(item.get("subscriptionUrl"), None);
     }
 }

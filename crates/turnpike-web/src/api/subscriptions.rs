@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use turnpike_shop::subscription::Page;
 use turnpike_shop::types::SubscriptionId;
-use turnpike_shop::{Error as ShopError, Refusal, subscriptions};
+use turnpike_shop::{Error as ShopError, Refusal, profile, subscriptions};
 use utoipa::ToSchema;
 
-use super::subscription::SubscriptionItem;
+use super::subscription::{SubscriptionItem, subscription_url};
 use super::{Context, Operation, Verb, wire};
 use crate::error::ApiError;
 use crate::principal::Reader;
@@ -31,6 +31,8 @@ pub(crate) struct Subscriptions {
 pub(crate) struct SubscriptionsAnswer {
     ok: True,
     subscriptions: Vec<SubscriptionItem>,
+    /// What client programs load all of the account's ports from, by themselves and again and again. As secret as the credentials.
+    subscription_url: String,
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = wire::id_schema, required = false)]
@@ -62,10 +64,12 @@ impl Operation for Subscriptions {
         let (found, has_more) = subscriptions(&context.app.shop, reader.account(), page)
             .await
             .map_err(of_list)?;
+        let token = profile::account_token(&context.app.shop, reader.account()).await?;
         let next_cursor = found.last().filter(|_| has_more).map(|last| last.id.to_string());
         Ok(SubscriptionsAnswer {
             ok: True,
-            subscriptions: found.into_iter().map(SubscriptionItem::from).collect(),
+            subscriptions: found.into_iter().map(|one| context.shown(one)).collect(),
+            subscription_url: subscription_url(&context.app.config.public_url, &token),
             next_cursor,
         })
     }

@@ -45,7 +45,7 @@ impl Operation for SwitchNetwork {
             .await;
         Ok(SwitchNetworkAnswer {
             ok: True,
-            subscription: switched.into(),
+            subscription: context.shown(switched),
         })
     }
 }

@@ -27,6 +27,15 @@ where
     T::try_from(text).map_err(|_| D::Error::custom(ID_RULE))
 }
 
+/// An id that may be left out.
+pub(crate) fn optional_id<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<String>,
+{
+    id(deserializer).map(Some)
+}
+
 pub(crate) fn id_schema() -> RefOr<Schema> {
     ObjectBuilder::new()
         .schema_type(Type::String)

@@ -22,6 +22,7 @@ on_both_engines!(
     rotate_links,
     status_link,
     allowed_addresses,
+    renew_subscription_url,
     an_error,
 );
 
@@ -44,6 +45,7 @@ macro_rules! assert_answer {
             ".**.linkId" => "[id]",
             ".**.path" => insta::dynamic_redaction(shape_of_link),
             ".**.url" => insta::dynamic_redaction(shape_of_link),
+            ".**.subscriptionUrl" => insta::dynamic_redaction(shape_of_subscription_url),
             ".requestId" => "[request id]",
         })
     };
@@ -78,6 +80,16 @@ fn shape_of_link(value: insta::internals::Content, _: insta::internals::ContentP
     let (path, token) = value.as_str().unwrap().rsplit_once('/').unwrap();
     assert!(token.len() >= 22, "128 bits do not fit into {token}");
     format!("{path}/[token]")
+}
+
+fn shape_of_subscription_url(value: insta::internals::Content, _: insta::internals::ContentPath<'_>) -> &'static str {
+    let token = value
+        .as_str()
+        .unwrap()
+        .strip_prefix("https://shop.example/sub/")
+        .unwrap();
+    assert_eq!(token.len(), 49, "a letter, an id and 144 bits");
+    "https://shop.example/sub/[token]"
 }
 
 async fn ok(reply: Reply) -> Value {
@@ -116,7 +128,8 @@ async fn subscriptions_and_their_pages(site: &Site) {
     let world = site.world().await;
     let plan = world.plan("NL-AMS", "private").await;
     let empty = ok(world.get("op=subscriptions").send().await).await;
-    assert_eq!(empty, json!({"ok": true, "subscriptions": []}));
+    let own = empty["subscriptionUrl"].clone();
+    assert_eq!(empty, json!({"ok": true, "subscriptions": [], "subscriptionUrl": own}));
     ok(world
         .post(json!({"op": "purchase", "planId": plan, "quantity": 3}))
         .send()
@@ -277,6 +290,15 @@ async fn allowed_addresses(site: &Site) {
         assert_eq!(reply.json()["field"], "addresses");
     }
     assert_eq!(ok(set(json!([])).await).await, json!({"ok": true, "addresses": []}));
+}
+
+async fn renew_subscription_url(site: &Site) {
+    let world = site.world().await;
+    let bought = world.subscription().await;
+    let order = json!({"op": "renew-subscription-url", "subscriptionId": bought["subscriptionId"]});
+    let renewed = ok(world.post(order).send().await).await;
+    assert_ne!(renewed["subscriptionUrl"], bought["subscriptionUrl"]);
+    assert_answer!("renew_subscription_url", renewed);
 }
 
 async fn an_error(site: &Site) {

@@ -75,7 +75,9 @@ fn needs(op: Op) -> Needs {
         Op::Plans | Op::Subscriptions => Needs::Reading,
         Op::RenewalPlans | Op::AvailableNetworks | Op::RotateLinks | Op::AllowedAddresses => Needs::ReadingHis,
         Op::Purchase => Needs::Buying,
-        Op::Renew | Op::ChangeCredentials | Op::SetRotationPolicy | Op::SwitchNetwork => Needs::ChangingHis,
+        Op::Renew | Op::ChangeCredentials | Op::SetRotationPolicy | Op::SwitchNetwork | Op::RenewSubscriptionUrl => {
+            Needs::ChangingHis
+        }
         Op::CreateRotateLink | Op::RenewRotateLink | Op::RevokeRotateLink | Op::SetAllowedAddresses => {
             Needs::ChangingHis
         }
@@ -210,7 +212,12 @@ fn request(op: Op, ids: &Ids) -> Value {
     } = ids;
     match op {
         Op::Plans | Op::Subscriptions => json!({"op": op.name()}),
-        Op::RenewalPlans | Op::AvailableNetworks | Op::ChangeCredentials | Op::RotateLinks | Op::AllowedAddresses => {
+        Op::RenewalPlans
+        | Op::AvailableNetworks
+        | Op::ChangeCredentials
+        | Op::RotateLinks
+        | Op::AllowedAddresses
+        | Op::RenewSubscriptionUrl => {
             json!({"op": op.name(), "subscriptionId": subscription})
         }
         Op::Purchase | Op::Trial => json!({"op": op.name(), "planId": plan}),

@@ -12,6 +12,7 @@ mod matrix;
 mod named_links;
 mod operations;
 mod paths;
+mod profiles;
 mod site;
 mod sockets;
 mod tokens;

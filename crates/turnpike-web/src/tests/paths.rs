@@ -22,6 +22,8 @@ async fn every_answer_carries_the_requests_id_and_the_security_fields() {
         "/api",
         "/r/",
         "/r/%ff",
+        "/sub/abc",
+        "/sub/%ff",
     ];
     for path in paths {
         let reply = world.ask(Method::GET, path).send().await;
@@ -163,7 +165,14 @@ async fn other_methods_get_405_and_are_told_which() {
             );
         }
     }
-    for path in ["/ip", "/healthz", "/readyz", "/openapi.json", "/"] {
+    let own = world.get("op=subscriptions").send().await.json()["subscriptionUrl"].clone();
+    let own = own
+        .as_str()
+        .unwrap()
+        .strip_prefix("https://shop.example")
+        .unwrap()
+        .to_owned();
+    for path in ["/ip", "/healthz", "/readyz", "/openapi.json", "/", &own] {
         let reply = world.ask(Method::POST, path).send().await;
         assert_eq!(
             (reply.status.as_u16(), reply.header("allow")),

@@ -253,6 +253,7 @@ fn assert_documented(method: &Method, path: &str, reply: &Reply) {
     let template = match path {
         link if link.starts_with("/r/") => "/r/{token}",
         link if link.starts_with("/status/") => "/status/{token}",
+        link if link.starts_with("/sub/") => "/sub/{token}",
         other => other,
     };
     let responses = &DOCUMENT["paths"][template][method.as_str().to_lowercase()]["responses"];
