@@ -101,6 +101,16 @@ const INVARIANTS: &[Invariant] = &[
         takes: Takes::Nothing,
     },
     Invariant {
+        name: "I5",
+        rule: "every subscription's traffic is what its orders gave, since the last that gave it without a limit",
+        sql: "SELECT s.id AS broken FROM subscription s LEFT JOIN order_line o ON o.subscription_id = s.id
+              GROUP BY s.id, s.traffic_bytes
+              HAVING COALESCE(s.traffic_bytes, 0) > CAST(COALESCE(SUM(o.traffic_bytes), 0) AS BIGINT)
+                  OR (COUNT(o.traffic_bytes) = COUNT(o.order_id)
+                      AND COALESCE(s.traffic_bytes, 0) <> CAST(COALESCE(SUM(o.traffic_bytes), 0) AS BIGINT)) LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
         name: "I6",
         rule: "every active subscription holds exactly one slot, of its exit, its network and its connection type",
         sql: "SELECT s.id AS broken FROM subscription s LEFT JOIN slot t ON t.subscription_id = s.id
@@ -177,6 +187,17 @@ const INVARIANTS: &[Invariant] = &[
         takes: Takes::Nothing,
     },
     Invariant {
+        name: "I11",
+        rule: "every subscription's traffic in all is the sum of its hours",
+        sql: "SELECT s.id AS broken FROM subscription s
+              LEFT JOIN (SELECT subscription_id, CAST(SUM(bytes_up) AS BIGINT) AS up, CAST(SUM(bytes_down) AS BIGINT) AS down
+                         FROM traffic GROUP BY subscription_id) h ON h.subscription_id = s.id
+              LEFT JOIN traffic_total t ON t.subscription_id = s.id
+              WHERE COALESCE(h.up, 0) <> COALESCE(t.bytes_up, 0) OR COALESCE(h.down, 0) <> COALESCE(t.bytes_down, 0)
+                 OR s.traffic_before > COALESCE(t.bytes_up, 0) + COALESCE(t.bytes_down, 0) LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
         name: "I12",
         rule: "no exit has two rotations open, and none is open long past its deadline",
         sql: "SELECT exit_id AS broken FROM rotation WHERE state IN ('queued', 'running')
@@ -224,8 +245,8 @@ const INVARIANTS: &[Invariant] = &[
 
 /// Checks every invariant in one consistent view of the database.
 ///
-/// I11 (traffic counters never fall) and I15 (what is revoked is refused within a second) are about moments and not about rows;
-/// the schema (`CHECK`, triggers) and tests hold them.
+/// I15 (what is revoked is refused within a second) and the half of I11 that says that traffic counters never fall are about moments
+/// and not about rows; the schema (`CHECK`, triggers) and tests hold them.
 ///
 /// # Errors
 /// Only the database's.

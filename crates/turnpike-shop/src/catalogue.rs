@@ -8,6 +8,7 @@ use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::secrets::MasterKey;
 use crate::shop::Shop;
 use crate::store::Row;
@@ -121,6 +122,8 @@ pub struct Plan {
     pub popular: bool,
     /// How long a trial is; absent: no trial.
     pub trial: Option<Span>,
+    /// What of it may be used.
+    pub limits: Limits,
 }
 
 /// A discount.
@@ -176,6 +179,8 @@ pub struct PlanOnSale {
     pub popular: bool,
     /// How long a trial is, where there is one.
     pub trial: Option<Span>,
+    /// What of it may be used.
+    pub limits: Limits,
     /// Its network.
     pub network: NetworkOnSale,
 }
@@ -206,6 +211,7 @@ pub async fn plans(shop: &Shop) -> Result<Vec<PlanOnSale>> {
                 let rows = tx
                     .all(
                         "SELECT p.id, p.connection_type, p.duration_ms, p.price_cents, p.popular, p.trial_ms,
+                                p.max_connections, p.max_source_addresses, p.mbit_per_second, p.traffic_bytes,
                                 n.id AS network_id, n.code, n.city, n.country, n.network_type
                          FROM plan p JOIN network n ON n.id = p.network_id
                          WHERE p.active = 1 AND n.active = 1
@@ -229,13 +235,21 @@ impl PlanOnSale {
             price: Cents(row.int("price_cents")?),
             popular: row.int("popular")? == 1,
             trial: row.optional_int("trial_ms")?.map(Span),
-            network: NetworkOnSale {
-                id: row.parsed("network_id")?,
-                code: row.text("code")?,
-                city: row.text("city")?,
-                country: row.text("country")?,
-                network_type: row.parsed("network_type")?,
-            },
+            limits: Limits::read(row)?,
+            network: NetworkOnSale::read(row)?,
+        })
+    }
+}
+
+impl NetworkOnSale {
+    /// From a row with the network's columns (`network_id` for its id).
+    pub(crate) fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.parsed("network_id")?,
+            code: row.text("code")?,
+            city: row.text("city")?,
+            country: row.text("country")?,
+            network_type: row.parsed("network_type")?,
         })
     }
 }

@@ -10,6 +10,7 @@
 //! | [`profile::open`], what client programs load from a subscription URL | [`profile`] |
 //! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`] |
+//! | what plans limit | [`limits`] |
 //! | proof | [`audit`] |
 
 pub mod account;
@@ -25,6 +26,7 @@ pub mod credentials;
 mod error;
 pub mod idempotency;
 pub mod ledger;
+pub mod limits;
 mod offers;
 mod order;
 mod passwords;

@@ -3,8 +3,8 @@
 use crate::catalogue::{NetworkOnSale, PlanOnSale};
 use crate::error::{Refusal, Result};
 use crate::shop::Shop;
-use crate::store::{Row, Tx, Value};
-use crate::types::{AccountId, Cents, NetworkId, Span, SubscriptionId, SubscriptionState, UnixMillis};
+use crate::store::{Tx, Value};
+use crate::types::{AccountId, SubscriptionId, SubscriptionState, UnixMillis};
 
 /// The plans that can renew this subscription: active, its connection type, its present network; none once it is over for
 /// good.
@@ -30,6 +30,7 @@ async fn plans_for(tx: &mut Tx, key: &[Value], over_before: UnixMillis) -> Resul
     let rows = tx
         .all(
             "SELECT p.id, p.connection_type, p.duration_ms, p.price_cents, p.popular, p.trial_ms,
+                    p.max_connections, p.max_source_addresses, p.mbit_per_second, p.traffic_bytes,
                     n.id AS network_id, n.code, n.city, n.country, n.network_type
              FROM subscription s
              JOIN plan p ON p.network_id = s.network_id AND p.connection_type = s.connection_type AND p.active = 1
@@ -39,7 +40,7 @@ async fn plans_for(tx: &mut Tx, key: &[Value], over_before: UnixMillis) -> Resul
             key,
         )
         .await?;
-    rows.iter().map(plan).collect()
+    rows.iter().map(PlanOnSale::read).collect()
 }
 
 /// The networks to which switching this subscription would work now.
@@ -93,7 +94,7 @@ async fn networks_for(tx: &mut Tx, key: &[Value], now: UnixMillis) -> Result<Vec
             &[id.clone(), account.clone(), Value::Int(now.0)],
         )
         .await?;
-    rows.iter().map(network).collect()
+    rows.iter().map(NetworkOnSale::read).collect()
 }
 
 /// Where the caller's subscription stands.
@@ -106,26 +107,4 @@ async fn own(tx: &mut Tx, key: &[Value]) -> Result<(SubscriptionState, UnixMilli
         .await?
         .ok_or(Refusal::SubscriptionNotFound)?;
     Ok((row.parsed("state")?, UnixMillis(row.int("ends_at")?)))
-}
-
-fn plan(row: &Row) -> Result<PlanOnSale> {
-    Ok(PlanOnSale {
-        id: row.parsed("id")?,
-        connection_type: row.parsed("connection_type")?,
-        duration: Span(row.int("duration_ms")?),
-        price: Cents(row.int("price_cents")?),
-        popular: row.int("popular")? == 1,
-        trial: row.optional_int("trial_ms")?.map(Span),
-        network: network(row)?,
-    })
-}
-
-fn network(row: &Row) -> Result<NetworkOnSale> {
-    Ok(NetworkOnSale {
-        id: row.parsed::<NetworkId>("network_id")?,
-        code: row.text("code")?,
-        city: row.text("city")?,
-        country: row.text("country")?,
-        network_type: row.parsed("network_type")?,
-    })
 }

@@ -17,6 +17,7 @@ use crate::coupon::Redeemed;
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::IdempotencyKey;
 use crate::ledger;
+use crate::limits::{Limits, int_or_null};
 use crate::price::Price;
 use crate::store::{Row, Tx, Value};
 use crate::types::{
@@ -58,6 +59,8 @@ pub(crate) struct Terms {
     pub(crate) price: Cents,
     /// How long a trial is, where there is one.
     pub(crate) trial: Option<Span>,
+    /// What of it may be used.
+    pub(crate) limits: Limits,
     /// The plan itself is active.
     pub(crate) is_active: bool,
     /// Its network is active.
@@ -70,6 +73,7 @@ impl Terms {
         let row = tx
             .optional(
                 "SELECT p.network_id, p.connection_type, p.duration_ms, p.price_cents, p.trial_ms, p.active,
+                        p.max_connections, p.max_source_addresses, p.mbit_per_second, p.traffic_bytes,
                         n.active AS network_active
                  FROM plan p JOIN network n ON n.id = p.network_id WHERE p.id = $1",
                 &[Value::Text(plan.to_string())],
@@ -97,6 +101,7 @@ impl Terms {
             duration: Span(row.int("duration_ms")?),
             price: Cents(row.int("price_cents")?),
             trial: row.optional_int("trial_ms")?.map(Span),
+            limits: Limits::read(row)?,
             is_active: row.int("active")? == 1,
             network_is_active: row.int("network_active")? == 1,
         })
@@ -157,19 +162,21 @@ impl NewOrder<'_> {
     }
 }
 
-/// Writes down what an order gave to a subscription.
+/// Writes down what an order gave to a subscription; `traffic` is absent where it is without a limit.
 pub(crate) async fn add_line(
     tx: &mut Tx,
     order: &OrderId,
     subscription: &SubscriptionId,
     duration: Span,
+    traffic: Option<i64>,
 ) -> Result<()> {
     tx.execute(
-        "INSERT INTO order_line (order_id, subscription_id, duration_ms) VALUES ($1, $2, $3)",
+        "INSERT INTO order_line (order_id, subscription_id, duration_ms, traffic_bytes) VALUES ($1, $2, $3, $4)",
         &[
             Value::Text(order.to_string()),
             Value::Text(subscription.to_string()),
             Value::Int(duration.0),
+            int_or_null(traffic),
         ],
     )
     .await?;

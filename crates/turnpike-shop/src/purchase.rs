@@ -9,6 +9,7 @@ use crate::coupon;
 use crate::credentials::Credentials;
 use crate::error::Result;
 use crate::idempotency::{self, IdempotencyKey};
+use crate::limits::Limits;
 use crate::order::{self, NewOrder, Terms};
 use crate::price;
 use crate::rotation;
@@ -105,6 +106,7 @@ async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder
         terms: &terms,
         order: &id,
         duration: order::times(terms.duration, order.repeat)?,
+        traffic: terms.limits.traffic_of(order.repeat)?,
         quantity: order.quantity,
         now,
     }
@@ -130,6 +132,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) order: &'a OrderId,
     /// How long each lasts.
     pub(crate) duration: Span,
+    /// How many bytes each may move; absent: any number.
+    pub(crate) traffic: Option<i64>,
     /// How many.
     pub(crate) quantity: Quantity,
     /// From when.
@@ -160,11 +164,17 @@ impl Opening<'_> {
         let id = SubscriptionId::random();
         let port = slot::free_port(tx, &slot.gateway, None).await?;
         let link = rotation::own_token(shop, &id, FIRST_LINK);
+        let bought = Limits {
+            traffic_bytes: self.traffic,
+            ..self.terms.limits
+        };
+        let [max_connections, max_source_addresses, mbit_per_second, traffic_bytes] = bought.values();
         tx.execute(
             "INSERT INTO subscription (id, account_id, plan_id, network_id, connection_type, exit_id, gateway, port, username,
                                        sealed_credentials, rotate_version, rotate_token_hash, rotation_policy, user_note,
-                                       state, started_at, ends_at, lapsed_ms, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 'active', $13, $14, 0, 0)",
+                                       state, started_at, ends_at, lapsed_ms, revision, max_connections,
+                                       max_source_addresses, mbit_per_second, traffic_bytes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 'active', $13, $14, 0, 0, $15, $16, $17, $18)",
             &[
                 Value::Text(id.to_string()),
                 Value::Text(self.buyer.to_string()),
@@ -180,12 +190,16 @@ impl Opening<'_> {
                 Value::Bytes(rotation::token_hash(&link)),
                 Value::Int(self.now.0),
                 Value::Int(self.now.plus(self.duration).0),
+                max_connections,
+                max_source_addresses,
+                mbit_per_second,
+                traffic_bytes,
             ],
         )
         .await?;
         slot::give(tx, slot, &id).await?;
         slot::give_port(tx, &slot.gateway, port, &id).await?;
-        order::add_line(tx, self.order, &id, self.duration).await?;
+        order::add_line(tx, self.order, &id, self.duration, self.traffic).await?;
         Ok(id)
     }
 }

@@ -8,6 +8,7 @@ use crate::attempt::{self, contended};
 use crate::coupon;
 use crate::error::{Refusal, Result};
 use crate::idempotency::{self, IdempotencyKey};
+use crate::limits::Limits;
 use crate::order::{self, NewOrder, Terms};
 use crate::price;
 use crate::rotation;
@@ -58,6 +59,9 @@ pub struct Renewed {
 
 /// Adds the plan's duration x repeat to the later of now and the present end. An ended subscription can be renewed while
 /// its grace period holds its port and a slot of its exit is still free. Trials are renewed like any other.
+///
+/// From now on the subscription has the renewal plan's limits. That plan's traffic is added to what is left. A plan
+/// without a traffic limit lifts it; after one, an allowance counts from the renewal that brings it.
 ///
 /// # Errors
 /// [`crate::Refusal::SubscriptionNotFound`], [`crate::Refusal::UnknownPlan`], [`crate::Refusal::NotARenewalPlan`],
@@ -110,8 +114,14 @@ async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrde
     .write(tx, now)
     .await?;
     let added = order::times(terms.duration, order.repeat)?;
-    order::add_line(tx, &id, &held.id, added).await?;
+    let traffic = terms.limits.traffic_of(order.repeat)?;
+    order::add_line(tx, &id, &held.id, added, traffic).await?;
     let ends_at = prolong(tx, &held, added, now).await?;
+    let limits = Limits {
+        traffic_bytes: traffic,
+        ..terms.limits
+    };
+    take_over(tx, &held, &limits).await?;
     changed.push(held.id.clone());
     routes::publish(tx, &changed).await?;
     let renewed = Renewed {
@@ -175,4 +185,26 @@ async fn prolong(tx: &mut Tx, held: &Held, added: Span, now: UnixMillis) -> Resu
     )
     .await?;
     Ok(ends_at)
+}
+
+/// Gives the subscription the renewal's limits, of whose traffic it gets all that the order gives.
+async fn take_over(tx: &mut Tx, held: &Held, given: &Limits) -> Result<()> {
+    let [max_connections, max_source_addresses, mbit_per_second, traffic_bytes] = given.values();
+    tx.execute(
+        "UPDATE subscription SET max_connections = $1, max_source_addresses = $2, mbit_per_second = $3,
+             traffic_before = CASE WHEN traffic_bytes IS NULL AND CAST($4 AS BIGINT) IS NOT NULL
+                 THEN COALESCE((SELECT t.bytes_up + t.bytes_down FROM traffic_total t WHERE t.subscription_id = $5), 0)
+                 ELSE traffic_before END,
+             traffic_bytes = CAST($4 AS BIGINT) + COALESCE(traffic_bytes, 0)
+         WHERE id = $5",
+        &[
+            max_connections,
+            max_source_addresses,
+            mbit_per_second,
+            traffic_bytes,
+            Value::Text(held.id.to_string()),
+        ],
+    )
+    .await?;
+    Ok(())
 }

@@ -15,6 +15,7 @@ use crate::allowed_addresses;
 use crate::catalogue::{self, ExitSpec};
 use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
+use crate::limits::{Limits, Usage};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{ExitId, SubscriptionId, UnixMillis};
@@ -247,6 +248,10 @@ pub struct Route {
     pub ends_at: UnixMillis,
     /// From where HTTP and SOCKS need no password.
     pub allowed_addresses: AddressList,
+    /// What it has bought.
+    pub limits: Limits,
+    /// What it has used, as far as that was recorded.
+    pub usage: Usage,
 }
 
 /// An exit as its gateway needs it. It holds secrets: never log it.
@@ -321,8 +326,11 @@ async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result
     let routes = tx
         .all(
             "SELECT s.id, s.port, s.username, s.sealed_credentials, s.exit_id, s.ends_at, s.state,
-                    s.allowed_addresses, a.status
+                    s.allowed_addresses, a.status,
+                    s.max_connections, s.max_source_addresses, s.mbit_per_second, s.traffic_bytes, s.traffic_before,
+                    t.bytes_up, t.bytes_down
              FROM subscription s JOIN account a ON a.id = s.account_id
+             LEFT JOIN traffic_total t ON t.subscription_id = s.id
              WHERE s.gateway = $1 AND s.revision > $2 AND ($2 > 0 OR s.state = 'active')
              ORDER BY s.revision",
             &asked,
@@ -361,6 +369,8 @@ fn route(shop: &Shop, id: SubscriptionId, ends_at: UnixMillis, row: &Row) -> Res
         exit: row.parsed("exit_id")?,
         allowed_addresses: allowed_addresses::of_row(row)?,
         ends_at,
+        limits: Limits::read(row)?,
+        usage: Usage::read(row)?,
         subscription: id,
     })
 }

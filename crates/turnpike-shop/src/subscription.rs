@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
 use crate::profile;
+use crate::limits::{Limits, Usage};
 use crate::rotation;
 use crate::shop::Shop;
 use crate::slot;
@@ -57,6 +58,12 @@ pub struct Subscription {
     pub url_token: String,
     /// Whether its exit can rotate and nobody shares it.
     pub can_rotate: bool,
+    /// What it has bought. (An answer that was remembered before there were limits has none.)
+    #[serde(default)]
+    pub limits: Limits,
+    /// What it has used.
+    #[serde(default)]
+    pub usage: Usage,
     /// The newest route revision that carries it; the gateway has it when it has applied this one.
     pub revision: i64,
 }
@@ -82,11 +89,14 @@ macro_rules! select_shown {
         concat!(
             "SELECT s.id, s.state, s.ends_at, s.user_note, s.rotation_policy, s.connection_type, s.port, s.gateway,
                     s.username, s.sealed_credentials, s.rotate_version, s.url_version, s.revision,
+                    s.max_connections, s.max_source_addresses, s.mbit_per_second, s.traffic_bytes, s.traffic_before,
+                    t.bytes_up, t.bytes_down,
                     n.code, n.city, n.country, g.public_host, g.tls_server_name, e.can_rotate
              FROM subscription s
              JOIN network n ON n.id = s.network_id
              JOIN network_exit e ON e.id = s.exit_id
-             JOIN gateway g ON g.name = s.gateway ",
+             JOIN gateway g ON g.name = s.gateway
+             LEFT JOIN traffic_total t ON t.subscription_id = s.id ",
             $tail
         )
     };
@@ -206,6 +216,8 @@ fn shown(shop: &Shop, row: &Row) -> Result<Subscription> {
         rotate_token: rotation::own_token(shop, &id, row.int("rotate_version")?),
         url_token: profile::token_of(shop, &id, row.int("url_version")?),
         can_rotate: row.int("can_rotate")? == 1 && connection_type == ConnectionType::Private,
+        limits: Limits::read(row)?,
+        usage: Usage::read(row)?,
         revision: row.int("revision")?,
         id,
     })

@@ -60,21 +60,7 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
                     return Ok(());
                 }
                 for row in rows.iter() {
-                    // A subscription that this database does not know (a restored backup) must not stop all others.
-                    tx.execute(
-                        "INSERT INTO traffic (subscription_id, hour, bytes_up, bytes_down)
-                         SELECT id, $2, $3, $4 FROM subscription WHERE id = $1
-                         ON CONFLICT (subscription_id, hour) DO UPDATE
-                         SET bytes_up = traffic.bytes_up + excluded.bytes_up,
-                             bytes_down = traffic.bytes_down + excluded.bytes_down",
-                        &[
-                            Value::Text(row.subscription.to_string()),
-                            Value::Int(row.hour.0),
-                            Value::Int(row.up),
-                            Value::Int(row.down),
-                        ],
-                    )
-                    .await?;
+                    add(tx, row).await?;
                 }
                 Ok(())
             })
@@ -87,7 +73,7 @@ pub(crate) async fn total(tx: &mut Tx, subscription: &SubscriptionId) -> Result<
     let row = tx
         .one(
             "SELECT CAST(COALESCE(SUM(bytes_up), 0) AS BIGINT) AS up, CAST(COALESCE(SUM(bytes_down), 0) AS BIGINT) AS down
-             FROM traffic WHERE subscription_id = $1",
+             FROM traffic_total WHERE subscription_id = $1",
             &[Value::Text(subscription.to_string())],
         )
         .await?;
@@ -100,7 +86,7 @@ pub(crate) async fn total_of_account(tx: &mut Tx, account: &AccountId) -> Result
         .one(
             "SELECT CAST(COALESCE(SUM(t.bytes_up), 0) AS BIGINT) AS up,
                     CAST(COALESCE(SUM(t.bytes_down), 0) AS BIGINT) AS down
-             FROM subscription s JOIN traffic t ON t.subscription_id = s.id
+             FROM subscription s JOIN traffic_total t ON t.subscription_id = s.id
              WHERE s.account_id = $1 AND s.state <> 'released'",
             &[Value::Text(account.to_string())],
         )
@@ -113,6 +99,34 @@ fn read_total(row: &store::Row) -> Result<Total> {
         up: row.int("up")?,
         down: row.int("down")?,
     })
+}
+
+/// Adds to the hour and to the total. A subscription that this database does not know (a restored backup) must not stop all others.
+async fn add(tx: &mut Tx, row: &Row) -> Result<()> {
+    let moved = [
+        Value::Text(row.subscription.to_string()),
+        Value::Int(row.up),
+        Value::Int(row.down),
+        Value::Int(row.hour.0),
+    ];
+    tx.execute(
+        "INSERT INTO traffic (subscription_id, hour, bytes_up, bytes_down)
+         SELECT id, $4, $2, $3 FROM subscription WHERE id = $1
+         ON CONFLICT (subscription_id, hour) DO UPDATE
+         SET bytes_up = traffic.bytes_up + excluded.bytes_up, bytes_down = traffic.bytes_down + excluded.bytes_down",
+        &moved,
+    )
+    .await?;
+    let [subscription, up, down, _] = moved;
+    tx.execute(
+        "INSERT INTO traffic_total (subscription_id, bytes_up, bytes_down)
+         SELECT id, $2, $3 FROM subscription WHERE id = $1
+         ON CONFLICT (subscription_id) DO UPDATE
+         SET bytes_up = traffic_total.bytes_up + excluded.bytes_up, bytes_down = traffic_total.bytes_down + excluded.bytes_down",
+        &[subscription, up, down],
+    )
+    .await?;
+    Ok(())
 }
 
 /// A subscription's hours, oldest first.

@@ -24,7 +24,8 @@ pub struct TrialOrder {
     pub idempotency: Option<IdempotencyKey>,
 }
 
-/// Gives one trial: one per account and network in 30 days, for the plan's trial time, at no price.
+/// Gives one trial: one per account and network in 30 days, for the plan's trial time, at no price. It has the plan's limits, and
+/// of its traffic the share that its time is of the plan's (see [`crate::limits`]).
 ///
 /// # Errors
 /// [`crate::Refusal::UnknownPlan`], [`crate::Refusal::PlanInactive`], [`crate::Refusal::NoTrialOfPlan`],
@@ -74,6 +75,7 @@ async fn give(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &TrialOrder)
         terms: &terms,
         order: &id,
         duration,
+        traffic: terms.limits.traffic_of_trial(duration, terms.duration),
         quantity: Quantity::ONE,
         now,
     }

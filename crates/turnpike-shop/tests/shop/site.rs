@@ -2,11 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt as _;
 use secrecy::SecretString;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
@@ -18,6 +20,10 @@ use crate::raw::Raw;
 
 /// The address of a PostgreSQL cluster's maintenance database, as somebody who may create databases.
 const CLUSTER: &str = "TURNPIKE_TEST_POSTGRES";
+
+/// The migrations that this program brings along, of which the first made the databases of the first version.
+pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(crate) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// One test on one engine.
 macro_rules! on_engine {
@@ -117,9 +123,14 @@ impl Site {
     /// As [`Site::open`] by another way to the same database.
     pub(crate) async fn try_open(&self, url: &str, settings: Settings, clock: Clock) -> Result<Shop, OpenError> {
         let url = SecretString::from(url.to_owned());
-        let shop = Shop::open(&url, self.folder.path().join("master.key"), settings, clock).await?;
+        let shop = Shop::open(&url, self.key_file(), settings, clock).await?;
         self.opened.lock().unwrap().push(shop.clone());
         Ok(shop)
+    }
+
+    /// Where the master key is, or will be.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.folder.path().join("master.key")
     }
 
     /// The database behind the shop's back.
@@ -188,7 +199,9 @@ async fn in_cluster(sql: &str) {
 /// A migrated database to copy, made once per cluster and schema. Copying it takes a tenth of the time of migrating.
 async fn template() -> String {
     let mut hasher = DefaultHasher::new();
-    include_str!("../../migrations/postgres/0001_shop.sql").hash(&mut hasher);
+    for migration in POSTGRES.iter() {
+        migration.checksum.hash(&mut hasher);
+    }
     let name = format!("turnpike_template_{:016x}", hasher.finish());
     let mut admin = PgConnection::connect(cluster().as_str()).await.unwrap();
     // Many tests begin at once, in processes of their own.

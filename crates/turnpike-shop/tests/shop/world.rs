@@ -9,6 +9,7 @@ use turnpike_shop::catalogue::{self, Catalogue, Coupon, Discount, Exit, ExitSpec
 use turnpike_shop::credentials::Changed;
 use turnpike_shop::idempotency::IdempotencyKey;
 use turnpike_shop::ledger;
+use turnpike_shop::limits::Limits;
 use turnpike_shop::routes;
 use turnpike_shop::subscription::{Page, Subscription};
 use turnpike_shop::types::{
@@ -100,6 +101,12 @@ impl Plot<'_> {
         self
     }
 
+    /// What this network's plans limit.
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+        self.each_plan(|plan| plan.limits = limits);
+        self
+    }
+
     /// One more gateway; exits said from here on are on it.
     pub(crate) fn gateway(mut self, name: &str, ports: RangeInclusive<u16>) -> Self {
         self.gateways.push((name.to_owned(), ports));
@@ -171,6 +178,7 @@ fn plan(network: &str, connection_type: ConnectionType) -> Plan {
         price: Cents(PRICE),
         popular: false,
         trial: None,
+        limits: Limits::default(),
     }
 }
 

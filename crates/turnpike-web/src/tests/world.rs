@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::catalogue::{self, Catalogue, Coupon, Discount, Exit, ExitSpec, ExitWay, Network, Plan};
+use turnpike_shop::limits::{GIGABYTE, Limits};
 use turnpike_shop::store::Engine;
 use turnpike_shop::types::{AccountStatus, Cents, ConnectionType, NetworkType, Role, Span, UnixMillis};
 use turnpike_shop::{Settings, Shop, account, ledger, routes};
@@ -341,6 +342,15 @@ fn plan(code: &str, network: &str, connection_type: ConnectionType, cents: i64, 
         price: Cents(cents),
         popular: code == "nl-private-30d",
         trial,
+        limits: match code {
+            "nl-shared-30d" => Limits {
+                max_connections: Some(100),
+                max_source_addresses: Some(2),
+                mbit_per_second: Some(50),
+                traffic_bytes: Some(10 * GIGABYTE),
+            },
+            _ => Limits::default(),
+        },
     }
 }
 

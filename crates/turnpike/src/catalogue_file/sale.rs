@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use turnpike_shop::catalogue::{Coupon, Discount, Plan};
+use turnpike_shop::limits::{GIGABYTE, Limits};
 use turnpike_shop::types::{Cents, ConnectionType, Span, UnixMillis};
 
 use super::{Seen, code_text, hint};
@@ -17,6 +18,14 @@ const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 const HIGHEST_CENTS: i64 = 1_000_000_000;
 const MOST_REDEMPTIONS: i64 = 1_000_000_000;
 
+const MOST_CONNECTIONS: i64 = 1_000_000;
+/// A gateway remembers so many per subscription.
+const MOST_SOURCES: i64 = 10_000;
+/// 100 Gbit/s.
+const FASTEST: i64 = 100_000;
+/// A hundred terabytes: 900 orders of a hundred periods of it can still be counted.
+const MOST_GIGABYTES: i64 = 100_000;
+
 pub(super) fn plan(table: Table, networks: &[&str], codes: &mut Seen) -> Result<Plan, Mistake> {
     let mut table = table.with_keys(&[
         "code",
@@ -26,6 +35,10 @@ pub(super) fn plan(table: Table, networks: &[&str], codes: &mut Seen) -> Result<
         "price_cents",
         "popular",
         "trial",
+        "max_connections",
+        "max_source_addresses",
+        "mbit_per_second",
+        "traffic_gb",
     ])?;
     let code = table.need("code")?;
     let code = codes.add(&code, code_text(&code)?)?;
@@ -47,6 +60,18 @@ pub(super) fn plan(table: Table, networks: &[&str], codes: &mut Seen) -> Result<
         price: Cents(table.need("price_cents")?.integer(0..=HIGHEST_CENTS)?),
         popular: table.or("popular", false, |value| value.boolean())?,
         trial: table.optional("trial", |value| span(&value))?,
+        limits: limits(&mut table)?,
+    })
+}
+
+/// What a plan limits; a key that is absent is no limit.
+fn limits(table: &mut Table) -> Result<Limits, Mistake> {
+    let traffic_gb: Option<i64> = table.optional("traffic_gb", |value| value.integer(1..=MOST_GIGABYTES))?;
+    Ok(Limits {
+        max_connections: table.optional("max_connections", |value| value.integer(1..=MOST_CONNECTIONS))?,
+        max_source_addresses: table.optional("max_source_addresses", |value| value.integer(1..=MOST_SOURCES))?,
+        mbit_per_second: table.optional("mbit_per_second", |value| value.integer(1..=FASTEST))?,
+        traffic_bytes: traffic_gb.map(|gigabytes| gigabytes * GIGABYTE),
     })
 }
 

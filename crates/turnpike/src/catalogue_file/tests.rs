@@ -49,6 +49,10 @@ duration = "30d"
 price_cents = 1200
 popular = true
 trial = "1h"
+max_connections = 200
+max_source_addresses = 3
+mbit_per_second = 100
+traffic_gb = 50
 
 [[plan]]
 code = "free"
@@ -214,6 +218,11 @@ fn a_mistake_about_a_plan_names_file_line_and_key() {
             ("price_cents", "popular = 1\nprice_cents"),
             ("price_cents", "trial = \"1w\"\nprice_cents"),
             ("price_cents = 1200\n", ""),
+            ("price_cents", "max_connections = 0\nprice_cents"),
+            ("price_cents", "max_source_addresses = 10001\nprice_cents"),
+            ("price_cents", "mbit_per_second = \"fast\"\nprice_cents"),
+            ("price_cents", "traffic_gb = 0.5\nprice_cents"),
+            ("price_cents", "trafic_gb = 5\nprice_cents"),
             ("[[plan]]", &format!("{PLAN}\n[[plan]]")),
         ],
     );
