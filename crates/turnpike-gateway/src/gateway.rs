@@ -182,7 +182,7 @@ impl Shared {
     }
 }
 
-/// How often what is due is looked for: the end of subscriptions, bytes to be booked.
+/// How often what is due is looked for: the end of subscriptions and of their traffic, bytes to be booked.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Ticks between two tries to open ports that could not be opened.
@@ -360,6 +360,7 @@ impl Inner {
             }
             let mut table = self.table.lock().await;
             table.expire(now);
+            table.cut_used_up();
             if count % TICKS_PER_RETRY == 0 {
                 table.retry();
             }

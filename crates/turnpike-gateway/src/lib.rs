@@ -3,7 +3,8 @@
 //! A [`Gateway`] is told [`Change`]s (routes and exits, nothing about money), and gives back [`Event`]s and
 //! [`TrafficBatch`]es. It knows no database and no HTTP API; the binary joins it to the shop.
 //!
-//! The story of a connection is in [`session`]; what a byte costs is in [`relay`].
+//! The story of a connection is in [`session`]; what a byte costs is in [`relay`], and
+//! how many of them a subscription may have in [`limits`].
 
 mod clock;
 mod descriptors;
@@ -12,6 +13,7 @@ mod egress;
 mod exit;
 mod gateway;
 mod guests;
+mod limits;
 mod listener;
 mod meter;
 mod relay;
@@ -31,6 +33,7 @@ mod udp;
 pub use egress::{DestinationPolicy, Verdict};
 pub use exit::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError, Upstream};
 pub use gateway::{Applied, Change, Event, Gateway, GatewayConfig, PortError};
+pub use limits::Limits;
 pub use meter::{BatchId, TrafficBatch, TrafficRow};
 pub use route::{Route, RouteId};
 pub use tls::{Certificate, CertificateError};

@@ -20,9 +20,27 @@ const HOUR_MILLIS: i64 = 3_600_000;
 pub(crate) struct Meter {
     up: AtomicU64,
     down: AtomicU64,
+    /// What had moved before this gateway began to count, or was counted by others.
+    before: AtomicU64,
 }
 
 impl Meter {
+    /// All that has ever moved, both ways, as far as this gateway knows.
+    pub(crate) fn total(&self) -> u64 {
+        self.before.load(Ordering::Relaxed).saturating_add(self.counted())
+    }
+
+    /// So much has been recorded in all. It is no news where this gateway itself has counted more: a record is late.
+    pub(crate) fn know(&self, moved: u64) {
+        let before = moved.saturating_sub(self.counted());
+        self.before.fetch_max(before, Ordering::Relaxed);
+    }
+
+    fn counted(&self) -> u64 {
+        let (up, down) = (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed));
+        up.saturating_add(down)
+    }
+
     pub(crate) fn add_up(&self, bytes: u64) {
         self.up.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -83,7 +101,8 @@ struct Books {
 struct Entry {
     meter: Arc<Meter>,
     read: Moved,
-    /// Its route is gone; the entry goes too, once no tunnel can add to its meter any more.
+    /// Its route is gone; the entry goes too, once no tunnel can add to its meter any more and all of it has been recorded: a
+    /// route that comes back before must not forget what nobody else knows yet.
     retired: bool,
 }
 
@@ -168,10 +187,12 @@ impl Meters {
 impl Books {
     fn collect(&mut self, hour: i64) -> Moved {
         let mut total = Moved::default();
-        let waiting = &mut self.waiting;
+        let (waiting, offered) = (&mut self.waiting, &self.offered);
         self.entries.retain(|route, entry| {
             // Asked before the meter is read: who still holds it may add to it, who has let go of it has added all.
-            let forgettable = entry.retired && Arc::get_mut(&mut entry.meter).is_some();
+            let forgettable = entry.retired
+                && Arc::get_mut(&mut entry.meter).is_some()
+                && !is_unrecorded(route, waiting, offered.as_ref());
             let moved = entry.read_meter();
             if moved != Moved::default() {
                 let row = waiting.entry((route.clone(), hour)).or_default();
@@ -180,10 +201,20 @@ impl Books {
                 total.up += moved.up;
                 total.down += moved.down;
             }
-            !forgettable
+            !forgettable || moved != Moved::default()
         });
         total
     }
+}
+
+/// Whether anything of a route waits to be recorded, but for what its meter has not been asked for.
+fn is_unrecorded(route: &RouteId, waiting: &BTreeMap<(RouteId, i64), Moved>, offered: Option<&TrafficBatch>) -> bool {
+    let from = (route.clone(), i64::MIN);
+    let waits = waiting
+        .range(from..)
+        .next()
+        .is_some_and(|((first, _), _)| first == route);
+    waits || offered.is_some_and(|batch| batch.rows.iter().any(|row| row.route == *route))
 }
 
 impl Entry {
@@ -276,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_route_is_read_until_its_last_tunnel_ends() {
+    fn a_removed_route_is_read_until_its_last_tunnel_ends_and_known_until_all_is_recorded() {
         let meters = Meters::new();
         let meter = meters.meter(&route("a"));
         meter.add_down(3);
@@ -286,8 +317,31 @@ mod tests {
         meter.add_down(4);
         drop(meter);
         meters.collect(NOON);
+        assert_eq!(meters.meter(&route("a")).total(), 7, "nothing of it has been recorded");
+        meters.retire(&route("a"));
+        let batch = meters.offer(NOON).unwrap();
+        meters.collect(NOON);
+        assert_eq!(meters.meter(&route("a")).total(), 7, "it has been offered and no more");
+        meters.retire(&route("a"));
+        meters.acknowledge(&batch.id);
+        meters.collect(NOON);
         assert!(meters.lock().entries.is_empty());
-        assert_eq!(meters.offer(NOON).unwrap().rows, [row("a", NOON, 0, 7)]);
+        assert_eq!(batch.rows, [row("a", NOON, 0, 7)]);
+    }
+
+    #[test]
+    fn what_others_have_counted_is_known_and_late_records_are_no_news() {
+        let meter = Meter::default();
+        meter.know(1_000);
+        assert_eq!(meter.total(), 1_000);
+        meter.add_up(5);
+        meter.add_down(6);
+        for late in [1_000, 1_004, 1_011] {
+            meter.know(late);
+            assert_eq!(meter.total(), 1_011);
+        }
+        meter.know(1_020);
+        assert_eq!(meter.total(), 1_020);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, ExitId};
 use crate::guests::{Guest, Guests};
+use crate::limits::{Limits, Quota};
 use crate::meter::Meter;
 use crate::sealed::Sealed;
 
@@ -35,6 +36,11 @@ pub struct Route {
     pub ends_at: i64,
     /// From where HTTP and SOCKS need no password.
     pub allowed_addresses: Vec<IpNet>,
+    /// What it may use.
+    pub limits: Limits,
+    /// How many bytes it has ever moved, both ways together, as far as that has been recorded. What this gateway has counted
+    /// itself since it was first told counts too, recorded or not.
+    pub moved: u64,
 }
 
 /// A route in force: what every session on its port holds on to.
@@ -48,6 +54,8 @@ pub(crate) struct ActiveRoute {
     pub(crate) meter: Arc<Meter>,
     /// Who is served without a password; the subscription's, whichever route it has.
     pub(crate) guests: Arc<Guests>,
+    /// What it may use, and what is in use; the subscription's, whichever route it has.
+    pub(crate) quota: Arc<Quota>,
     /// What Shadowsocks needs; absent where the password makes no keys.
     pub(crate) sealed: Option<Arc<Sealed>>,
     /// Cancelled when tunnels opened under this route must end at once.
@@ -62,6 +70,7 @@ impl ActiveRoute {
             exit: Arc::clone(&self.exit),
             meter: Arc::clone(&self.meter),
             guests: Arc::clone(&self.guests),
+            quota: Arc::clone(&self.quota),
             sealed: self.sealed.clone(),
             cut,
         })

@@ -15,6 +15,7 @@ use crate::clock::SteadyClock;
 use crate::exit::{Environment, Exit, ExitId, ExitSpec};
 use crate::gateway::{Applied, Change, PortError, Shared};
 use crate::guests::Guests;
+use crate::limits::Quota;
 use crate::listener::{self, OpenPort};
 use crate::meter::Meters;
 use crate::route::{ActiveRoute, Route, RouteId};
@@ -46,6 +47,8 @@ pub(crate) struct Table {
     routes: HashMap<RouteId, Served>,
     /// Every route in force by its end.
     ends: BTreeSet<(i64, RouteId)>,
+    /// Routes whose traffic has an end, and is not known to be used up.
+    metered: HashSet<RouteId>,
     /// Routes in force, or waiting for their exit, whose port is not open on every address.
     unopened: HashSet<RouteId>,
     closed: bool,
@@ -57,6 +60,7 @@ struct Served {
     /// Absent when it has ended, or its exit is unknown.
     active: Option<Arc<ActiveRoute>>,
     guests: Arc<Guests>,
+    quota: Arc<Quota>,
     port: Option<OpenPort>,
     /// The operator has been told that its port cannot be opened.
     reported: bool,
@@ -80,6 +84,7 @@ impl Table {
             exits: HashMap::new(),
             routes: HashMap::new(),
             ends: BTreeSet::new(),
+            metered: HashSet::new(),
             unopened: HashSet::new(),
             closed: false,
         }
@@ -200,6 +205,7 @@ impl Table {
                 Served { route, ..served }
             }
             None => Served {
+                quota: Quota::new(self.meters.meter(&id)),
                 route,
                 active: None,
                 guests: Arc::default(),
@@ -208,6 +214,13 @@ impl Table {
             },
         };
         served.guests.allow(&served.route.allowed_addresses);
+        served.quota.know(served.route.moved);
+        served.quota.limit_to(&served.route.limits);
+        if served.quota.has_traffic_limit() {
+            self.metered.insert(id.clone());
+        } else {
+            self.metered.remove(&id);
+        }
         let has_ended = served.route.ends_at <= now;
         let exit = self.exits.get(&served.route.exit).filter(|_| !has_ended);
         let active = exit.map(|exit| self.activate(&served, exit));
@@ -252,6 +265,7 @@ impl Table {
             exit: Arc::clone(exit),
             meter: self.meters.meter(&served.route.id),
             guests: Arc::clone(&served.guests),
+            quota: Arc::clone(&served.quota),
             sealed,
             cut: goes_on.map_or_else(|| self.shared.stop.child_token(), |old| old.cut.clone()),
         })
@@ -261,6 +275,7 @@ impl Table {
         let mut served = self.routes.remove(id)?;
         self.ends.remove(&(served.route.ends_at, id.clone()));
         self.unopened.remove(id);
+        self.metered.remove(id);
         if let Some(active) = served.active.take() {
             active.cut.cancel();
         }
@@ -288,6 +303,27 @@ impl Table {
             // Nobody waits for these ports to be free: to drop them is enough.
             drop(closing);
             self.count_ports();
+        }
+    }
+
+    /// Ends what is open of the routes whose traffic is used up. Their ports stay open, to say so.
+    pub(crate) fn cut_used_up(&mut self) {
+        let routes = &self.routes;
+        let is_over = |id: &&RouteId| routes.get(id).is_none_or(|served| served.quota.is_used_up());
+        let over: Vec<_> = self.metered.iter().filter(is_over).cloned().collect();
+        for id in over {
+            self.metered.remove(&id);
+            let Some(served) = self.routes.get_mut(&id) else {
+                continue;
+            };
+            tracing::debug!(subscription = %id.0, "its traffic is used up");
+            let Some(old) = served.active.take() else { continue };
+            let new = old.cut_by(self.shared.stop.child_token());
+            if let Some(port) = &served.port {
+                port.serve(Arc::clone(&new));
+            }
+            served.active = Some(new);
+            old.cut.cancel();
         }
     }
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
-use crate::profile;
 use crate::limits::{Limits, Usage};
+use crate::profile;
 use crate::rotation;
 use crate::shop::Shop;
 use crate::slot;

@@ -89,9 +89,10 @@ impl Buffer {
         }
     }
 
-    /// Where the next bytes are to be read to; say how many were with [`Buffer::advance`].
-    pub(crate) fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.end..]
+    /// Where the next bytes are to be read to, at most so many; say how many were with [`Buffer::advance`].
+    pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
+        let end = self.bytes.len().min(self.end.saturating_add(most));
+        &mut self.bytes[self.end..end]
     }
 
     /// `count` bytes of [`Buffer::room`] have been written.
@@ -99,9 +100,9 @@ impl Buffer {
         self.end = self.bytes.len().min(self.end.saturating_add(count));
     }
 
-    /// Reads what has arrived, without waiting. 0 is the end of the stream (or there is no room left).
-    pub(crate) fn try_read_from(&mut self, stream: &Stream) -> io::Result<usize> {
-        let count = stream.try_read(self.room())?;
+    /// Reads what has arrived, at most so much, without waiting. 0 is the end of the stream (or there is no room left).
+    pub(crate) fn try_read_from(&mut self, stream: &Stream, most: usize) -> io::Result<usize> {
+        let count = stream.try_read(self.room(most))?;
         self.advance(count);
         Ok(count)
     }

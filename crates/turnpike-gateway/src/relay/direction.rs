@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes};
 use super::splice::Pipe;
 use super::{Buffer, Side};
 use crate::gateway::Shared;
+use crate::limits::pace::{Pace, Speed, Way};
 
 /// A direction that has moved this much with full reads is bulk, and is spliced from then on. Below it a pipe costs
 /// more than it saves: two system calls and a pool's lock instead of two system calls and a copy.
@@ -21,6 +22,14 @@ const FULL_READ: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Broken;
 
+/// How much a direction may move now.
+pub(super) struct Allowed<'a> {
+    /// No faster than the subscription may be.
+    pub(super) speed: &'a Speed,
+    /// No more than so many bytes, or a little more; what has moved is taken off.
+    pub(super) turn: &'a mut usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Direction {
     held: Held,
@@ -32,6 +41,8 @@ pub(super) struct Direction {
     spliced: bool,
     /// Whether both ends' text goes over their sockets as it is.
     is_plain: bool,
+    way: Way,
+    pace: Pace,
 }
 
 /// What has been read and not yet written.
@@ -63,17 +74,17 @@ impl Direction {
     /// An origin that takes no more may have answered already: the client is to get that answer, and is read on, so
     /// that it is not reset before it has it.
     pub(super) fn up(early: Bytes, is_plain: bool) -> Self {
-        Self::new(early, 0, true, is_plain)
+        Self::new(early, 0, Way::Up, is_plain)
     }
 
     /// From the origin to the client; `early` first, of which the first `unmetered` bytes are our own.
     ///
     /// A client that takes no more has gone, and so does everything.
     pub(super) fn down(early: Bytes, unmetered: usize, is_plain: bool) -> Self {
-        Self::new(early, unmetered, false, is_plain)
+        Self::new(early, unmetered, Way::Down, is_plain)
     }
 
-    fn new(early: Bytes, unmetered: usize, discards: bool, is_plain: bool) -> Self {
+    fn new(early: Bytes, unmetered: usize, way: Way, is_plain: bool) -> Self {
         let held = if early.is_empty() {
             Held::Nothing
         } else {
@@ -85,10 +96,12 @@ impl Direction {
         Self {
             held,
             stage: Stage::Moving,
-            discards,
+            discards: way == Way::Up,
             full: 0,
             spliced: false,
             is_plain,
+            way,
+            pace: Pace::default(),
         }
     }
 
@@ -112,15 +125,14 @@ impl Direction {
         }
     }
 
-    /// Moves what can be moved, at most `turn` bytes or a little more, and takes that off `turn`. Ready when the sender
-    /// has finished and the receiver knows. `meter` is told of bytes when the receiver's system has them.
+    /// Moves what can be moved and is allowed. Ready when the sender has finished and the receiver knows. `meter` is told of bytes when the receiver's system has them.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &impl Side,
         to: &impl Side,
         shared: &Shared,
-        turn: &mut usize,
+        Allowed { speed, turn }: Allowed<'_>,
         meter: impl Fn(u64),
     ) -> Poll<Result<(), Broken>> {
         loop {
@@ -150,7 +162,7 @@ impl Direction {
             let read = if *turn == 0 {
                 Poll::Pending
             } else {
-                self.poll_read(cx, from, shared)
+                self.poll_read(cx, from, shared, speed)
             };
             match read {
                 Poll::Pending => {
@@ -210,12 +222,22 @@ impl Direction {
     }
 
     /// Reads once. Nothing is held when it is called but an empty buffer or pipe.
-    fn poll_read(&mut self, cx: &mut Context<'_>, from: &impl Side, shared: &Shared) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &impl Side,
+        shared: &Shared,
+        speed: &Speed,
+    ) -> Poll<io::Result<usize>> {
         ready!(from.poll_read_ready(cx))?;
-        let count = match self.empty_pipe(shared) {
-            Some(pipe) => ready!(self.poll_fill_pipe(pipe, cx, from, shared))?,
-            None => ready!(self.poll_fill_buffer(cx, from, shared))?,
+        let turn = ready!(self.pace.poll(cx, speed, self.way, from));
+        let read = match self.empty_pipe(shared) {
+            Some(pipe) => self.poll_fill_pipe(pipe, cx, from, shared, turn.most),
+            None => self.poll_fill_buffer(cx, from, shared, turn.most),
         };
+        let count = if let Poll::Ready(Ok(count)) = &read { *count } else { 0 };
+        speed.settle(self.way, turn, count);
+        ready!(read)?;
         self.judge(count);
         Poll::Ready(Ok(count))
     }
@@ -237,27 +259,34 @@ impl Direction {
         cx: &mut Context<'_>,
         from: &impl Side,
         shared: &Shared,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
         let Some(socket) = from.plain() else {
-            return self.poll_fill_buffer(cx, from, shared);
+            return self.poll_fill_buffer(cx, from, shared, most);
         };
-        let filled = pipe.poll_fill(cx, socket);
+        let filled = pipe.poll_fill(cx, socket, most);
         if let Poll::Ready(Err(error)) = &filled
             && is_unsupported(error)
         {
             shared.pipes.disable();
-            return self.poll_fill_buffer(cx, from, shared);
+            return self.poll_fill_buffer(cx, from, shared, most);
         }
         self.held = Held::Piped(pipe);
         filled
     }
 
-    fn poll_fill_buffer(&mut self, cx: &mut Context<'_>, from: &impl Side, shared: &Shared) -> Poll<io::Result<usize>> {
+    fn poll_fill_buffer(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &impl Side,
+        shared: &Shared,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         let mut buffer = match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Copied(buffer) => buffer,
             _ => shared.buffers.take(),
         };
-        let count = ready!(from.poll_read(cx, buffer.room()))?;
+        let count = ready!(from.poll_read(cx, buffer.room(most)))?;
         buffer.advance(count);
         self.held = Held::Copied(buffer);
         Poll::Ready(Ok(count))

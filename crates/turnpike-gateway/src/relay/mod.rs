@@ -30,11 +30,12 @@ pub(crate) use splice::Pipes;
 
 use crate::exit::Dialed;
 use crate::gateway::Shared;
+use crate::limits::pace::Way;
 use crate::route::ActiveRoute;
 use crate::session::Context;
 use crate::session::admission::Visitor;
 use crate::stream::Stream;
-use direction::{Broken, Direction};
+use direction::{Allowed, Broken, Direction};
 
 /// How long the other side may be silent once one side has finished.
 const HALF_CLOSED_SILENCE: Duration = Duration::from_secs(300);
@@ -71,6 +72,9 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
         early,
         lease,
     } = dialed;
+    let speed = &context.route.quota.speed;
+    speed.charge(Way::Up, from_client.len());
+    speed.charge(Way::Down, early.len());
     let mut to_client = BytesMut::with_capacity(answer.len() + early.len());
     to_client.put_slice(answer);
     to_client.put_slice(&early);
@@ -191,11 +195,20 @@ impl<C: Side> Tunnel<C> {
             route,
             ..
         } = self;
-        let up = self.up.poll(cx, client, origin, shared, &mut turns.up, |bytes| {
+        let speed = &route.quota.speed;
+        let allowed = Allowed {
+            speed,
+            turn: &mut turns.up,
+        };
+        let up = self.up.poll(cx, client, origin, shared, allowed, |bytes| {
             has_written.set(true);
             route.meter.add_up(bytes);
         });
-        let down = self.down.poll(cx, origin, client, shared, &mut turns.down, |bytes| {
+        let allowed = Allowed {
+            speed,
+            turn: &mut turns.down,
+        };
+        let down = self.down.poll(cx, origin, client, shared, allowed, |bytes| {
             has_written.set(true);
             route.meter.add_down(bytes);
         });

@@ -24,11 +24,15 @@ impl Queue {
     pub(crate) fn put(&mut self, pool: &Buffers, mut bytes: &[u8]) {
         self.length += bytes.len();
         while !bytes.is_empty() {
-            if self.buffers.back_mut().is_none_or(|last| last.room().is_empty()) {
+            if self
+                .buffers
+                .back_mut()
+                .is_none_or(|last| last.room(usize::MAX).is_empty())
+            {
                 self.buffers.push_back(pool.take());
             }
             let Some(last) = self.buffers.back_mut() else { return };
-            let room = last.room();
+            let room = last.room(usize::MAX);
             let (now, rest) = bytes.split_at(room.len().min(bytes.len()));
             room[..now.len()].copy_from_slice(now);
             last.advance(now.len());

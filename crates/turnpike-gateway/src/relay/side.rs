@@ -13,6 +13,9 @@ use crate::stream::Stream;
 pub(crate) trait Side: Send + Sync + 'static {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// How many bytes are there to be read, as far as that is known without reading them.
+    fn waiting(&self) -> usize;
+
     /// Reads text. 0 is its end.
     fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>>;
 
@@ -31,6 +34,10 @@ pub(crate) trait Side: Send + Sync + 'static {
 impl Side for Stream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting()
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -123,14 +123,17 @@ impl Pipe {
         self.held == 0
     }
 
-    /// Fills the pipe, which must be empty: only then does "would block" speak of the socket. 0 is the stream's end.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
+    /// Fills the pipe with at most so many bytes. It must be empty: only then does "would block" speak of the socket. 0 is the
+    /// stream's end.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
         let Some(ends) = &self.ends else {
             return Poll::Ready(Ok(0));
         };
         loop {
             ready!(from.poll_read_ready(cx))?;
-            match from.try_io(Interest::READABLE, || splice(from, &ends.write, ends.capacity)) {
+            match from.try_io(Interest::READABLE, || {
+                splice(from, &ends.write, ends.capacity.min(most))
+            }) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(count) => {

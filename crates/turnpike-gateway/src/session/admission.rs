@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::descriptors::Permit;
+use crate::limits::{Denied, Seat};
 
 /// Strangers per source. A scraper opens a thousand connections in one round trip, before the first can prove itself.
 const STRANGERS_PER_SOURCE: u32 = 1_024;
@@ -55,8 +56,9 @@ struct Books {
     guesses: HashMap<(Source, u16), Guesses>,
 }
 
+/// Where a client is: what one subscriber of an access network has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
+pub(crate) enum Source {
     V4(u32),
     /// The upper half of the address.
     V6(u64),
@@ -104,6 +106,7 @@ impl Admission {
             source,
             counted_on: (!is_known).then_some(port),
             proven: AtomicBool::new(false),
+            seat: OnceLock::new(),
             _descriptors: descriptors,
         })
     }
@@ -159,7 +162,7 @@ impl Entry {
 }
 
 impl Source {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => {
@@ -182,10 +185,21 @@ pub(crate) struct Visitor {
     /// The port on which it counts as a stranger; absent where its source is known.
     counted_on: Option<u16>,
     proven: AtomicBool,
+    /// Its place among the subscription's connections, once it has one.
+    seat: OnceLock<Seat>,
     _descriptors: Permit,
 }
 
 impl Visitor {
+    /// Gives it a place among its subscription's connections, unless it has one. It is kept until the connection has ended.
+    pub(crate) fn be_seated(&self, seat: impl FnOnce() -> Result<Seat, Denied>) -> Result<(), Denied> {
+        if self.seat.get().is_none() {
+            // Only this connection's task seats it: the place is free.
+            let _ = self.seat.set(seat()?);
+        }
+        Ok(())
+    }
+
     /// It has shown good credentials: it no longer counts as a stranger.
     pub(crate) fn prove(&self) {
         if self.proven.swap(true, Ordering::Relaxed) {

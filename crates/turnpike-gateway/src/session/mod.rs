@@ -32,6 +32,7 @@ use turnpike_wire::sniff::{self, Known, Sniffed};
 use crate::exit::DialError;
 use crate::gateway::{GatewayConfig, Shared};
 use crate::guests::Guest;
+use crate::limits::Denied;
 use crate::listener::Port;
 use crate::route::ActiveRoute;
 use crate::sealed::Sealed;
@@ -268,7 +269,21 @@ impl Context {
         }
     }
 
-    /// Counts a refusal: `credentials`, `unknown_protocol`, `tls`, `destination`, `request`, `busy`, `exit`, `dial`.
+    /// Lets a connection that has shown good credentials use the subscription, as far as its limits allow. To be asked for
+    /// each request, at the latest before the dial; the connection has its place until it ends.
+    ///
+    /// # Errors
+    /// [`Denied`], which has been counted: answer so in the protocol's words.
+    pub(crate) fn admit(&self) -> Result<(), Denied> {
+        let quota = &self.route.quota;
+        quota
+            .check_traffic()
+            .and_then(|()| self.visitor.be_seated(|| quota.admit(self.peer.ip())))
+            .inspect_err(|denied| self.refused(denied.reason()))
+    }
+
+    /// Counts a refusal: `credentials`, `unknown_protocol`, `tls`, `destination`, `request`, `busy`, `exit`, `dial`, `connections`,
+    /// `sources`, `traffic`.
     pub(crate) fn refused(&self, reason: &'static str) {
         metrics::counter!("turnpike_refusals_total", "reason" => reason).increment(1);
     }
@@ -309,7 +324,7 @@ impl Context {
     async fn discard(&self, stream: &Stream) {
         while stream.readable().await.is_ok() {
             // Taken when there is something to read, and given back before the next wait.
-            match self.shared.buffers.take().try_read_from(stream) {
+            match self.shared.buffers.take().try_read_from(stream, usize::MAX) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}

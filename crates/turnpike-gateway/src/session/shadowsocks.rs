@@ -31,6 +31,9 @@ pub(super) async fn serve(context: Context, mut client: Client, sealed: Arc<Seal
         return context.fall_silent(client.stream).await;
     };
     context.visitor().prove();
+    if context.admit().is_err() {
+        return Peer::from(client).finish().await;
+    }
     let reached = match context.reach(&asked.destination).await {
         Ok(reached) => reached,
         Err(error) => {

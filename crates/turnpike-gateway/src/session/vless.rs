@@ -16,6 +16,9 @@ pub(super) async fn serve(context: Context, mut client: Client) {
         return context.fall_silent(client.stream).await;
     };
     context.visitor().prove();
+    if context.admit().is_err() {
+        return Peer::from(client).finish().await;
+    }
     let reached = match &request {
         Request::Tcp(destination) => context.reach(destination).await,
         Request::Udp(destination) => context.reach_datagrams(destination).await,

@@ -80,6 +80,12 @@ impl Stream {
         self.seal().is_some_and(|seal| seal.has_text())
     }
 
+    /// How many bytes have arrived and were not read, as they are on the wire.
+    pub(crate) fn waiting(&self) -> usize {
+        let count = rustix::io::ioctl_fionread(&self.socket).unwrap_or(0);
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
     /// Waits until there may be something to read.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         if self.has_text() {

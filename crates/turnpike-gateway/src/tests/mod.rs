@@ -7,6 +7,7 @@ mod destinations;
 mod guests;
 mod idle;
 mod inside;
+mod limits;
 mod ports;
 mod sealed;
 mod socks;

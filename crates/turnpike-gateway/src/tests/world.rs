@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::{
-    Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId, TrafficRow, WallClock,
+    Applied, Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Limits, Route, RouteId, TrafficRow,
+    WallClock,
 };
 
 /// Lets this process have as many open files as it may; whether those are enough for a test with thousands of connections.
@@ -170,6 +171,8 @@ pub(super) fn route(id: &str, port: u16) -> Route {
         exit: ExitId("first".into()),
         ends_at: NEVER,
         allowed_addresses: Vec::new(),
+        limits: Limits::default(),
+        moved: 0,
     }
 }
 

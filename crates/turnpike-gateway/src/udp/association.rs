@@ -20,6 +20,7 @@ use super::outlet::{Outlet, Outlets, Way};
 use super::socket::{Datagram, Received};
 use crate::exit::DialError;
 use crate::gateway::Shared;
+use crate::limits::pace::{self, DatagramPace};
 use crate::route::ActiveRoute;
 
 /// After a socket could not be opened, the next try waits this long: a flood must not become a flood of tries.
@@ -40,6 +41,8 @@ pub(crate) struct Association {
     /// Cancelled when an upstream proxy has ended its part, or refused to begin it.
     refused: CancellationToken,
     state: Mutex<State>,
+    up: DatagramPace,
+    down: DatagramPace,
     _place: Place,
 }
 
@@ -64,6 +67,8 @@ impl Association {
             closed: route.cut.child_token(),
             refused: CancellationToken::new(),
             state: Mutex::default(),
+            up: DatagramPace::default(),
+            down: DatagramPace::default(),
             _place: place,
         })
     }
@@ -124,6 +129,9 @@ impl Association {
     fn send_to(self: &Arc<Self>, to: SocketAddr, datagram: &[u8]) {
         if !self.route.exit.permits_udp(to) {
             metrics::counter!("turnpike_refusals_total", "reason" => "destination").increment(1);
+            return;
+        }
+        if !self.may_move(pace::Way::Up, datagram.len()) {
             return;
         }
         if let Some(mapping) = self.mapping(to, datagram) {
@@ -235,9 +243,25 @@ impl Association {
         let source = received.source;
         let length = received.datagram.payload().len() as u64;
         // Nobody reaches back through an exit into the networks that it must not lead to.
-        if self.route.exit.accepts_reply_from(source) && self.customer.deliver(source, received.datagram) {
+        if self.route.exit.accepts_reply_from(source)
+            && self.may_move(pace::Way::Down, received.datagram.payload().len())
+            && self.customer.deliver(source, received.datagram)
+        {
             self.route.meter.add_down(length);
         }
+    }
+
+    /// Whether the subscription's speed allows one more datagram now.
+    fn may_move(&self, way: pace::Way, length: usize) -> bool {
+        let pace = match way {
+            pace::Way::Up => &self.up,
+            pace::Way::Down => &self.down,
+        };
+        let may = pace.admits(&self.route.quota.speed, way, length);
+        if !may {
+            metrics::counter!("turnpike_refusals_total", "reason" => "speed").increment(1);
+        }
+        may
     }
 
     /// Resolves a name and sends what has waited for it.

@@ -19,6 +19,7 @@ use super::window::Window;
 use super::{Path, Port};
 use crate::clock::SteadyClock;
 use crate::gateway::Shared;
+use crate::limits::{Denied, SourceSeat};
 use crate::route::ActiveRoute;
 use crate::sealed::{self, Sealed};
 
@@ -42,6 +43,8 @@ struct Session {
     /// Absent for a client of the older methods.
     numbered: Option<Numbered>,
     last_used: Mutex<Instant>,
+    /// Its place among the addresses that the subscription is used from.
+    seat: Mutex<SourceSeat>,
 }
 
 /// What a 2022 session has of its client's side.
@@ -109,7 +112,9 @@ impl Desk<'_> {
             Some(reply) => reply,
             None => return true,
         };
-        let Some(session) = self.open_session(Some(numbered), |path| Box::new(Sealing2022 { path, reply })) else {
+        let Some(session) = self.open_session(received.source, Some(numbered), |path| {
+            Box::new(Sealing2022 { path, reply })
+        }) else {
             return true;
         };
         let Some(numbered) = &session.numbered else { return true };
@@ -147,6 +152,9 @@ impl Desk<'_> {
                 .increment(1);
             return true;
         }
+        if !self.may_come_from(session, received.source) {
+            return true;
+        }
         session.used();
         session.path.lead(self.socket, received.source, received.local);
         let data = received.datagram.payload().get(opened.data).unwrap_or_default();
@@ -175,7 +183,7 @@ impl Desk<'_> {
                         let sealed = Arc::clone(sealed);
                         Box::new(SealingOlder { path, sealed, method }) as Box<dyn Customer>
                     };
-                    let Some(session) = self.open_session(None, sealing) else {
+                    let Some(session) = self.open_session(received.source, None, sealing) else {
                         return;
                     };
                     lock(&self.port.sessions.by_address).insert(key, Arc::clone(&session));
@@ -193,12 +201,37 @@ impl Desk<'_> {
         }
     }
 
-    /// Absent where the subscription has too many.
+    /// Whether a session may be used from there: it may have moved, and then its new address counts.
+    fn may_come_from(&self, session: &Session, client: SocketAddr) -> bool {
+        let mut seat = lock(&session.seat);
+        if seat.is_for(client.ip()) {
+            return true;
+        }
+        match self.admit(client) {
+            Some(new) => {
+                *seat = new;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn admit(&self, client: SocketAddr) -> Option<SourceSeat> {
+        let admitted = self.route.quota.admit_datagrams(client.ip());
+        let refused = |denied: Denied| {
+            metrics::counter!("turnpike_refusals_total", "reason" => denied.reason()).increment(1);
+        };
+        admitted.map_err(refused).ok()
+    }
+
+    /// Absent where the subscription has too many, or its limits do not allow it.
     fn open_session(
         &self,
+        client: SocketAddr,
         numbered: Option<Numbered>,
         customer: impl FnOnce(Arc<Path>) -> Box<dyn Customer>,
     ) -> Option<Arc<Session>> {
+        let seat = Mutex::new(self.admit(client)?);
         let place = self.port.place()?;
         let path = Arc::new(Path::default());
         let association = Association::open(self.shared, self.route, place, customer(Arc::clone(&path)));
@@ -207,6 +240,7 @@ impl Desk<'_> {
             path,
             numbered,
             last_used: Mutex::new(Instant::now()),
+            seat,
         }))
     }
 }

@@ -1,5 +1,6 @@
 //! The shop's words in the gateway's: what a route and an exit are called on either side.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,27 @@ pub(super) fn route(route: Route) -> gateway::Route {
         exit: exit_id(&route.exit),
         ends_at: route.ends_at.0,
         allowed_addresses: route.allowed_addresses.networks().to_vec(),
+        limits: gateway::Limits {
+            max_connections: limit(route.limits.max_connections),
+            max_source_addresses: limit(route.limits.max_source_addresses),
+            mbit_per_second: limit(route.limits.mbit_per_second),
+            // The gateway counts all that was ever moved, so that it need not know when an allowance began.
+            traffic: route
+                .limits
+                .traffic_bytes
+                .map(|bytes| count(route.usage.before.saturating_add(bytes))),
+        },
+        moved: count(route.usage.moved()),
     }
+}
+
+/// The schema holds limits above zero; one beyond counting is none.
+fn limit(number: Option<i64>) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(number?).ok()?)
+}
+
+fn count(bytes: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or(0)
 }
 
 /// # Errors

@@ -8,6 +8,7 @@ use std::time::Duration;
 use turnpike_wire::http::{FramingError, HeadError, TargetError};
 
 use crate::exit::DialError;
+use crate::limits::Denied;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -191,6 +192,23 @@ impl From<FramingError> for Answer {
                 "http_request_error",
                 "The only transfer coding spoken here is chunked.",
             ),
+        }
+    }
+}
+
+impl From<Denied> for Answer {
+    fn from(denied: Denied) -> Self {
+        let (status, reason, kind) = match denied {
+            Denied::Connections(_) => (429, "Too Many Requests", "connection_limit_reached"),
+            Denied::Sources(_) => (403, "Forbidden", "http_request_denied"),
+            Denied::Traffic => (402, "Payment Required", "http_request_denied"),
+        };
+        Self {
+            status,
+            reason,
+            error: kind,
+            sentence: Cow::Owned(as_sentence(&denied.to_string())),
+            field: Cow::Borrowed(""),
         }
     }
 }

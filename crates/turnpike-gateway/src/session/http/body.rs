@@ -8,6 +8,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::time::Instant;
 use turnpike_wire::http::{Body, ChunkError, Chunked, Form};
 
+use crate::limits::pace::{Speed, Way};
 use crate::meter::Meter;
 use crate::relay::{Buffer, Buffers};
 use crate::session::peer::{self, Peer};
@@ -19,6 +20,8 @@ pub(super) struct Source<'s> {
     /// What has been read already; what was read beyond the body is put back here.
     pub(super) pending: &'s mut BytesMut,
     pub(super) buffers: &'s Buffers,
+    pub(super) speed: &'s Speed,
+    pub(super) way: Way,
 }
 
 /// Where bytes go, and in whose account.
@@ -26,13 +29,7 @@ pub(super) struct Sink<'s> {
     pub(super) stream: &'s Stream,
     pub(super) pulse: &'s Pulse,
     pub(super) meter: &'s Meter,
-    pub(super) direction: Direction,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Up,
-    Down,
+    pub(super) way: Way,
 }
 
 /// Which side a body broke at.
@@ -66,6 +63,7 @@ impl Message {
     /// Passes all of it on.
     pub(super) async fn relay(self, source: Source<'_>, sink: &Sink<'_>) -> Result<(), Broken> {
         let Self { start, mut rest, form } = self;
+        source.speed.charge(source.way, start.len());
         sink.write(&start).await?;
         drop(start);
         while !rest.is_finished() {
@@ -177,8 +175,11 @@ impl Source<'_> {
         tokio::task::coop::consume_budget().await;
         loop {
             self.stream.readable().await?;
+            let turn = self.speed.turn(self.way, self.stream).await;
             let mut buffer = self.buffers.take();
-            match buffer.try_read_from(self.stream) {
+            let read = buffer.try_read_from(self.stream, turn.most);
+            self.speed.settle(self.way, turn, *read.as_ref().unwrap_or(&0));
+            match read {
                 Ok(0) => return Ok(None),
                 Ok(_) => return Ok(Some(buffer)),
                 Err(error) if peer::is_transient(&error) => {}
@@ -192,9 +193,9 @@ impl Sink<'_> {
     pub(super) async fn write(&self, bytes: &[u8]) -> Result<(), Broken> {
         let moved = |count: usize| {
             self.pulse.beat();
-            match self.direction {
-                Direction::Up => self.meter.add_up(count as u64),
-                Direction::Down => self.meter.add_down(count as u64),
+            match self.way {
+                Way::Up => self.meter.add_up(count as u64),
+                Way::Down => self.meter.add_down(count as u64),
             }
         };
         peer::write(self.stream, bytes, moved).await.map_err(|_| Broken::Sink)

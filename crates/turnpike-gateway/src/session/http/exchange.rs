@@ -10,9 +10,10 @@ use turnpike_wire::http::{
     response_framing, switching_for_client,
 };
 
-use super::body::{Broken, Direction, Message, Pulse, Sink, Source};
+use super::body::{Broken, Message, Pulse, Sink, Source};
 use super::forward::Origin;
 use super::request::{Exchange, Request};
+use crate::limits::pace::{Speed, Way};
 use crate::relay::Buffers;
 use crate::session::Context;
 use crate::session::peer::{self, Peer};
@@ -104,18 +105,21 @@ pub(super) async fn run(
     } = &mut origin.peer;
     let (client, origin) = (&*client, &*origin);
     let meter = &*context.route.meter;
+    let speed = &context.route.quota.speed;
 
     let up = Sink {
         stream: origin,
         pulse,
         meter,
-        direction: Direction::Up,
+        way: Way::Up,
     };
     let upload = async {
         let source = Source {
             stream: client,
             pending: from_client,
             buffers,
+            speed,
+            way: Way::Up,
         };
         let head = exchange.head.clone();
         let sent = match Message::begin(head, source.pending, request.body, Form::Chunks) {
@@ -129,11 +133,12 @@ pub(super) async fn run(
         origin,
         from_origin,
         buffers,
+        speed,
         sink: Sink {
             stream: client,
             pulse,
             meter,
-            direction: Direction::Down,
+            way: Way::Down,
         },
         progress,
         request,
@@ -228,6 +233,7 @@ struct Download<'d> {
     origin: &'d Stream,
     from_origin: &'d mut BytesMut,
     buffers: &'d Buffers,
+    speed: &'d Speed,
     sink: Sink<'d>,
     progress: &'d Progress,
     request: &'d Request,
@@ -337,6 +343,8 @@ impl Download<'_> {
             stream: self.origin,
             pending: &mut *self.from_origin,
             buffers: self.buffers,
+            speed: self.speed,
+            way: Way::Down,
         };
         match message.relay(source, &self.sink).await {
             Ok(()) => Outcome::Answered {

@@ -133,6 +133,9 @@ impl Session {
             Login::Bad => return self.challenge(&request).await,
             Login::Silent => return self.fall_silent().await,
         }
+        if let Err(denied) = self.context.admit() {
+            return self.say(&Answer::from(denied), &request, false).await;
+        }
         match request.asked {
             Asked::Tunnel(ref destination) => self.connect(&request, destination).await,
             Asked::Exchange(ref exchange) => self.forward(&request, exchange).await,

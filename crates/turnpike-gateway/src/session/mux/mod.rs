@@ -13,6 +13,7 @@ mod uplink;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -27,7 +28,7 @@ use super::downlink::Downlink;
 use super::peer::{self, Peer};
 pub(crate) use endpoint::GlobalIds;
 use endpoint::{Endpoint, Line};
-use stream::Stream;
+use stream::{Seat, Stream};
 use uplink::{Stage, Uplink};
 
 /// Sessions of one connection at a time.
@@ -77,6 +78,8 @@ struct Sessions {
     open: HashMap<u16, Session>,
     /// Taken by each stream until it has ended on both sides.
     places: Arc<Semaphore>,
+    /// Whether one of the streams has this connection's place among the subscription's.
+    has_seated: Arc<AtomicBool>,
     last_busy: Instant,
 }
 
@@ -102,6 +105,7 @@ impl Sessions {
             downlink,
             open: HashMap::new(),
             places: Arc::new(Semaphore::new(SESSIONS as usize)),
+            has_seated: Arc::default(),
             last_busy: Instant::now(),
         }
     }
@@ -194,7 +198,7 @@ impl Sessions {
             return Err("busy");
         }
         match new.network {
-            Network::Tcp => self.begin_stream(number, new.to).ok_or("busy"),
+            Network::Tcp => self.begin_stream(number, new.to),
             Network::Udp if self.context.route.exit.udp_refusal().is_some() => Err("exit"),
             Network::Udp => {
                 let line = Line::new(number, &self.downlink);
@@ -208,13 +212,14 @@ impl Sessions {
         }
     }
 
-    fn begin_stream(&self, number: u16, to: Destination) -> Option<Session> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let descriptor = self.context.shared.descriptors.take(1)?;
+    fn begin_stream(&self, number: u16, to: Destination) -> Result<Session, &'static str> {
+        let seat = Seat::take(&self.has_seated, &self.context.route.quota).map_err(|denied| denied.reason())?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| "busy")?;
+        let descriptor = self.context.shared.descriptors.take(1).ok_or("busy")?;
         let uplink = Arc::new(Uplink::new(self.context.shared.buffers.clone()));
-        let stream = Stream::new(number, &uplink, &self.downlink, place, descriptor);
+        let stream = Stream::new(number, &uplink, &self.downlink, seat, place, descriptor);
         self.context.shared.spawn(stream.dial(self.context.clone(), to));
-        Some(Session::Stream(StreamSession(uplink)))
+        Ok(Session::Stream(StreamSession(uplink)))
     }
 
     /// Hands data over to its session.

@@ -14,6 +14,7 @@ use turnpike_wire::mux;
 
 use super::uplink::{Stage, Uplink};
 use crate::descriptors::Permit;
+use crate::limits::{ConnectionSeat, Denied, Quota};
 use crate::relay::{self, Side};
 use crate::session::Context;
 use crate::session::downlink::Downlink;
@@ -27,16 +28,43 @@ pub(super) struct Stream {
     turn: Mutex<PollSemaphore>,
     has_finished: AtomicBool,
     has_failed: AtomicBool,
+    _seat: Seat,
     _place: OwnedSemaphorePermit,
     _descriptor: Permit,
 }
 
+/// A stream's place among the subscription's connections: the first has that of the connection that carries it.
+pub(super) enum Seat {
+    Carriers(Arc<AtomicBool>),
+    Own { _seat: ConnectionSeat },
+}
+
+impl Seat {
+    /// `carriers` is whether the carrying connection's place is taken.
+    pub(super) fn take(carriers: &Arc<AtomicBool>, quota: &Arc<Quota>) -> Result<Self, Denied> {
+        if carriers.swap(true, Ordering::Relaxed) {
+            let seat = ConnectionSeat::take(quota)?;
+            return Ok(Self::Own { _seat: seat });
+        }
+        Ok(Self::Carriers(Arc::clone(carriers)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Self::Carriers(carriers) = self {
+            carriers.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Stream {
-    /// `place` is the connection's for one session, `descriptor` for the origin's socket.
+    /// `seat` is the stream's among the subscription's connections, `place` the connection's for one session, `descriptor` for the origin's socket.
     pub(super) fn new(
         session: u16,
         uplink: &Arc<Uplink>,
         downlink: &Arc<Downlink>,
+        seat: Seat,
         place: OwnedSemaphorePermit,
         descriptor: Permit,
     ) -> Self {
@@ -47,6 +75,7 @@ impl Stream {
             turn: Mutex::new(PollSemaphore::new(Arc::clone(downlink.turns()))),
             has_finished: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
+            _seat: seat,
             _place: place,
             _descriptor: descriptor,
         }
@@ -81,6 +110,10 @@ impl Stream {
 impl Side for Stream {
     fn poll_read_ready(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         self.uplink.poll_read_ready(cx)
+    }
+
+    fn waiting(&self) -> usize {
+        self.uplink.waiting()
     }
 
     fn poll_read(&self, cx: &mut TaskContext<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -112,6 +112,11 @@ impl Uplink {
         Poll::Ready(Ok(()))
     }
 
+    /// How many bytes are there to be read.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().queue.len()
+    }
+
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.state();
         match state.stage {

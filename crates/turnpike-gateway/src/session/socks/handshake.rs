@@ -23,8 +23,18 @@ pub(super) struct Handshake {
     answers: Vec<u8>,
 }
 
+/// Why there is no tunnel.
+pub(super) enum Unconnected<'e> {
+    /// The subscription's limits do not allow it.
+    Denied,
+    /// The dial came to nothing.
+    Dial(&'e DialError),
+}
+
 /// Why there is no association.
 pub(super) enum Unassociated {
+    /// The subscription's limits do not allow it.
+    Denied,
     /// The exit does not get out with datagrams.
     Exit(DialError),
     /// The subscription has as many as it may.
@@ -123,8 +133,11 @@ impl LoggedIn {
     pub(super) async fn connect<A: AsRef<[u8]>>(
         mut self,
         destination: &Destination,
-        answer: impl Fn(Result<(), &DialError>) -> A,
+        answer: impl Fn(Result<(), Unconnected<'_>>) -> A,
     ) {
+        if self.0.context.admit().is_err() {
+            return self.0.end(answer(Err(Unconnected::Denied)).as_ref()).await;
+        }
         match self.0.context.reach(destination).await {
             Ok(reached) => {
                 self.answer(answer(Ok(())).as_ref());
@@ -138,7 +151,7 @@ impl LoggedIn {
             }
             Err(error) => {
                 self.0.context.dial_failed(&error);
-                self.0.end(answer(Err(&error)).as_ref()).await;
+                self.0.end(answer(Err(Unconnected::Dial(&error))).as_ref()).await;
             }
         }
     }
@@ -151,6 +164,9 @@ impl LoggedIn {
         answer: impl Fn(Result<SocketAddr, Unassociated>) -> Vec<u8>,
     ) {
         let context = &self.0.context;
+        if context.admit().is_err() {
+            return self.0.end(&answer(Err(Unassociated::Denied))).await;
+        }
         let peer = context.peer.ip();
         let association = context
             .udp

@@ -8,6 +8,6 @@ mod handshake;
 mod socks4;
 mod socks5;
 
-use handshake::{Handshake, LoggedIn, Unassociated, Unread};
+use handshake::{Handshake, LoggedIn, Unassociated, Unconnected, Unread};
 pub(super) use socks4::serve_socks4;
 pub(super) use socks5::serve_socks5;

@@ -2,8 +2,7 @@
 
 use turnpike_wire::socks4::{self, GRANTED, REJECTED, WRONG_USER};
 
-use super::{Handshake, Unread};
-use crate::exit::DialError;
+use super::{Handshake, Unconnected, Unread};
 use crate::session::{Client, Context};
 
 /// Serves a connection whose first bytes are SOCKS4, until it ends or has become a tunnel.
@@ -20,8 +19,8 @@ pub(in crate::session) async fn serve_socks4(context: Context, client: Client) {
 }
 
 /// There is one word for everything that goes wrong.
-fn answer(dialed: Result<(), &DialError>) -> [u8; 8] {
-    match dialed {
+fn answer(connected: Result<(), Unconnected<'_>>) -> [u8; 8] {
+    match connected {
         Ok(()) => GRANTED,
         Err(_) => REJECTED,
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use turnpike_wire::socks5::{self, Refused, Reply, Request};
 
-use super::{Handshake, LoggedIn, Unassociated, Unread};
+use super::{Handshake, LoggedIn, Unassociated, Unconnected, Unread};
 use crate::exit::DialError;
 use crate::session::{Client, Context};
 
@@ -58,10 +58,11 @@ async fn log_in(mut handshake: Handshake) -> Option<LoggedIn> {
 }
 
 /// The exit's own address is not told: behind a modem it is of no use, and nobody else's business.
-fn answer(dialed: Result<(), &DialError>) -> Vec<u8> {
-    let reply = match dialed {
+fn answer(connected: Result<(), Unconnected<'_>>) -> Vec<u8> {
+    let reply = match connected {
         Ok(()) => Reply::Succeeded,
-        Err(error) => reply_of(error),
+        Err(Unconnected::Denied) => Reply::NotAllowed,
+        Err(Unconnected::Dial(error)) => reply_of(error),
     };
     socks5::reply(reply, None)
 }
@@ -71,7 +72,7 @@ fn answer_with_address(bound: Result<SocketAddr, Unassociated>) -> Vec<u8> {
     match bound {
         Ok(bound) => socks5::reply(Reply::Succeeded, Some(bound)),
         Err(Unassociated::Exit(error)) => socks5::reply(reply_of(&error), None),
-        Err(Unassociated::TooMany) => socks5::reply(Reply::NotAllowed, None),
+        Err(Unassociated::Denied | Unassociated::TooMany) => socks5::reply(Reply::NotAllowed, None),
     }
 }
 
@@ -118,7 +119,11 @@ mod tests {
             (down, 0x01),
             (DialError::NoUdp, 0x07),
         ] {
-            assert_eq!(answer(Err(&error)), [5, code, 0, 1, 0, 0, 0, 0, 0, 0], "{error}");
+            assert_eq!(
+                answer(Err(Unconnected::Dial(&error))),
+                [5, code, 0, 1, 0, 0, 0, 0, 0, 0],
+                "{error}"
+            );
         }
         assert_eq!(answer(Ok(())), [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     }

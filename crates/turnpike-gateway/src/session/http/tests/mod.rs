@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Route, RouteId};
+use crate::{Change, Event, ExitId, ExitSpec, ExitWay, Gateway, GatewayConfig, Limits, Route, RouteId};
 
 /// `user:pass`.
 const LOGIN: &str = "Proxy-Authorization: Basic dXNlcjpwYXNz\r\n";
@@ -77,6 +77,8 @@ impl World {
             exit: self::exit(),
             ends_at: i64::MAX,
             allowed_addresses: Vec::new(),
+            limits: Limits::default(),
+            moved: 0,
         };
         assert!(gateway.apply(vec![Change::Route(route)]).await.failed.is_empty());
         Self {
