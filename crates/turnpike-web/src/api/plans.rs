@@ -5,6 +5,7 @@ use turnpike_shop::catalogue::{NetworkOnSale, PlanOnSale};
 use turnpike_shop::plans;
 use utoipa::ToSchema;
 
+use super::limits::Limits;
 use super::{Context, Operation, Verb, wire};
 use crate::error::ApiError;
 use crate::principal::Reader;
@@ -35,6 +36,7 @@ pub(crate) struct Plan {
     price_amount_cents: i64,
     popular: bool,
     network: PlanNetwork,
+    limits: Limits,
 }
 
 /// Where a plan's exits are.
@@ -66,6 +68,7 @@ impl From<PlanOnSale> for Plan {
             price_amount_cents: plan.price.0,
             popular: plan.popular,
             network: plan.network.into(),
+            limits: plan.limits.into(),
         }
     }
 }

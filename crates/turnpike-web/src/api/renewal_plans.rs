@@ -5,6 +5,7 @@ use turnpike_shop::renewal_plans;
 use turnpike_shop::types::SubscriptionId;
 use utoipa::ToSchema;
 
+use super::limits::Limits;
 use super::plans::connection_type_schema;
 use super::{Context, Operation, Verb, wire};
 use crate::error::ApiError;
@@ -40,6 +41,7 @@ pub(crate) struct RenewalPlan {
     duration_ms: i64,
     /// For how much, in cents.
     price_amount_cents: i64,
+    limits: Limits,
 }
 
 impl Operation for RenewalPlans {
@@ -57,6 +59,7 @@ impl Operation for RenewalPlans {
                 connection_type: plan.connection_type.as_str(),
                 duration_ms: plan.duration.0,
                 price_amount_cents: plan.price.0,
+                limits: plan.limits.into(),
             })
             .collect();
         Ok(RenewalPlansAnswer {

@@ -5,6 +5,7 @@ use turnpike_shop::subscription::Subscription;
 use turnpike_shop::types::ConnectionType;
 use utoipa::ToSchema;
 
+use super::limits::{Limits, Usage};
 use super::protocols::Protocols;
 use super::wire;
 
@@ -34,6 +35,8 @@ pub(crate) struct SubscriptionItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "https://shop.example/sub/sj97b2f6m1k4n8p3r5t7v9x0z…")]
     subscription_url: Option<String>,
+    limits: Limits,
+    usage: Usage,
 }
 
 /// What the proxy port asks for.
@@ -70,6 +73,8 @@ impl SubscriptionItem {
                 .map(|token| subscription_url(public_url, token)),
             label,
             network_label: network_label(&subscription.network_code, &subscription.city),
+            usage: Usage::of(&subscription.usage, &subscription.limits),
+            limits: subscription.limits.into(),
             subscription_id: subscription.id.into(),
             status: subscription.state.as_str(),
             active_until: subscription.ends_at.0,
@@ -111,6 +116,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use serde_json::json;
+    use turnpike_shop::limits;
     use turnpike_shop::types::{RotationPolicy, SubscriptionId, SubscriptionState, UnixMillis};
 
     use super::*;
@@ -136,6 +142,16 @@ pub(crate) mod tests {
             rotate_token: "abcd1234".to_owned(),
             url_token: "sj97b2f6m1k4n8p3r5t7v9x0z".to_owned(),
             can_rotate: true,
+            limits: limits::Limits {
+                max_connections: Some(10),
+                traffic_bytes: Some(1_000),
+                ..limits::Limits::default()
+            },
+            usage: limits::Usage {
+                bytes_up: 100,
+                bytes_down: 50,
+                before: 0,
+            },
             revision: 1,
         }
     }
@@ -163,6 +179,10 @@ pub(crate) mod tests {
                 },
                 "rotate": {"rotatePath": "/r/abcd1234", "available": true},
                 "subscriptionUrl": "https://shop.example/sub/sj97b2f6m1k4n8p3r5t7v9x0z"
+                "limits": {
+                    "maxConnections": 10, "maxSourceAddresses": null, "mbitPerSecond": null, "trafficBytes": 1_000
+                },
+                "usage": {"trafficBytes": 150, "trafficLeftBytes": 850}
             })
         );
     }
