@@ -178,7 +178,7 @@ pub(crate) mod tests {
                                     #12001%20-%20NL%20-%20Private"
                 },
                 "rotate": {"rotatePath": "/r/abcd1234", "available": true},
-                "subscriptionUrl": "https://shop.example/sub/sj97b2f6m1k4n8p3r5t7v9x0z"
+                "subscriptionUrl": "https://shop.example/sub/sj97b2f6m1k4n8p3r5t7v9x0z",
                 "limits": {
                     "maxConnections": 10, "maxSourceAddresses": null, "mbitPerSecond": null, "trafficBytes": 1_000
                 },
