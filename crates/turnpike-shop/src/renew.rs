@@ -155,15 +155,19 @@ async fn come_back(shop: &Shop, tx: &mut Tx, held: &Held, now: UnixMillis) -> Re
     slot::lock_exit(tx, &held.exit).await?;
     let mut ended = Vec::new();
     let mut slot = slot::free_of_exit(tx, &held.exit, held.connection_type).await?;
+    // One that is over and could not be locked is just being ended by somebody else. Asked before the last look for a slot: where it
+    // has been ended by then, the look finds its slot.
+    let mut is_any_due = false;
     if slot.is_none() {
         ended = subscription::end_due_of(tx, &held.exit, now).await?;
+        is_any_due = subscription::is_any_due_of(tx, &held.exit, now).await?;
         slot = slot::free_of_exit(tx, &held.exit, held.connection_type).await?;
     }
     let Some(slot) = slot else {
-        // One that is over and could not be locked is just being ended by somebody else.
-        return Err(match subscription::is_any_due_of(tx, &held.exit, now).await? {
-            true => contended(1),
-            false => Refusal::RenewalTooLate.into(),
+        return Err(if is_any_due {
+            contended(1)
+        } else {
+            Refusal::RenewalTooLate.into()
         });
     };
     slot::give(tx, &slot, &held.id).await?;

@@ -17,7 +17,7 @@ use crate::response::True;
 pub(crate) struct RenewSubscriptionUrl {
     /// Whose URL; absent: the account's, which tells all its ports.
     #[serde(default, deserialize_with = "wire::optional_id")]
-    #[schema(schema_with = wire::id_schema, required = false)]
+    #[schema(schema_with = wire::optional_id_schema, required = false)]
     subscription_id: Option<SubscriptionId>,
 }
 

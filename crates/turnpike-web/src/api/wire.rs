@@ -6,7 +6,7 @@ use serde_json::Value;
 use turnpike_shop::address_list::{self, AddressList};
 use turnpike_shop::rotation::{LinkName, NotAName};
 use turnpike_shop::types::{LinkKind, Quantity, RepeatCount, RotationPolicy, SubscriptionId};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 const ID_RULE: &str = "it must be 24 lowercase letters and digits";
@@ -39,6 +39,15 @@ where
 pub(crate) fn id_schema() -> RefOr<Schema> {
     ObjectBuilder::new()
         .schema_type(Type::String)
+        .pattern(Some("^[a-z0-9]{24}$"))
+        .examples(["k17m3q5v7n9p1r2t4w6y8z0a"])
+        .into()
+}
+
+/// As [`id_schema`], where null says as much as nothing.
+pub(crate) fn optional_id_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
         .pattern(Some("^[a-z0-9]{24}$"))
         .examples(["k17m3q5v7n9p1r2t4w6y8z0a"])
         .into()

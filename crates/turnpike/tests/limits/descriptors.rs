@@ -75,7 +75,7 @@ fn connections_to_the_api_that_take_all_descriptors_do_not_make_it_spin() {
         .collect();
 
     eventually("no descriptor is left", || {
-        shop.log().contains("accepting a connection")
+        shop.log().contains("no connection can be accepted")
     });
     let before = processor_time(&shop);
     std::thread::sleep(WATCHED);

@@ -273,3 +273,26 @@ async fn a_rotation_ends_what_was_dialled_before_it_and_not_the_connection() {
     let (_server, from) = origin.accept().await;
     assert_eq!(from.ip().to_string(), SECOND_EXIT);
 }
+
+#[tokio::test]
+async fn each_stream_counts_as_a_connection_and_the_first_has_its_carriers_place() {
+    let (world, echo) = (world().await, Origin::echo().await);
+    let mut limited = route("a", PORT);
+    limited.limits.max_connections = std::num::NonZeroU32::new(2);
+    world.apply([Change::Route(limited)]).await;
+    let mut client = Client::connect(&world).await;
+    for session in [1, 2] {
+        client
+            .says(Frame::new(session, TCP, &destination(echo), b"hello"))
+            .await;
+        assert_eq!(client.hears_stream(session, 5).await, b"hello");
+    }
+    client
+        .says(Frame::new(3, TCP, &destination(echo), b"one too many"))
+        .await;
+    client.hears(Frame::end(3, ERROR)).await;
+    client.says(Frame::end(1, 0)).await;
+    eventually(PATIENCE, "it has ended", || world.gateway.tunnels_open() == 1).await;
+    client.says(Frame::new(4, TCP, &destination(echo), b"again")).await;
+    assert_eq!(client.hears_stream(4, 5).await, b"again");
+}
