@@ -26,7 +26,7 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 17] = [
+const PACKAGES: [Package; 18] = [
     Package {
         name: "postgresql",
         service: None,
@@ -86,6 +86,11 @@ const PACKAGES: [Package; 17] = [
         name: "zbar-tools",
         service: None,
         is_there: || program("zbarimg").is_some(),
+    },
+    Package {
+        name: "pebble",
+        service: None,
+        is_there: || program("pebble").is_some(),
     },
     Package {
         name: "iproute2",

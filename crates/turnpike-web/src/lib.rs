@@ -15,6 +15,7 @@
 mod api;
 mod app;
 mod auth;
+mod challenge_server;
 mod config;
 mod error;
 mod fields;
@@ -46,6 +47,7 @@ use turnpike_shop::Shop;
 
 use crate::app::App;
 
+pub use challenge_server::serve_challenges;
 pub use config::WebConfig;
 pub use metrics_server::serve_metrics;
 pub use openapi::document as openapi;

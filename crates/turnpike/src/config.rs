@@ -6,6 +6,7 @@ mod read;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
 mod tests;
+mod tls;
 
 use std::env;
 use std::ffi::OsString;
@@ -22,12 +23,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::document::{self, Mistake, Table};
 
+pub(crate) use tls::{Acme, Files, Tls};
+
 /// Read where nobody names a file, if it is there.
 const USUAL_FILE: &str = "turnpike.toml";
 /// What the names of overriding variables begin with.
 const PREFIX: &str = "TURNPIKE__";
 /// The master key's file, beside the database.
 const KEY_FILE: &str = "turnpike.key";
+/// Where certificates that were ordered lie, beside the database.
+const ACME_FOLDER: &str = "acme";
 
 /// The configuration of one process.
 #[derive(Debug, Clone)]
@@ -96,6 +101,8 @@ pub(crate) struct Gateway {
     pub(crate) drain_timeout: Duration,
     /// Refuse without a word.
     pub(crate) stealth: bool,
+    /// Absent: no TLS on its ports.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// `[limits]`
@@ -141,6 +148,7 @@ impl Default for Config {
                 idle_timeout: Duration::from_secs(15 * 60),
                 drain_timeout: Duration::from_secs(5),
                 stealth: false,
+                tls: None,
             },
             limits: Limits {
                 api_requests_per_second: 20,
@@ -195,9 +203,22 @@ impl Config {
     pub(crate) fn master_key_file(&self) -> PathBuf {
         match &self.secrets.master_key_file {
             Some(file) => file.clone(),
-            None => turnpike_shop::store::sqlite_path(self.database.url.expose_secret())
-                .and_then(|database| database.parent().map(|folder| folder.join(KEY_FILE)))
-                .unwrap_or_else(|| PathBuf::from(KEY_FILE)),
+            None => self.beside_database(KEY_FILE),
         }
+    }
+
+    /// Where the certificates lie that were ordered.
+    pub(crate) fn acme_folder(&self, acme: &Acme) -> PathBuf {
+        match &acme.cache {
+            Some(folder) => folder.clone(),
+            None => self.beside_database(ACME_FOLDER),
+        }
+    }
+
+    /// In the SQLite file's folder, or in the working directory.
+    fn beside_database(&self, name: &str) -> PathBuf {
+        turnpike_shop::store::sqlite_path(self.database.url.expose_secret())
+            .and_then(|database| database.parent().map(|folder| folder.join(name)))
+            .unwrap_or_else(|| PathBuf::from(name))
     }
 }

@@ -1,6 +1,7 @@
 //! Turnpike: a self-hosted proxy shop and proxy gateway.
 
 mod catalogue_file;
+mod certificate;
 mod cli;
 mod config;
 mod document;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Config, Database, Gateway, Limits, Role, Secrets, Server};
+use super::{Config, Database, Gateway, Limits, Role, Secrets, Server, tls};
 use crate::document::{Mistake, Place, Table, Value};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -99,11 +99,12 @@ fn gateway(root: &mut Table, defaults: Gateway) -> Result<Gateway, Mistake> {
             "idle_timeout",
             "drain_timeout",
             "stealth",
+            "tls",
         ],
     )?;
+    let public_host = gateway.or("public_host", defaults.public_host, |value| public_host(&value))?;
     Ok(Gateway {
         name: gateway.or("name", defaults.name, |value| gateway_name(&value))?,
-        public_host: gateway.or("public_host", defaults.public_host, |value| public_host(&value))?,
         bind: gateway.or("bind", defaults.bind, |value| {
             let addresses = each(value.clone(), |value| {
                 value.parsed("an IP address like \"0.0.0.0\" or \"::\"")
@@ -134,6 +135,8 @@ fn gateway(root: &mut Table, defaults: Gateway) -> Result<Gateway, Mistake> {
             value.duration(Duration::ZERO..=HOUR)
         })?,
         stealth: gateway.or("stealth", defaults.stealth, |value| value.boolean())?,
+        tls: tls::read(&mut gateway, &public_host)?,
+        public_host,
     })
 }
 
@@ -189,7 +192,7 @@ fn roles(value: Value) -> Result<Vec<Role>, Mistake> {
     Ok(roles)
 }
 
-fn each<T>(value: Value, read: impl Fn(Value) -> Result<T, Mistake>) -> Result<Vec<T>, Mistake> {
+pub(super) fn each<T>(value: Value, read: impl Fn(Value) -> Result<T, Mistake>) -> Result<Vec<T>, Mistake> {
     value.list()?.into_iter().map(read).collect()
 }
 

@@ -57,6 +57,9 @@ fn every_key_is_read() {
         idle_timeout = "1h"
         drain_timeout = "0s"
         stealth = true
+        [gateway.tls]
+        certificate = "/etc/turnpike/chain.pem"
+        key = "/etc/turnpike/key.pem"
         [limits]
         api_requests_per_second = 5
         api_burst = 6
@@ -102,6 +105,79 @@ fn every_value_can_be_overridden_by_the_environment() {
 }
 
 #[test]
+fn certificates_can_be_ordered() {
+    let config = load(
+        r#"
+        [database]
+        url = "sqlite:///var/lib/turnpike/shop.db"
+        [gateway]
+        public_host = "proxy.example.com"
+        [gateway.tls]
+        acme = true
+        "#,
+        &[],
+    )
+    .unwrap();
+    let Some(Tls::Acme(acme)) = &config.gateway.tls else {
+        panic!("{:?}", config.gateway.tls);
+    };
+    insta::assert_debug_snapshot!(acme);
+    assert_eq!(config.acme_folder(acme), Path::new("/var/lib/turnpike/acme"));
+
+    let all = r#"
+        [gateway]
+        public_host = "proxy.example.com"
+        tls.acme = true
+        tls.contact = "operator@example.com"
+        tls.directory = "https://acme.example/directory"
+        tls.directory_roots = "/etc/ca.pem"
+        tls.challenge_listen = ["127.0.0.1:8402"]
+        tls.cache = "/var/cache/turnpike"
+    "#;
+    let config = load(all, &[]).unwrap();
+    let Some(Tls::Acme(acme)) = &config.gateway.tls else {
+        panic!("{:?}", config.gateway.tls);
+    };
+    insta::assert_debug_snapshot!(acme);
+    assert_eq!(config.acme_folder(acme), Path::new("/var/cache/turnpike"));
+}
+
+#[test]
+fn where_a_certificate_comes_from_can_be_overridden() {
+    let acme = "[gateway]\npublic_host = \"proxy.example.com\"\n[gateway.tls]\nacme = true\ncontact = \"a@b\"";
+    let files = "[gateway]\npublic_host = \"proxy.example.com\"\n[gateway.tls]\ncertificate = \"c\"\nkey = \"k\"";
+    let (chain, key) = ("TURNPIKE__GATEWAY__TLS__CERTIFICATE", "TURNPIKE__GATEWAY__TLS__KEY");
+    let switch = "TURNPIKE__GATEWAY__TLS__ACME";
+    for (text, variables, expected) in [
+        (files, &[][..], "files c k"),
+        (files, &[(chain, "x")], "files x k"),
+        (files, &[(chain, "x"), (key, "y")], "files x y"),
+        (files, &[(switch, "true")], "acme"),
+        (files, &[(switch, "false")], "files c k"),
+        (acme, &[], "acme"),
+        (acme, &[(chain, "x"), (key, "y")], "files x y"),
+        (acme, &[(switch, "false")], "nothing"),
+        ("", &[(chain, "x"), (key, "y")], "files x y"),
+        (
+            "",
+            &[(switch, "true"), ("TURNPIKE__GATEWAY__PUBLIC_HOST", "p.example")],
+            "acme",
+        ),
+    ] {
+        let found = match load(text, variables).unwrap().gateway.tls {
+            None => "nothing".to_owned(),
+            Some(Tls::Acme(_)) => "acme".to_owned(),
+            Some(Tls::Files(files)) => format!(
+                "files {} {}",
+                files.certificate.path.display(),
+                files.key.path.display()
+            ),
+        };
+        assert_eq!(found, expected, "{text} {variables:?}");
+    }
+}
+
+#[test]
 fn a_mistake_in_the_file_names_file_line_and_key() {
     let sentences = sentences(&[
         ("[server]\nlisen = \"127.0.0.1:80\"", &[]),
@@ -136,6 +212,37 @@ fn a_mistake_in_the_file_names_file_line_and_key() {
         ("[gateway]\nidle_timeout = \"0s\"", &[]),
         ("[gateway]\nidle_timeout = 900", &[]),
         ("[gateway]\nstealth = \"yes\"", &[]),
+        ("[gateway.tls]", &[]),
+        ("[gateway]\ntls = true", &[]),
+        ("[gateway.tls]\ncertificat = \"c\"", &[]),
+        ("[gateway.tls]\ncertificate = \"c\"", &[]),
+        ("[gateway.tls]\nkey = \"k\"", &[]),
+        ("[gateway.tls]\ncertificate = \"\"\nkey = \"k\"", &[]),
+        ("[gateway.tls]\ncertificate = 5\nkey = \"k\"", &[]),
+        ("[gateway.tls]\nacme = \"yes\"", &[]),
+        ("[gateway.tls]\nacme = true", &[]),
+        ("[gateway.tls]\nacme = true\ncertificate = \"c\"", &[]),
+        (
+            "[gateway.tls]\ncertificate = \"c\"\nkey = \"k\"\ncontact = \"a@b\"",
+            &[],
+        ),
+        ("[gateway.tls]\ncontact = \"a@b\"", &[]),
+        (
+            "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\ncontact = \"nobody\"",
+            &[],
+        ),
+        (
+            "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\ndirectory = \"http://ca.example\"",
+            &[],
+        ),
+        (
+            "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\nchallenge_listen = []",
+            &[],
+        ),
+        (
+            "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\nchallenge_listen = [\"80\"]",
+            &[],
+        ),
         ("[limits]\napi_burst = 0", &[]),
         ("[limits]\napi_burst = -4", &[]),
         ("[limits]\napi_burst = 1.5", &[]),
@@ -177,6 +284,16 @@ fn a_mistake_in_the_environment_names_the_variable() {
         ("", &[("TURNPIKE__GATEWAY__BIND", "[\"127.0.0.1\"")]),
         ("", &[("TURNPIKE__GATEWAY__BIND", "127.0.0.1 ::1")]),
         ("", &[("TURNPIKE__DATABASE__URL", "secret")]),
+        ("", &[("TURNPIKE__GATEWAY__TLS", "true")]),
+        ("", &[("TURNPIKE__GATEWAY__TLS__KEY", "k")]),
+        ("", &[("TURNPIKE__GATEWAY__TLS__ACME", "yes")]),
+        (
+            "",
+            &[
+                ("TURNPIKE__GATEWAY__TLS__ACME", "true"),
+                ("TURNPIKE__GATEWAY__TLS__CERTIFICATE", "c"),
+            ],
+        ),
         (
             "",
             &[
@@ -232,13 +349,15 @@ fn the_guides_configuration_is_one_and_names_every_key() {
     let (configuration, _) = from.split_once("```\n").unwrap();
     load(configuration, &[]).unwrap();
     // A key that is not there is told as unknown, with all known ones.
-    for section in ["server", "database", "gateway", "limits", "secrets"] {
+    for section in ["server", "database", "gateway", "gateway.tls", "limits", "secrets"] {
         let mistake = load(&format!("[{section}]\nxxxxxxxxxx = 1"), &[])
             .unwrap_err()
             .to_string();
         let (_, known) = mistake.split_once("the keys here are ").unwrap();
         for key in known.split(", ") {
-            assert!(configuration.contains(&format!("{key} = ")), "{section}.{key}");
+            let is_there =
+                configuration.contains(&format!("{key} = ")) || configuration.contains(&format!("[{section}.{key}]"));
+            assert!(is_there, "{section}.{key}");
         }
     }
 }

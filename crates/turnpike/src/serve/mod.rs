@@ -5,12 +5,14 @@
 //! | shop | gateway | routes and exits, by revision | `routes` |
 //! | shop | gateway | rotations that are queued | `rotations` |
 //! | gateway | shop | traffic, exits' health | `upkeep` |
+//! | files, ACME | gateway, shop | the certificate | `tls` |
 //! | time | shop | what ends, what is released | `upkeep` |
 
 mod logs;
 mod metrics;
 mod rotations;
 mod routes;
+pub(crate) mod tls;
 mod translate;
 mod upkeep;
 
@@ -63,6 +65,10 @@ impl Server {
     /// A sentence for the operator: a listener that cannot be opened.
     pub(crate) async fn start(config: &Config, shop: Shop) -> Result<Self> {
         raise_descriptor_limit();
+        let certificate = match config.roles.contains(&Role::Gateway) {
+            true => tls::Source::open(config)?,
+            false => tls::Source::Nothing,
+        };
         let listeners = Listeners::open(config).await?;
         let stop = CancellationToken::new();
         let loops = TaskTracker::new();
@@ -80,7 +86,7 @@ impl Server {
         };
         let mut readiness = Readiness::new();
         if config.roles.contains(&Role::Gateway) {
-            let progress = server.start_gateway(config, &listeners);
+            let progress = server.start_gateway(config, &listeners, certificate);
             readiness = readiness.with("gateway", move || {
                 let progress = Arc::clone(&progress);
                 async move { progress.check() }
@@ -102,7 +108,12 @@ impl Server {
         Ok(server)
     }
 
-    fn start_gateway(&mut self, config: &Config, listeners: &Listeners) -> Arc<routes::Progress> {
+    fn start_gateway(
+        &mut self,
+        config: &Config,
+        listeners: &Listeners,
+        mut certificate: tls::Source,
+    ) -> Arc<routes::Progress> {
         let shop = &self.shop;
         let clock = {
             let shop = shop.clone();
@@ -112,6 +123,14 @@ impl Server {
         let name = config.gateway.name.clone();
         let progress = routes::Progress::new();
         let stop = || self.stop.clone();
+        for (listener, answers) in certificate.take_listeners() {
+            let answer = move |token: &str| answers.get(token);
+            self.servers
+                .spawn(turnpike_web::serve_challenges(listener, answer, stop()));
+        }
+        // Before any port is open.
+        self.loops
+            .spawn(tls::Keeper::new(shop.clone(), gateway.clone(), config).start(certificate, stop()));
         self.loops.spawn(routes::follow(
             shop.clone(),
             gateway.clone(),

@@ -7,6 +7,7 @@ mod exits;
 mod listeners;
 mod machine;
 mod names;
+mod tls;
 
 use std::path::Path;
 
@@ -17,8 +18,8 @@ use super::{Ended, Json};
 use crate::config::{Config, Role};
 
 const ABOUT: &str = "\
-Checks this machine: the configuration, the database and its key, the clock, the listeners, the ports that are sold and the files that \
-they need, the name servers, and each exit of this machine's gateway. A line for each says ok, warn or fail, and what to do. The exit \
+Checks this machine: the configuration, the database and its key, the clock, the listeners, the ports that are sold, the files that \
+they need and their certificate, the name servers, and each exit of this machine's gateway. A line for each says ok, warn or fail, and what to do. The exit \
 code is 1 when anything fails. It can run beside the server.";
 
 const EXAMPLES: &str = "\
@@ -123,6 +124,7 @@ async fn examine(config: &Config) -> Vec<Check> {
         checks.push(machine::ports(&config.gateway.ports));
         checks.push(machine::ephemeral_ports(&config.gateway.ports));
         checks.push(machine::open_files(config));
+        checks.extend(tls::check(config));
         checks.extend(names::check(&config.gateway.dns_servers).await);
         if let Some(shop) = &shop {
             checks.extend(exits::check(shop, &config.gateway.name).await);
