@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a chore talks to whoever started it")]
 
 mod demo_check;
+mod fuzzing;
 mod setup;
 mod sniff;
 mod steps;
@@ -44,6 +45,11 @@ enum Chore {
     /// with only a part of it there. The exit code is 0 only when none was taken for something else whole. Wants a release build:
     /// `cargo run --release --package xtask -- sniff`.
     Sniff(sniff::Options),
+    /// Look for bytes that a codec takes badly
+    ///
+    /// Gives every target of the crate `fuzz` millions of inputs made by libFuzzer, beginning with its corpus. Wants `cargo-fuzz`
+    /// (`cargo install cargo-fuzz`) and a C++ compiler; a stable toolchain will do. The exit code is 0 only when nothing was found.
+    Fuzz(fuzzing::Options),
 }
 
 fn main() -> Result<ExitCode> {
@@ -51,6 +57,7 @@ fn main() -> Result<ExitCode> {
         Chore::Setup => setup::report(&setup::run()?),
         Chore::DemoCheck(options) => demo_check::run(&options)?,
         Chore::Sniff(options) => sniff::run(&options)?,
+        Chore::Fuzz(options) => fuzzing::run(&options)?,
         Chore::Test(options) => {
             if !test::run(&options)? {
                 return Ok(ExitCode::FAILURE);
