@@ -26,5 +26,9 @@ fn check(destination: &Destination) {
         assert!(!name.ends_with('.'), "{name:?}");
     }
     let written = destination.to_string();
-    assert_eq!(Destination::from_authority(&written, None).as_ref(), Some(destination), "{written:?}");
+    assert_eq!(
+        Destination::from_authority(&written, None).as_ref(),
+        Some(destination),
+        "{written:?}"
+    );
 }

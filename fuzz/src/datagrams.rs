@@ -27,5 +27,8 @@ type Read = fn(&[u8]) -> Option<(turnpike_wire::address::Destination, &[u8])>;
 fn again(ip: IpAddr, port: u16, payload: &[u8], header: fn(SocketAddr) -> Vec<u8>, read: Read) {
     let written = [&header(SocketAddr::new(ip, port)), payload].concat();
     let (destination, data) = read(&written).unwrap();
-    assert_eq!((destination.host, destination.port, data), (Host::Ip(ip), port, payload));
+    assert_eq!(
+        (destination.host, destination.port, data),
+        (Host::Ip(ip), port, payload)
+    );
 }

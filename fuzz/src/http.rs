@@ -10,7 +10,12 @@ use crate::choice;
 use crate::parse::cuts;
 
 /// Fields that concern one connection and never go onward.
-const FOR_THE_PROXY: [&str; 4] = ["proxy-authorization", "proxy-connection", "keep-alive", "proxy-authenticate"];
+const FOR_THE_PROXY: [&str; 4] = [
+    "proxy-authorization",
+    "proxy-connection",
+    "keep-alive",
+    "proxy-authenticate",
+];
 
 /// The head at the front, found at once and byte by byte.
 fn head(data: &[u8], ends: fn() -> HeadEnd) -> Option<&[u8]> {
@@ -64,7 +69,10 @@ fn judge_request(raw: &[u8]) {
         assert_eq!(end, onward.len(), "more than one head goes onward");
         let seen = RequestHead::parse(&onward).expect("what goes onward is a head");
         assert_eq!(seen.method, head.method);
-        assert_eq!(seen.fields.values("host").collect::<Vec<_>>(), [target.authority.as_bytes()]);
+        assert_eq!(
+            seen.fields.values("host").collect::<Vec<_>>(),
+            [target.authority.as_bytes()]
+        );
         for name in FOR_THE_PROXY {
             assert!(!seen.fields.has(name), "{name} goes onward");
         }

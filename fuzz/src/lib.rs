@@ -38,5 +38,6 @@ const ID: [u8; 16] = *b"0123456789abcdef";
 
 /// Takes a small number off the front of an input, to choose by.
 fn choice(data: &[u8]) -> (usize, &[u8]) {
-    data.split_first().map_or((0, data), |(first, rest)| (usize::from(*first), rest))
+    data.split_first()
+        .map_or((0, data), |(first, rest)| (usize::from(*first), rest))
 }

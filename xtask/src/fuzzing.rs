@@ -45,9 +45,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fuzz_one(&engine, name, &work, options)?;
         figures.push((name, start.elapsed()));
     }
-    println!("\n{:<18} {:>12} {:>9} {:>8}", "target", "executions", "findings", "seconds");
+    println!(
+        "\n{:<18} {:>12} {:>9} {:>8}",
+        "target", "executions", "findings", "seconds"
+    );
     for (name, took) in figures {
-        println!("{name:<18} {:>12} {:>9} {:>8.1}", options.executions, 0, took.as_secs_f64());
+        println!(
+            "{name:<18} {:>12} {:>9} {:>8.1}",
+            options.executions,
+            0,
+            took.as_secs_f64()
+        );
     }
     Ok(())
 }
