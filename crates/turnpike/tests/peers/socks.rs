@@ -4,6 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+/// So long is waited for a datagram before it is sent again.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// No step takes longer, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,6 +60,25 @@ impl Datagrams {
         let mut rest = &packet[3..length];
         let from = read_address(&mut rest);
         Some((from, rest.to_vec()))
+    }
+
+    /// Sends until `expected` has come from `from`, as users of datagrams do: one may be lost on its way, or be late.
+    #[track_caller]
+    pub(crate) fn answers(&self, host: &str, port: u16, data: &[u8], from: &str, expected: &[u8]) {
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            self.send(host, port, data);
+            while let Some(came) = self.receive_within(AGAIN) {
+                if (came.0.as_str(), came.1.as_slice()) == (from, expected) {
+                    return;
+                }
+                others.push((came.0, came.1.len()));
+            }
+        }
+        panic!(
+            "no answer of {} bytes came from {from}; others: {others:?}",
+            expected.len()
+        );
     }
 
     #[track_caller]
