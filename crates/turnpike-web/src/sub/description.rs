@@ -37,10 +37,11 @@ fn content() -> Value {
     let mut content = Map::new();
     for format in Format::ALL {
         let media_type = format.content_type().split(';').next().unwrap_or_default();
-        let schema = if media_type == "application/json" {
-            json!({})
-        } else {
-            json!({ "type": "string" })
+        // A document's schema speaks of what the text means once it is read, and both of these are read as values.
+        let schema = match media_type {
+            "application/json" => json!({}),
+            "text/yaml" => json!({ "type": "object" }),
+            _ => json!({ "type": "string" }),
         };
         content.insert(media_type.to_owned(), json!({ "schema": schema }));
     }

@@ -1,6 +1,6 @@
 """What Schemathesis needs to know of a shop beyond its OpenAPI document, and a record of what came of its requests.
 
-Environment: SHOP, the server's address; KEY, an API key; RECORD, the file that the record is written to: a JSON object of
+Environment: SHOP, the server's address; KEY, an API key; COUPON, a coupon's code; RECORD, the file that the record is written to: a JSON object of
 operations, each with its answers' statuses and how often they came.
 """
 
@@ -17,6 +17,7 @@ import schemathesis
 
 # Wrong keys close their address for a minute, as they should. The server believes this header from us.
 addresses = (f"198.18.{i >> 8 & 255}.{i & 255}" for i in itertools.count())
+numbers = itertools.count()
 
 # Ids that exist, in place of most of those that are made up; else everything would be 404.
 REAL = 0.8
@@ -25,30 +26,61 @@ chance = random.Random(1)
 record: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
 
 
-def ask(query: str) -> dict:
+def ask(query: str, body: dict | None = None) -> dict:
     request = urllib.request.Request(
-        f"{os.environ['SHOP']}/api/proxy?{query}", headers={"x-api-key": os.environ["KEY"]}
+        f"{os.environ['SHOP']}/api/proxy?{query}",
+        headers={"x-api-key": os.environ["KEY"], "content-type": "application/json"},
+        data=body and json.dumps(body).encode(),
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         return json.load(answer)
 
 
+def linked(subscription: str, name: str, kind: str) -> tuple[str, str, str]:
+    """A new link of a subscription: the subscription's id, the link's own, and its token."""
+    order = {"op": "create-rotate-link", "subscriptionId": subscription, "name": name, "kind": kind}
+    link = ask("", order)["link"]
+    return subscription, link["linkId"], link["path"].rsplit("/", 1)[1]
+
+
 plans = [plan["id"] for plan in ask("op=plans")["plans"]]
 subscriptions = ask("op=subscriptions")["subscriptions"]
 owned = [one["subscriptionId"] for one in subscriptions]
-switches = [
-    (one, network["id"])
-    for one in owned
-    for network in ask(f"op=available-networks&subscriptionId={one}")["networks"]
-]
-renewals = [
-    (one, plan["id"]) for one in owned for plan in ask(f"op=renewal-plans&subscriptionId={one}")["renewalPlans"]
-]
+
+
+def switches() -> list:
+    return [
+        (one, network["id"])
+        for one in owned
+        for network in ask(f"op=available-networks&subscriptionId={one}")["networks"]
+    ]
+
+
+def renewals() -> list:
+    return [(one, plan["id"]) for one in owned for plan in ask(f"op=renewal-plans&subscriptionId={one}")["renewalPlans"]]
+
+
+links = [linked(one, f"{kind} {number}", kind) for one in owned for kind in ("rotate", "status") for number in range(3)]
 known = {
     "planId": plans,
     "subscriptionId": owned,
     "cursor": owned,
-    "token": [one["rotate"]["rotatePath"].removeprefix("/r/") for one in subscriptions],
+    "couponCode": [os.environ["COUPON"]],
+}
+status_links = [linked(one, "kept", "status") for one in owned]
+tokens = {
+    "/r/{token}": lambda: [one["rotate"]["rotatePath"].removeprefix("/r/") for one in subscriptions],
+    "/status/{token}": lambda: [token for _, _, token in status_links],
+    "/sub/{token}": lambda: [
+        one["subscriptionUrl"].rsplit("/", 1)[1] for one in ask("op=subscriptions")["subscriptions"][:3]
+    ],
+}
+# What only certain pairs of ids are accepted for. Which ones changes with what has been done before.
+pairs = {
+    "renew": ("subscriptionId", "planId", renewals),
+    "switch-network": ("subscriptionId", "targetNetwork", switches),
+    "renew-rotate-link": ("subscriptionId", "linkId", lambda: [link[:2] for link in links]),
+    "revoke-rotate-link": ("subscriptionId", "linkId", lambda: [link[:2] for link in links]),
 }
 
 
@@ -73,15 +105,19 @@ def before_call(context, case, kwargs):
                 if name in case.query and is_malformed(name, case.query[name]):
                     case.query["op"] = chance.choice(operations)
         return
+    # Made-up ones are mostly the shortest there can be, and the same again with another order is refused.
+    if "Idempotency-Key" in case.headers and chance.random() < REAL:
+        case.headers["Idempotency-Key"] = f"order {next(numbers)}"
     for part in (case.query, case.path_parameters, case.body):
         if isinstance(part, dict):
             for name, values in known.items():
                 if name in part and chance.random() < REAL:
                     part[name] = chance.choice(values)
-            if part.get("op") == "renew" and chance.random() < REAL:
-                part["subscriptionId"], part["planId"] = chance.choice(renewals)
-            if part.get("op") == "switch-network" and chance.random() < REAL:
-                part["subscriptionId"], part["targetNetwork"] = chance.choice(switches)
+            if part.get("op") in pairs and chance.random() < REAL:
+                first, second, values = pairs[part["op"]]
+                part[first], part[second] = chance.choice(values())
+            if "token" in part and chance.random() < REAL:
+                part["token"] = chance.choice(tokens[case.operation.path]())
 
 
 @schemathesis.hook
