@@ -76,6 +76,19 @@ pub fn mihomo() -> Option<PathBuf> {
     )
 }
 
+/// The client of shadowsocks-rust; else the test is to be skipped, and that has been said.
+#[must_use]
+pub fn sslocal() -> Option<PathBuf> {
+    let installed = crate::shadowsocks_rust().join("bin/sslocal");
+    let found = crate::program("sslocal").or_else(|| installed.is_file().then_some(installed));
+    if found.is_none() {
+        crate::skip(
+            "no sslocal of shadowsocks-rust on this machine (`cargo xtask setup --shadowsocks-rust` builds it, in some minutes)",
+        );
+    }
+    found
+}
+
 /// A program that a Python package carries, by its file there.
 fn carried(name: &str, file: &str) -> Option<PathBuf> {
     let file = format!("site-packages/{file}");

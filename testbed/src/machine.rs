@@ -34,6 +34,14 @@ pub fn python() -> Option<PathBuf> {
     interpreter.is_file().then_some(interpreter)
 }
 
+/// Where `cargo xtask setup --shadowsocks-rust` installs the client of shadowsocks-rust.
+#[must_use]
+pub fn shadowsocks_rust() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .with_file_name("target")
+        .join("shadowsocks-rust")
+}
+
 /// Says that the running test cannot run here, and why.
 ///
 /// # Panics

@@ -28,7 +28,7 @@ enum Chore {
     /// Installs Debian packages (PostgreSQL, curl, Chromium, proxies of other makes, tools for network namespaces) with apt-get
     /// where this user may, and the Python clients into a virtual environment under `target/`. What is there already is left
     /// alone. What cannot be installed is listed with the reason; the tests that need it skip themselves.
-    Setup,
+    Setup(setup::Options),
     /// Set up, then check formatting and lints and run every test
     ///
     /// One PostgreSQL cluster is started for the whole run, in a temporary directory, so that the tests of both database engines
@@ -54,7 +54,7 @@ enum Chore {
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().chore {
-        Chore::Setup => setup::report(&setup::run()?),
+        Chore::Setup(options) => setup::requested(&options)?,
         Chore::DemoCheck(options) => demo_check::run(&options)?,
         Chore::Sniff(options) => sniff::run(&options)?,
         Chore::Fuzz(options) => fuzzing::run(&options)?,

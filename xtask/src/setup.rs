@@ -3,13 +3,24 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
-use testbed::{clock, faulty, postgres, program, python, python_environment};
+use anyhow::{Result, ensure};
+use clap::Args;
+use testbed::{clock, faulty, postgres, program, python, python_environment, shadowsocks_rust};
 
-use crate::steps::{quietly, root, succeeds};
+use crate::steps::{cargo, quietly, root, succeeds};
 
 /// What the Python clients are, by name and version.
 const REQUIREMENTS: &str = "crates/turnpike/tests/clients/requirements.txt";
+
+/// The version of shadowsocks-rust that the tests have been run with.
+const SHADOWSOCKS_RUST: &str = "1.25.0";
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Build the client of shadowsocks-rust, too, under `target/`; it takes some minutes, so it is not done unasked
+    #[arg(long)]
+    shadowsocks_rust: bool,
+}
 
 /// Something that is not there, and why it could not be installed.
 #[derive(Debug)]
@@ -118,6 +129,16 @@ const PACKAGES: [Package; 18] = [
         is_there: || interpreter().is_some(),
     },
 ];
+
+/// Installs what is missing and what was asked for, and tells what still is missing.
+pub(crate) fn requested(options: &Options) -> Result<()> {
+    let missing = run()?;
+    if options.shadowsocks_rust {
+        build_shadowsocks_rust()?;
+    }
+    report(&missing);
+    Ok(())
+}
 
 /// Installs what is missing; what still is missing afterwards.
 pub(crate) fn run() -> Result<Vec<Missing>> {
@@ -233,4 +254,20 @@ fn install_clients() -> Result<Option<Missing>> {
         return missing("pip could not install them; its output is above");
     }
     Ok(None)
+}
+
+/// Builds `sslocal` with no more than what the tests use.
+fn build_shadowsocks_rust() -> Result<()> {
+    let mut install = cargo();
+    install
+        .args(["install", "shadowsocks-rust", "--locked", "--version", SHADOWSOCKS_RUST])
+        .args(["--bin", "sslocal", "--no-default-features"])
+        .args(["--features", "local,multi-threaded,aead-cipher,aead-cipher-2022"])
+        .arg("--root")
+        .arg(shadowsocks_rust());
+    ensure!(
+        succeeds(&mut install)?,
+        "shadowsocks-rust could not be built; cargo's words on it are above"
+    );
+    Ok(())
 }
