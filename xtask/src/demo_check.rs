@@ -57,7 +57,11 @@ fn commands(demo: &mut Child) -> Result<Vec<String>> {
         if line == END {
             return Ok(commands);
         }
-        commands.extend(line.strip_prefix("  ").map(str::to_owned));
+        commands.extend(
+            line.strip_prefix("  ")
+                .filter(|rest| !rest.starts_with(' '))
+                .map(str::to_owned),
+        );
     }
     bail!("the demo ended before it said {END:?}");
 }

@@ -9,6 +9,8 @@ use crate::audit_log;
 use crate::error::{Error, Refusal, Result};
 use crate::passwords;
 use crate::routes;
+use crate::second_factor;
+use crate::session;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{AccountId, AccountStatus, Cents, Role, Span, SubscriptionId, UnixMillis};
@@ -90,6 +92,24 @@ pub async fn create(
                 let detail = serde_json::json!({ "role": role });
                 audit_log::write(tx, &actor, "account.create", &email, &detail, now).await?;
                 one(tx, &email, now).await
+            })
+        })
+        .await
+}
+
+/// Gives an account another password; whoever is signed in to it no longer is.
+///
+/// # Errors
+/// [`Refusal::UnknownAccount`], [`Refusal::UnfitPassword`].
+pub async fn set_password(shop: &Shop, actor: &str, email: &str, password: SecretString) -> Result<()> {
+    let hash = passwords::hash(password).await?;
+    let (now, actor, email) = (shop.now(), actor.to_owned(), email.to_owned());
+    shop.store
+        .transaction(move |tx| {
+            let (actor, email, hash) = (actor.clone(), email.clone(), hash.clone());
+            Box::pin(async move {
+                let id = id_of(tx, &email).await?;
+                session::replace_password(tx, &actor, &id, None, hash, now).await
             })
         })
         .await
@@ -178,19 +198,39 @@ async fn running(tx: &mut Tx, account: &AccountId) -> Result<Vec<SubscriptionId>
     rows.iter().map(|row| row.parsed("id")).collect()
 }
 
-/// Checks an e-mail address and a password. Slows down after failures from one source, for one account and in all; costs the same
-/// for unknown accounts.
+/// Signs in by e-mail address and password, and by the second factor's code where the account has one. Slows down after
+/// failures from one source, for one account and in all; costs the same for unknown accounts.
 ///
 /// # Errors
-/// [`Refusal::WrongLogin`], [`Refusal::LoginThrottled`], [`Refusal::AccountSuspended`].
-pub async fn sign_in(shop: &Shop, email: &str, password: SecretString, source: IpAddr) -> Result<SignedIn> {
+/// [`Refusal::WrongLogin`], [`Refusal::LoginThrottled`], [`Refusal::AccountSuspended`], [`Refusal::CodeWanted`],
+/// [`Refusal::WrongCode`].
+pub async fn sign_in(
+    shop: &Shop,
+    email: &str,
+    password: SecretString,
+    code: Option<&str>,
+    source: IpAddr,
+) -> Result<SignedIn> {
+    let who = check_password(shop, email, password, source).await?;
+    if second_factor::is_enabled(shop, &who.account).await? {
+        let code = code.ok_or(Refusal::CodeWanted)?;
+        second_factor::check(shop, &who.account, code, source).await?;
+    }
+    Ok(who)
+}
+
+/// The first factor alone.
+pub(crate) async fn check_password(
+    shop: &Shop,
+    email: &str,
+    password: SecretString,
+    source: IpAddr,
+) -> Result<SignedIn> {
     let email = normal_email(email).unwrap_or_default();
     let source = neighbourhood(source);
     // An account by itself is no subject: a stranger who fails again and again would lock its owner out.
     let subjects = [format!("account {email} from {source}"), format!("source {source}")];
-    if let Some(retry_after) = locked_for(shop, &subjects).await? {
-        return Err(Refusal::LoginThrottled { retry_after }.into());
-    }
+    refuse_while_locked(shop, &subjects).await?;
     let asked = email.clone();
     let found = shop
         .store
@@ -263,13 +303,21 @@ const LONGEST_LOCK: Span = Span::minutes(15);
 const FAILURES_REMEMBERED: Span = Span::hours(24);
 
 /// One machine or one household: an IPv4 address or an IPv6 /64.
-fn neighbourhood(source: IpAddr) -> String {
+pub(crate) fn neighbourhood(source: IpAddr) -> String {
     match source.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
+    }
+}
+
+/// Refuses while any of the subjects must still wait.
+pub(crate) async fn refuse_while_locked(shop: &Shop, subjects: &[String; 2]) -> Result<()> {
+    match locked_for(shop, subjects).await? {
+        Some(retry_after) => Err(Refusal::LoginThrottled { retry_after }.into()),
+        None => Ok(()),
     }
 }
 
@@ -294,7 +342,7 @@ async fn locked_for(shop: &Shop, subjects: &[String; 2]) -> Result<Option<Span>>
 }
 
 /// Counts a failure for each subject; from the sixth on each doubles the wait, from one second to a quarter of an hour.
-async fn note_failure(shop: &Shop, subjects: [String; 2]) -> Result<()> {
+pub(crate) async fn note_failure(shop: &Shop, subjects: [String; 2]) -> Result<()> {
     let now = shop.now();
     shop.store
         .transaction(move |tx| {
@@ -332,7 +380,7 @@ async fn note_failure(shop: &Shop, subjects: [String; 2]) -> Result<()> {
         .await
 }
 
-async fn forget_failures(shop: &Shop, subjects: [String; 2]) -> Result<()> {
+pub(crate) async fn forget_failures(shop: &Shop, subjects: [String; 2]) -> Result<()> {
     shop.store
         .transaction(move |tx| {
             let [account, source] = subjects.clone().map(Value::Text);
@@ -356,6 +404,12 @@ pub(crate) async fn forget_old_failures(tx: &mut Tx, now: UnixMillis, limit: i64
         &[Value::Int(now.minus(FAILURES_REMEMBERED).0), Value::Int(limit)],
     )
     .await
+}
+
+/// Whether [`create`] would take these; it says so before anything is used up.
+pub(crate) fn check_form(email: &str, password: &SecretString) -> Result<()> {
+    normal_email(email).ok_or_else(|| Refusal::MalformedEmail(email.to_owned()))?;
+    passwords::check_form(password)
 }
 
 /// An e-mail address as it is stored and compared: without blanks around it, in lower case. Absent where it is none.

@@ -143,6 +143,18 @@ pub enum Refusal {
         /// How long to wait.
         retry_after: Span,
     },
+    /// The account has a second factor, and no code came with the password.
+    #[error("this account asks for a code too; send the one that your authenticator shows")]
+    CodeWanted,
+    /// The second factor's code is wrong, or was used before.
+    #[error("this code is wrong or was used before; wait for the next one, or give a recovery code")]
+    WrongCode,
+    /// The account has a second factor already.
+    #[error("this account has a second factor already; switch it off first")]
+    SecondFactorEnabled,
+    /// The link does not make an operator.
+    #[error("this link has been used, or a newer one was made; start the server anew for another")]
+    NotInvited,
     /// No account with this e-mail address.
     #[error("no account has the e-mail address {0}")]
     UnknownAccount(String),

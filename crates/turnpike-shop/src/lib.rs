@@ -9,6 +9,7 @@
 //! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it, links and who may use them | [`rotation`] |
 //! | [`profile::open`], what client programs load from a subscription URL | [`profile`] |
 //! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
+//! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`] |
 //! | what plans limit | [`limits`] |
 //! | proof | [`audit`] |
@@ -24,6 +25,7 @@ pub mod catalogue;
 mod coupon;
 pub mod credentials;
 mod error;
+pub mod first_operator;
 pub mod idempotency;
 pub mod ledger;
 pub mod limits;
@@ -36,7 +38,9 @@ mod purchase;
 mod renew;
 pub mod rotation;
 pub mod routes;
+pub mod second_factor;
 pub mod secrets;
+pub mod session;
 mod shop;
 mod slot;
 pub mod store;

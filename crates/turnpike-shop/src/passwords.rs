@@ -27,10 +27,19 @@ fn argon2() -> Argon2<'static> {
 /// # Errors
 /// [`Refusal::UnfitPassword`].
 pub(crate) async fn hash(password: SecretString) -> Result<String> {
-    if !(10..=256).contains(&password.expose_secret().chars().count()) {
-        return Err(Refusal::UnfitPassword.into());
-    }
+    check_form(&password)?;
     off_the_runtime(move || hash_now(&password)).await?
+}
+
+/// Whether it is neither too short nor too long.
+///
+/// # Errors
+/// [`Refusal::UnfitPassword`].
+pub(crate) fn check_form(password: &SecretString) -> Result<()> {
+    match password.expose_secret().chars().count() {
+        10..=256 => Ok(()),
+        _ => Err(Refusal::UnfitPassword.into()),
+    }
 }
 
 /// Whether this is the password behind a PHC string. Without one it takes as long and is false.

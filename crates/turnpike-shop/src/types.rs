@@ -97,6 +97,8 @@ ids! {
     RotationId: ID_LENGTH;
     /// A link that rotates a subscription's exit, or tells how it stands.
     LinkId: ID_LENGTH;
+    /// A browser that is signed in.
+    SessionId: ID_LENGTH;
     /// A ledger transaction.
     TransactionId: ID_LENGTH;
 }

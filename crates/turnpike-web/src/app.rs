@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
 use axum::{Extension, Router, middleware};
@@ -17,7 +18,7 @@ use crate::limit::{Exceeded, Limits, Source, Standing};
 use crate::readiness::Readiness;
 use crate::token::Tokens;
 use crate::visit::Visit;
-use crate::{api, auth, health, ip, link, observe, openapi, status_link, sub};
+use crate::{api, auth, health, ip, link, observe, openapi, pages, status_link, sub};
 
 /// What every handler shares.
 pub(crate) struct App {
@@ -89,13 +90,17 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/healthz", any(health::alive))
         .route("/readyz", any(health::ready))
         .route("/openapi.json", any(health::openapi))
+        .merge(pages::routes())
         .fallback(no_such_path)
         .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
         .with_state(Arc::clone(app))
 }
 
-async fn no_such_path(Extension(visit): Extension<Arc<Visit>>) -> Response {
-    response(&ApiError::NoSuchPath, &visit)
+async fn no_such_path(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+    match pages::wants_page(request.headers()) {
+        true => pages::trouble(&ApiError::NoSuchPath, &visit),
+        false => response(&ApiError::NoSuchPath, &visit),
+    }
 }
 
 /// A body that was made before, as JSON.

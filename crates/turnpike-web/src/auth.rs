@@ -91,6 +91,16 @@ pub(crate) struct TokenRequest {
     /// Its password.
     #[schema(value_type = String, max_length = 256)]
     password: SecretString,
+    /// The code that the account's authenticator shows, or a recovery code; only where the account has a second factor.
+    #[serde(default, deserialize_with = "code")]
+    #[schema(required = false, nullable = false, max_length = 64)]
+    code: Option<String>,
+}
+
+fn code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let code = String::deserialize(deserializer);
+    code.map(Some)
+        .map_err(|_| serde::de::Error::custom("it must be a text, the code that the authenticator shows"))
 }
 
 /// A token.
@@ -127,8 +137,8 @@ async fn sign_in(app: &App, visit: &Visit, head: &Parts, body: &mut json::Incomi
         return Err(ApiError::Method { allow: "POST" });
     }
     app.limit_address(visit)?;
-    let TokenRequest { email, password } = fields::request(body.object().await?)?;
-    let signed_in = account::sign_in(&app.shop, &email, password, visit.source).await?;
+    let TokenRequest { email, password, code } = fields::request(body.object().await?)?;
+    let signed_in = account::sign_in(&app.shop, &email, password, code.as_deref(), visit.source).await?;
     visit.notes().account = Some(signed_in.account.clone());
     let (token, expires_at) = app.tokens.issue(&signed_in, app.shop.now())?;
     Ok(crate::response::json(

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 pub struct WebConfig {
     /// Where customers reach this server, without a slash at the end. `https://` switches HSTS on.
     pub public_url: String,
+    /// Whether strangers may make accounts for themselves.
+    pub sign_up: bool,
     /// Reverse proxies whose `X-Forwarded-For` is believed. Nobody else's is.
     pub trusted_proxies: Vec<IpNet>,
     /// Requests per second that one API key (or one signed-in account) may make in the long run. One address may make four
@@ -39,6 +41,7 @@ impl Default for WebConfig {
     fn default() -> Self {
         Self {
             public_url: "http://127.0.0.1:8080".to_owned(),
+            sign_up: false,
             trusted_proxies: Vec::new(),
             requests_per_second: 20,
             burst: 40,

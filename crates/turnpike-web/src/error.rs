@@ -64,6 +64,9 @@ pub(crate) enum ApiError {
     /// Nobody has this subscription URL.
     #[error("there is no such subscription URL: it has been renewed, or a letter of it is missing")]
     UnknownSubscriptionUrl,
+    /// A form that a page of another site has sent in the visitor's name.
+    #[error("this form was sent by another site; open the page here and send it again")]
+    FromElsewhere,
     /// A browser looked ahead; rotating on that would rotate for nobody.
     #[error("a prefetch does not rotate; open the link itself")]
     Prefetch,
@@ -94,6 +97,7 @@ fn is_optional(field: &str) -> bool {
             | "kind"
             | "allowedAddresses"
             | "protocol"
+            | "code"
     )
 }
 
@@ -165,6 +169,7 @@ pub(crate) fn row(error: &ApiError) -> Row {
         ApiError::Method { .. } => Row::new(S::METHOD_NOT_ALLOWED, "method_not_allowed"),
         ApiError::UnknownRotateLink => Row::new(S::NOT_FOUND, "unknown_rotate_link"),
         ApiError::UnknownSubscriptionUrl => Row::new(S::NOT_FOUND, "unknown_subscription_url"),
+        ApiError::FromElsewhere => Row::new(S::FORBIDDEN, "cross_site"),
         ApiError::Prefetch => Row::new(S::FORBIDDEN, "prefetch"),
         ApiError::Overdue => Row::new(S::SERVICE_UNAVAILABLE, "timeout").after(1),
     }
@@ -210,6 +215,10 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::LoginThrottled { retry_after } => {
             Row::new(S::TOO_MANY_REQUESTS, "login_throttled").after(whole_seconds(retry_after.to_duration()).max(1))
         }
+        Refusal::CodeWanted => Row::new(S::UNAUTHORIZED, "code_wanted").about("code"),
+        Refusal::WrongCode => Row::new(S::UNAUTHORIZED, "wrong_code").about("code"),
+        Refusal::SecondFactorEnabled => Row::new(S::CONFLICT, "second_factor_enabled"),
+        Refusal::NotInvited => Row::new(S::NOT_FOUND, "not_invited"),
         // What follows is for the command line and the operator's pages; customers' requests cannot reach it.
         Refusal::UnknownAccount(_) => Row::new(S::NOT_FOUND, "unknown_account"),
         Refusal::AccountExists(_) => Row::new(S::CONFLICT, "account_exists"),
@@ -303,6 +312,7 @@ fn sentence(error: &ApiError) -> String {
         | ApiError::Method { .. }
         | ApiError::UnknownRotateLink
         | ApiError::UnknownSubscriptionUrl
+        | ApiError::FromElsewhere
         | ApiError::Prefetch
         | ApiError::Overdue => error.to_string(),
     }
@@ -340,6 +350,22 @@ fn log(error: &ApiError, request_id: &str) {
         ApiError::Panicked => tracing::error!(request_id, "a handler panicked"),
         ApiError::Overdue => tracing::warn!(request_id, "a request took too long"),
         _ => {}
+    }
+}
+
+/// The error as a page tells it: its status and its sentence. Logged as an answer of the API would be.
+pub(crate) fn told(error: &ApiError, visit: &Visit) -> (StatusCode, String) {
+    log(error, &visit.request_id);
+    let row = row(error);
+    visit.notes().code = Some(row.code);
+    (row.status, capitalised(page_sentence(error)))
+}
+
+/// As [`sentence`], without the words that the contract has put before some.
+fn page_sentence(error: &ApiError) -> String {
+    match error {
+        ApiError::Shop(ShopError::Refused(refusal)) => refusal.to_string(),
+        other => sentence(other),
     }
 }
 

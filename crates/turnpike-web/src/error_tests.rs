@@ -85,6 +85,15 @@ fn every_documented_error_has_its_status() {
         (ApiError::NoCredentials, 401, "unauthorized", None),
         (refused(Refusal::Unauthorized), 401, "unauthorized", None),
         (refused(Refusal::WrongLogin), 401, "wrong_login", None),
+        (refused(Refusal::CodeWanted), 401, "code_wanted", Some("code")),
+        (refused(Refusal::WrongCode), 401, "wrong_code", Some("code")),
+        (
+            refused(Refusal::SecondFactorEnabled),
+            409,
+            "second_factor_enabled",
+            None,
+        ),
+        (refused(Refusal::NotInvited), 404, "not_invited", None),
         (
             refused(Refusal::InsufficientBalance {
                 balance: Cents(1),

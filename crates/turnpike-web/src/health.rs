@@ -13,6 +13,7 @@ use crate::app::{App, note, ready_json};
 use crate::error::{ApiError, settle};
 use crate::ip::accepts_json;
 use crate::limit::Source;
+use crate::pages;
 use crate::readiness::Finding;
 use crate::response;
 use crate::visit::Visit;
@@ -86,11 +87,15 @@ pub(crate) async fn openapi(
     settle(read_only(&request).map(|()| ready_json(app.openapi.clone())), &visit)
 }
 
-/// `/`: what is here, for whoever opens it in a browser.
+/// `/`: browsers go on to the pages, everybody else is told what is here.
 pub(crate) async fn hint(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+    if pages::wants_page(request.headers()) && matches!(*request.method(), Method::GET | Method::HEAD) {
+        return pages::to_overview();
+    }
     const HINT: &str = "This is Turnpike, a proxy shop.\n\n\
         The API is at /api/proxy; /openapi.json describes it.\n\
-        /ip tells the address that you come from.\n";
+        /ip tells the address that you come from.\n\
+        With a browser, this is the customers' own pages.\n";
     settle(
         read_only(&request).map(|()| response::text(StatusCode::OK, HINT)),
         &visit,

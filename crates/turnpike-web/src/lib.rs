@@ -1,4 +1,4 @@
-//! The shop's web server: the customer API, rotate links, status links, `/ip`, health and OpenAPI.
+//! The shop's web server: the customer API, the pages, rotate links, status links, `/ip`, health and OpenAPI.
 //!
 //! It knows the shop's verbs and nothing of SQL or of the data plane's sockets. One request walks through the files in this
 //! order:
@@ -10,6 +10,7 @@
 //! | rate limits per address and per key | `limit` |
 //! | who is asking | `auth`, `token`, `principal` |
 //! | strict JSON, typed request, the operation | `json`, `fields`, `api` |
+//! | pages: who may see them, what they show | `pages` |
 //! | what went wrong, as status, code and sentence | `error` |
 
 mod api;
@@ -27,6 +28,7 @@ mod link;
 mod metrics_server;
 mod observe;
 mod openapi;
+mod pages;
 mod principal;
 mod readiness;
 mod response;

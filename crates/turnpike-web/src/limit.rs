@@ -20,6 +20,9 @@ const CUSTOMERS_PER_ADDRESS: u32 = 4;
 /// `/ip` is how customers look through their ports, and many ports leave by one address. `/readyz` is asked by machines.
 const IP_FACTOR: u32 = 25;
 
+/// Accounts that one address may try to make for itself.
+const SIGN_UPS_PER_MINUTE: u32 = 10;
+
 /// Who shares a limit: an IPv4 address, or an IPv6 /64, since a customer of IPv6 has 2^64 addresses to himself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Source(IpAddr);
@@ -118,7 +121,7 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// Wrong keys and tokens per source, in windows of a minute.
+/// Wrong keys and tokens (or other things that should be rare) per source, in windows of a minute.
 pub(crate) struct BadCredentials {
     allowed: u32,
     seen: Mutex<HashMap<Source, (Instant, u32)>>,
@@ -188,6 +191,8 @@ pub(crate) struct Limits {
     pub(crate) ip: Limiter<Source>,
     /// `/readyz` per address.
     pub(crate) report: Limiter<Source>,
+    /// Accounts made per address.
+    pub(crate) sign_ups: BadCredentials,
     /// Wrong credentials per address.
     pub(crate) bad_credentials: BadCredentials,
 }
@@ -206,6 +211,7 @@ impl Limits {
             profile_url: Limiter::new("subscription-url", rate, burst),
             ip: Limiter::new("ip", ip_rate, ip_burst),
             report: Limiter::new("report", ip_rate, ip_burst),
+            sign_ups: BadCredentials::new(SIGN_UPS_PER_MINUTE),
             bad_credentials: BadCredentials::new(config.bad_credentials_per_minute),
         }
     }
@@ -220,6 +226,7 @@ impl Limits {
         self.profile_url.forget_rested();
         self.ip.forget_rested();
         self.report.forget_rested();
+        self.sign_ups.forget_rested();
         self.bad_credentials.forget_rested();
     }
 }

@@ -16,6 +16,7 @@ use turnpike_shop::types::random_lowercase;
 use crate::app::App;
 use crate::error::{ApiError, response};
 use crate::limit::Standing;
+use crate::pages;
 use crate::source::{self, Peer};
 use crate::visit::{Notes, Visit};
 
@@ -34,11 +35,15 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         .get::<MatchedPath>()
         .map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
     let method = known_method(request.method());
+    let wants_page = pages::wants_page(request.headers());
     request.extensions_mut().insert(Arc::clone(&visit));
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut answer = answered.unwrap_or_else(|_| {
         metrics::counter!("turnpike_http_panics_total").increment(1);
-        response(&ApiError::Panicked, &visit)
+        match wants_page {
+            true => pages::trouble(&ApiError::Panicked, &visit),
+            false => response(&ApiError::Panicked, &visit),
+        }
     });
     let notes = visit.notes().clone();
     dress(answer.headers_mut(), &app, &visit, &notes);
@@ -82,7 +87,8 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
-/// The header fields of every answer. Nothing here is a page: nothing may run, be framed, be kept or be found.
+/// The header fields of every answer. What is no page may not run, be framed, be kept or be found; pages and their files say
+/// themselves what they may do and whether they may be kept.
 fn dress(headers: &mut HeaderMap, app: &App, visit: &Visit, notes: &Notes) {
     const FIXED: [(HeaderName, &str); 8] = [
         (header::CACHE_CONTROL, "no-store"),
@@ -98,7 +104,7 @@ fn dress(headers: &mut HeaderMap, app: &App, visit: &Visit, notes: &Notes) {
         (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
     ];
     for (name, value) in FIXED {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if app.config.public_url.starts_with("https://") {
         headers.insert(

@@ -69,6 +69,8 @@ pub(crate) struct Server {
     pub(crate) public_url: String,
     /// Where metrics are served; absent: nowhere.
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Whether strangers may make accounts for themselves.
+    pub(crate) sign_up: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
 }
@@ -133,6 +135,7 @@ impl Default for Config {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
                 public_url: "http://127.0.0.1:8080".to_owned(),
                 metrics_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9100))),
+                sign_up: false,
                 trusted_proxies: Vec::new(),
             },
             database: Database {

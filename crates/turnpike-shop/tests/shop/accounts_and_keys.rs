@@ -49,7 +49,7 @@ async fn with_password(world: &World<'_>) -> AccountId {
 }
 
 async fn sign_in(world: &World<'_>, email: &str, password: &str, source: &str) -> Result<account::SignedIn> {
-    account::sign_in(&world.shop, email, SecretString::from(password), from(source)).await
+    account::sign_in(&world.shop, email, SecretString::from(password), None, from(source)).await
 }
 
 async fn key(world: &World<'_>, new: NewApiKey) -> String {

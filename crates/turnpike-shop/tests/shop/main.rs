@@ -36,6 +36,7 @@ mod renew;
 mod rotation;
 mod routes;
 mod schema;
+mod sessions;
 mod switch_network;
 mod traffic;
 mod trial;

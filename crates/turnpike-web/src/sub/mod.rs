@@ -75,6 +75,17 @@ async fn handle(app: &App, visit: &Visit, token: Option<Path<String>>, head: &Pa
     Ok(response)
 }
 
+/// A text as a QR code that can stand in a page.
+pub(crate) fn inline_picture(text: &str) -> Result<String, ApiError> {
+    let picture = qr::picture(text)?;
+    // A page is no XML document.
+    Ok(picture
+        .find("<svg")
+        .and_then(|at| picture.get(at..))
+        .unwrap_or_default()
+        .to_owned())
+}
+
 /// A URL has no subscriptionId that could be wrong.
 fn of_url(error: ShopError) -> ApiError {
     match error {

@@ -35,7 +35,7 @@ pub(super) fn write(document: &Document<'_>, protocol: Option<Protocol>) -> Resu
 }
 
 /// Black on white, byte mode, error correction M.
-fn picture(text: &str) -> Result<String, ApiError> {
+pub(super) fn picture(text: &str) -> Result<String, ApiError> {
     let code = (1..=40).find_map(|version| {
         let mut bits = Bits::new(Version::Normal(version));
         bits.push_byte_data(text.as_bytes()).ok()?;

@@ -11,6 +11,7 @@ mod links;
 mod matrix;
 mod named_links;
 mod operations;
+mod pages;
 mod paths;
 mod profiles;
 mod site;

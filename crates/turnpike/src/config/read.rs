@@ -29,7 +29,10 @@ pub(super) fn config(document: Table) -> Result<Config, Mistake> {
 }
 
 fn server(root: &mut Table, defaults: Server) -> Result<Server, Mistake> {
-    let mut server = root.section("server", &["listen", "public_url", "metrics_listen", "trusted_proxies"])?;
+    let mut server = root.section(
+        "server",
+        &["listen", "public_url", "metrics_listen", "sign_up", "trusted_proxies"],
+    )?;
     Ok(Server {
         listen: server.or("listen", defaults.listen, |value| listener(&value))?,
         public_url: server.or("public_url", defaults.public_url, |value| public_url(&value))?,
@@ -39,6 +42,7 @@ fn server(root: &mut Table, defaults: Server) -> Result<Server, Mistake> {
                 .parsed("an address and a port like \"127.0.0.1:9100\", or \"off\"")
                 .map(Some),
         })?,
+        sign_up: server.or("sign_up", defaults.sign_up, |value| value.boolean())?,
         trusted_proxies: server.or("trusted_proxies", defaults.trusted_proxies, |value| {
             each(value, |value| network(&value))
         })?,

@@ -44,6 +44,7 @@ fn every_key_is_read() {
         listen = "[::1]:8443"
         public_url = "https://shop.example.com/"
         metrics_listen = "off"
+        sign_up = true
         trusted_proxies = ["192.0.2.1", "10.0.0.0/8"]
         [database]
         url = "sqlite:///var/lib/turnpike/shop.db"

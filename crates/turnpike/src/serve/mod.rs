@@ -290,6 +290,7 @@ fn database_address(config: &Config) -> Option<IpAddr> {
 fn web_config(config: &Config) -> WebConfig {
     WebConfig {
         public_url: config.server.public_url.trim_end_matches('/').to_owned(),
+        sign_up: config.server.sign_up,
         trusted_proxies: config.server.trusted_proxies.clone(),
         requests_per_second: config.limits.api_requests_per_second,
         burst: config.limits.api_burst,

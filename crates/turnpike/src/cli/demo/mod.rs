@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use turnpike_shop::api_key::{self, NewApiKey};
-use turnpike_shop::types::{Cents, ConnectionType, PlanId, Role};
+use turnpike_shop::types::{Cents, ConnectionType, PlanId, Role, random_lowercase};
 use turnpike_shop::{Error, Refusal, Shop, account, catalogue, ledger};
 
 use crate::catalogue_file;
@@ -33,6 +33,9 @@ const CUSTOMER: &str = "customer@example.com";
 const OPERATOR: &str = "operator@example.com";
 const BALANCE: Cents = Cents(10_000);
 const ACTOR: &str = "demo";
+
+/// Characters of the demo's passwords: 62 bits.
+const PASSWORD_LENGTH: usize = 12;
 
 /// The API's port, where it is free.
 const API_PORT: u16 = 8080;
@@ -64,13 +67,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let config_file = write_config(&dir, args.listen)?;
     let config = Config::load(Some(&config_file))?;
     let shop = open_shop(&config).await?;
-    let key = seed(&shop, &dir.join("catalogue.toml")).await?;
+    let seeded = seed(&shop, &dir.join("catalogue.toml")).await?;
     let plan = demonstrated_plan(&shop).await?;
     let server = Server::start(&config, shop).await?;
     let base = server
         .api()
         .map_or_else(|| config.server.public_url.clone(), |api| format!("http://{api}"));
-    std::io::stdout().write_all(welcome(&base, &key, &plan, &config_file).as_bytes())?;
+    std::io::stdout().write_all(welcome(&base, &seeded, &plan, &config_file).as_bytes())?;
     server.run_until_signal().await
 }
 
@@ -138,8 +141,14 @@ fn free_range() -> Result<u16> {
     bail!("no {RANGE} ports in a row are free on 127.0.0.1 between {FIRST_RANGE} and 30000; stop what has them")
 }
 
-/// Fills the shop where it is empty, and makes a new key: an old one cannot be shown again.
-async fn seed(shop: &Shop, catalogue_file: &Path) -> Result<SecretString> {
+/// What can be shown only once.
+struct Seeded {
+    key: SecretString,
+    password: SecretString,
+}
+
+/// Fills the shop where it is empty, and makes a new key and a new password: old ones cannot be shown again.
+async fn seed(shop: &Shop, catalogue_file: &Path) -> Result<Seeded> {
     let sold = catalogue_file::read(catalogue_file)?;
     catalogue::apply(shop, ACTOR, sold, false).await?;
     if make_account(shop, CUSTOMER, Role::Customer).await? {
@@ -152,7 +161,11 @@ async fn seed(shop: &Shop, catalogue_file: &Path) -> Result<SecretString> {
         ..NewApiKey::default()
     };
     let (_, key) = api_key::create(shop, ACTOR, CUSTOMER, new).await?;
-    Ok(key)
+    let password = SecretString::from(random_lowercase(PASSWORD_LENGTH));
+    for email in [CUSTOMER, OPERATOR] {
+        account::set_password(shop, ACTOR, email, password.clone()).await?;
+    }
+    Ok(Seeded { key, password })
 }
 
 /// Whether it was not there before.
@@ -175,13 +188,18 @@ async fn demonstrated_plan(shop: &Shop) -> Result<PlanId> {
     Ok(plan.id.clone())
 }
 
-fn welcome(base: &str, key: &SecretString, plan: &PlanId, config: &Path) -> String {
-    let key = key.expose_secret();
+fn welcome(base: &str, seeded: &Seeded, plan: &PlanId, config: &Path) -> String {
+    let (key, password) = (seeded.key.expose_secret(), seeded.password.expose_secret());
     // `--noproxy ''`: the environment may say that loopback is never asked through a proxy.
     format!(
         r#"
 Turnpike's demo shop is open at {base}
-It has two networks, a customer with 100.00 of play money, and this API key. Paste into another terminal:
+It has two networks and a customer with 100.00 of play money. Open it in a browser, and sign in:
+
+    e-mail address  {CUSTOMER}
+    password        {password}
+
+The same by the API. Paste into another terminal:
 
   export BASE={base} API_KEY={key}
 

@@ -1,0 +1,33 @@
+// What the pages gain by a script: copy buttons, countdowns. Everything works without it.
+"use strict";
+
+function enhance(root) {
+  for (const button of root.querySelectorAll("button[data-copy]")) {
+    if (!navigator.clipboard) continue;
+    button.hidden = false;
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  const label = button.textContent;
+  button.textContent = button.dataset.done;
+  setTimeout(() => { button.textContent = label; }, 1500);
+});
+
+setInterval(() => {
+  for (const shown of document.querySelectorAll("[data-until]")) {
+    const left = Math.ceil((Number(shown.dataset.until) - Date.now()) / 1000);
+    if (left > 0) {
+      shown.textContent = String(left);
+    } else {
+      const counted = shown.closest("[data-counting]");
+      if (counted) counted.hidden = true;
+    }
+  }
+}, 250);
+
+document.addEventListener("DOMContentLoaded", () => enhance(document));
+document.addEventListener("htmx:afterSwap", (event) => enhance(event.target));

@@ -1,0 +1,87 @@
+//! What a form or a query says.
+
+use axum::body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use secrecy::SecretString;
+
+use crate::error::ApiError;
+use crate::json::MAX_BODY;
+
+/// Names and values, as they came.
+#[derive(Default)]
+pub(crate) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// Of a query.
+    pub(crate) fn of_query(query: Option<&str>) -> Self {
+        Self::parse(query.unwrap_or_default().as_bytes())
+    }
+
+    /// Of a form that was sent.
+    pub(crate) async fn of_body(body: Body) -> Result<Self, ApiError> {
+        match Limited::new(body, MAX_BODY).collect().await {
+            Ok(collected) => Ok(Self::parse(&collected.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge),
+            Err(_) => Err(ApiError::Field {
+                field: "form".to_owned(),
+                rule: "it broke off; send it again".to_owned(),
+            }),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        Self(url::form_urlencoded::parse(bytes).into_owned().collect())
+    }
+
+    /// A field's text without blanks around it; empty where it is absent.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.raw(name).trim()
+    }
+
+    /// A password, blanks and all.
+    pub(crate) fn secret(&self, name: &str) -> SecretString {
+        SecretString::from(self.raw(name))
+    }
+
+    fn raw(&self, name: &str) -> &str {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or("", |(_, value)| value.as_str())
+    }
+
+    /// Where to go on; only a path of ours.
+    pub(crate) fn next(&self) -> String {
+        let next = self.text("next");
+        let is_ours = next.starts_with('/')
+            && !next.starts_with("//")
+            && !next.contains('\\')
+            && !next.contains(char::is_control);
+        if is_ours {
+            next.to_owned()
+        } else {
+            "/overview".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_ours_are_gone_on_to() {
+        let next = |text: &str| Fields(vec![("next".to_owned(), text.to_owned())]).next();
+        assert_eq!(next("/plans?country=NL"), "/plans?country=NL");
+        for elsewhere in [
+            "",
+            "plans",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\nb",
+        ] {
+            assert_eq!(next(elsewhere), "/overview", "{elsewhere:?}");
+        }
+    }
+}

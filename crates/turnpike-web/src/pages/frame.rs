@@ -1,0 +1,97 @@
+//! What stands around every page: the head, the navigation, who is signed in, what was just done.
+
+use turnpike_shop::account::Account;
+
+use super::assets::{self, Assets};
+use super::desk::Desk;
+use super::texts::{ENGLISH, Notice, Texts};
+
+/// Which entry of the navigation a page belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Overview,
+    Account,
+    /// None of them.
+    Elsewhere,
+}
+
+/// An entry of the navigation.
+pub(crate) struct Entry {
+    pub(crate) path: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) is_here: bool,
+}
+
+/// Who is signed in.
+pub(crate) struct Person {
+    pub(crate) email: String,
+    pub(crate) balance: String,
+}
+
+impl Person {
+    pub(crate) fn of(account: &Account) -> Self {
+        Self {
+            email: account.email.clone(),
+            balance: account.balance.to_string(),
+        }
+    }
+}
+
+/// What every template has at hand.
+pub(crate) struct Frame {
+    pub(crate) t: &'static Texts,
+    pub(crate) assets: &'static Assets,
+    pub(crate) title: String,
+    place: Place,
+    pub(crate) person: Option<Person>,
+    pub(crate) notice: Option<&'static str>,
+    /// Whether strangers may make accounts.
+    pub(crate) sign_up: bool,
+}
+
+impl Frame {
+    pub(crate) fn new(desk: &Desk, place: Place, title: &str, person: Option<Person>, notice: Option<Notice>) -> Self {
+        Self {
+            t: &ENGLISH,
+            assets: assets::all(),
+            title: title.to_owned(),
+            place,
+            person,
+            notice: notice.map(Notice::text),
+            sign_up: desk.app.config.sign_up,
+        }
+    }
+
+    /// Around a page about a failure that kept us from knowing more.
+    pub(crate) fn bare(desk: &Desk) -> Self {
+        Self::new(desk, Place::Elsewhere, "", None, None)
+    }
+
+    /// Around a page for somebody of whom nothing is known.
+    pub(crate) fn stranger() -> Self {
+        Self {
+            t: &ENGLISH,
+            assets: assets::all(),
+            title: String::new(),
+            place: Place::Elsewhere,
+            person: None,
+            notice: None,
+            sign_up: false,
+        }
+    }
+
+    /// The navigation, for whoever is signed in.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        [
+            ("/overview", self.t.overview, Place::Overview),
+            ("/account", self.t.account, Place::Account),
+        ]
+        .into_iter()
+        .map(|(path, label, place)| Entry {
+            path,
+            label,
+            is_here: place == self.place,
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,78 @@
+//! The pages: what customers and operators see in a browser.
+//!
+//! They call the same verbs of the shop as the API does; no rule is written twice. Every action is a form that works without
+//! JavaScript; htmx only saves loading a whole page where a part of it changes.
+//!
+//! | step | module |
+//! | --- | --- |
+//! | the request, its form, its session, other sites' forms refused | `desk`, `form`, `cookies` |
+//! | who may see a page or send its form | `visitor` |
+//! | what stands around a page, and every word that is said | `frame`, `texts` |
+//! | what went wrong, as a page | `trouble` |
+//! | style sheet and scripts | `assets` |
+//! | the pages themselves | one file for each subject |
+
+mod account;
+mod assets;
+mod cookies;
+mod desk;
+mod entry;
+mod form;
+mod frame;
+mod overview;
+mod second_factor;
+mod texts;
+mod trouble;
+mod visitor;
+mod when;
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request};
+use axum::response::Response;
+use axum::routing::any;
+use axum::{Extension, Router};
+
+use self::desk::{action, form, page};
+use crate::app::App;
+use crate::error::settle;
+use crate::visit::Visit;
+
+pub(crate) use self::trouble::{plain as trouble, wants_page};
+
+/// The pages' part of the map of paths.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/assets/{name}", any(asset))
+        .route("/sign-in", form(entry::sign_in_form, entry::sign_in))
+        .route("/sign-in/code", form(entry::code_form, entry::code))
+        .route("/sign-out", action(entry::sign_out))
+        .route("/sign-up", form(entry::sign_up_form, entry::sign_up))
+        .route("/setup/{token}", form(entry::setup_form, entry::setup))
+        .route("/confirm", form(entry::confirm_form, entry::confirm))
+        .route("/overview", page(overview::show))
+        .route("/account", page(account::show))
+        .route("/account/password", action(account::change_password))
+        .route("/account/sessions/end-others", action(account::end_others))
+        .route("/account/sessions/{session}/end", action(account::end))
+        .route(
+            "/account/second-factor",
+            form(second_factor::show, second_factor::enable),
+        )
+        .route("/account/second-factor/off", action(second_factor::disable))
+        .route("/.well-known/change-password", page(account::well_known))
+}
+
+/// Where browsers begin.
+pub(crate) fn to_overview() -> Response {
+    desk::see_other("/overview")
+}
+
+async fn asset(
+    Extension(visit): Extension<Arc<Visit>>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    settle(assets::file(name, request.headers()), &visit)
+}
