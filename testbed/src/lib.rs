@@ -28,7 +28,7 @@ pub mod tunnel;
 pub mod turnpike;
 mod wait;
 
-pub use machine::{SKIPPED_VARIABLE, program, python, python_environment, shadowsocks_rust, skip};
+pub use machine::{SKIPPED_VARIABLE, node_modules, program, python, python_environment, shadowsocks_rust, skip};
 pub use wait::{eventually, poll};
 
 /// Makes two tests of each function that takes a [`turnpike::Builder`]: one on SQLite, and one on PostgreSQL, which is ignored

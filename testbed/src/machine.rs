@@ -42,6 +42,14 @@ pub fn shadowsocks_rust() -> PathBuf {
         .join("shadowsocks-rust")
 }
 
+/// Where `cargo xtask setup` installs the clients that run on Node: `target/clients-node/node_modules`.
+#[must_use]
+pub fn node_modules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .with_file_name("target")
+        .join("clients-node/node_modules")
+}
+
 /// Says that the running test cannot run here, and why.
 ///
 /// # Panics

@@ -3,6 +3,7 @@
 
 mod demo_check;
 mod fuzzing;
+mod screenshots;
 mod setup;
 mod sniff;
 mod steps;
@@ -39,6 +40,14 @@ enum Chore {
     ///
     /// The addresses must tell the story: the same by HTTP and by SOCKS5, another one after the rotation.
     DemoCheck(demo_check::Options),
+    /// Make pictures of every page and state
+    ///
+    /// They are PNG files, wide and narrow, light and dark, made while the browser's test walks through the pages of the real binary.
+    Screenshots {
+        /// Where to
+        #[arg(long, value_name = "DIR", default_value = "target/pictures")]
+        to: std::path::PathBuf,
+    },
     /// Let the sniffer judge millions of openings of every protocol
     ///
     /// The openings are well-formed, those of Shadowsocks really sealed behind random salts. Each is judged whole, and once more
@@ -56,6 +65,7 @@ fn main() -> Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Setup(options) => setup::requested(&options)?,
         Chore::DemoCheck(options) => demo_check::run(&options)?,
+        Chore::Screenshots { to } => screenshots::run(&to)?,
         Chore::Sniff(options) => sniff::run(&options)?,
         Chore::Fuzz(options) => fuzzing::run(&options)?,
         Chore::Test(options) => {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use testbed::{clock, faulty, postgres, program, python, python_environment, shadowsocks_rust};
+use testbed::{clock, faulty, node_modules, postgres, program, python, python_environment, shadowsocks_rust};
 
 use crate::steps::{cargo, quietly, root, succeeds};
 
@@ -22,6 +22,9 @@ pub(crate) struct Options {
     shadowsocks_rust: bool,
 }
 
+/// The same of those that run on Node.
+const NODE_REQUIREMENTS: &str = "crates/turnpike/tests/clients/package.json";
+
 /// Something that is not there, and why it could not be installed.
 #[derive(Debug)]
 pub(crate) struct Missing {
@@ -37,7 +40,7 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 18] = [
+const PACKAGES: [Package; 19] = [
     Package {
         name: "postgresql",
         service: None,
@@ -52,6 +55,11 @@ const PACKAGES: [Package; 18] = [
         name: "chromium",
         service: None,
         is_there: || program("chromium").is_some(),
+    },
+    Package {
+        name: "npm",
+        service: None,
+        is_there: || program("node").is_some() && program("npm").is_some(),
     },
     Package {
         name: "microsocks",
@@ -144,6 +152,7 @@ pub(crate) fn requested(options: &Options) -> Result<()> {
 pub(crate) fn run() -> Result<Vec<Missing>> {
     let mut missing = install_packages()?;
     missing.extend(install_clients()?);
+    missing.extend(install_node_clients()?);
     Ok(missing)
 }
 
@@ -223,6 +232,32 @@ fn interpreter() -> Option<PathBuf> {
     found
         .into_iter()
         .find(|python| quietly(Command::new(python).args(["-c", "import ensurepip, venv"])))
+}
+
+/// Installs the clients that run on Node.
+fn install_node_clients() -> Result<Option<Missing>> {
+    let missing = |why: &str| {
+        Ok(Some(Missing {
+            what: "the clients that run on Node",
+            why: why.to_owned(),
+        }))
+    };
+    let Some(npm) = program("npm") else {
+        return missing("there is no npm");
+    };
+    let modules = node_modules();
+    let folder = modules.parent().context("the folder of the clients that run on Node")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let list = folder.join("package.json");
+    std::fs::copy(root().join(NODE_REQUIREMENTS), &list).with_context(|| format!("writing {}", list.display()))?;
+    let mut install = Command::new(npm);
+    install
+        .current_dir(folder)
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]);
+    if !succeeds(&mut install)? {
+        return missing("npm could not install them; its output is above");
+    }
+    Ok(None)
 }
 
 /// Fills the virtual environment of the Python clients.

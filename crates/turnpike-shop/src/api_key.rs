@@ -24,6 +24,9 @@ const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 4;
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
+/// The longest name that an owner gives to a key.
+const NAME_LENGTH: usize = 64;
+
 /// How exactly a key's last use is known.
 const LAST_USE_GRAIN: Span = Span::minutes(1);
 
@@ -66,6 +69,8 @@ pub struct ApiKey {
     pub revoked_at: Option<UnixMillis>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<UnixMillis>,
+    /// The networks that it works from; empty for all.
+    pub allowed_sources: Vec<String>,
 }
 
 /// Who calls with a key, and what they may do.
@@ -147,7 +152,7 @@ pub async fn list(shop: &Shop, email: Option<&str>) -> Result<Vec<ApiKey>> {
                 let rows = tx
                     .all(
                         "SELECT k.id, k.account_id, a.email, k.name, k.read_only, k.allow_trial, k.created_at, k.expires_at,
-                                k.revoked_at, k.last_used_at
+                                k.revoked_at, k.last_used_at, k.allowed_sources
                          FROM api_key k JOIN account a ON a.id = k.account_id
                          WHERE $1 IS NULL OR k.account_id = $1 ORDER BY k.created_at, k.id",
                         &[owner],
@@ -185,6 +190,29 @@ pub async fn revoke(shop: &Shop, actor: &str, id: &str) -> Result<ApiKey> {
             })
         })
         .await
+}
+
+/// Makes a key for its owner, who is signed in; the whole key is returned this once.
+///
+/// # Errors
+/// [`Refusal::UnfitKeyName`].
+pub async fn create_own(shop: &Shop, email: &str, new: NewApiKey) -> Result<(ApiKey, SecretString)> {
+    let name = new.name.trim().to_owned();
+    if !(1..=NAME_LENGTH).contains(&name.chars().count()) || name.contains(char::is_control) {
+        return Err(Refusal::UnfitKeyName.into());
+    }
+    create(shop, email, email, NewApiKey { name, ..new }).await
+}
+
+/// Revokes one of an account's own keys.
+///
+/// # Errors
+/// [`Refusal::UnknownApiKey`], also for somebody else's.
+pub async fn revoke_own(shop: &Shop, email: &str, id: &ApiKeyId) -> Result<ApiKey> {
+    match list(shop, Some(email)).await?.iter().any(|key| key.id == *id) {
+        true => revoke(shop, email, id.as_str()).await,
+        false => Err(Refusal::UnknownApiKey(id.to_string()).into()),
+    }
 }
 
 /// Who calls with this key. Costs the same for unknown ones.
@@ -285,7 +313,7 @@ async fn one(tx: &mut Tx, id: &ApiKeyId) -> Result<ApiKey> {
     let row = tx
         .one(
             "SELECT k.id, k.account_id, a.email, k.name, k.read_only, k.allow_trial, k.created_at, k.expires_at,
-                    k.revoked_at, k.last_used_at
+                    k.revoked_at, k.last_used_at, k.allowed_sources
              FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.id = $1",
             &[Value::Text(id.to_string())],
         )
@@ -305,6 +333,10 @@ fn api_key(row: &Row) -> Result<ApiKey> {
         expires_at: row.optional_int("expires_at")?.map(UnixMillis),
         revoked_at: row.optional_int("revoked_at")?.map(UnixMillis),
         last_used_at: row.optional_int("last_used_at")?.map(UnixMillis),
+        allowed_sources: row
+            .optional_text("allowed_sources")?
+            .map(|list| list.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
     })
 }
 

@@ -225,6 +225,35 @@ pub async fn plans(shop: &Shop) -> Result<Vec<PlanOnSale>> {
         .await
 }
 
+/// How many are free of each network and connection type that has any.
+///
+/// # Errors
+/// Only the database's.
+pub async fn free(shop: &Shop) -> Result<Vec<(NetworkId, ConnectionType, i64)>> {
+    shop.store
+        .read(|tx| {
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT network_id, connection_type, COUNT(*) AS free FROM slot
+                         WHERE subscription_id IS NULL AND sellable = 1 GROUP BY network_id, connection_type",
+                        &[],
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok((
+                            row.parsed("network_id")?,
+                            row.parsed("connection_type")?,
+                            row.int("free")?,
+                        ))
+                    })
+                    .collect()
+            })
+        })
+        .await
+}
+
 impl PlanOnSale {
     /// From a row with the plan's columns and its network's (`network_id` for the network's id).
     pub(crate) fn read(row: &Row) -> Result<Self> {

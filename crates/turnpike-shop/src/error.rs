@@ -143,6 +143,12 @@ pub enum Refusal {
         /// How long to wait.
         retry_after: Span,
     },
+    /// A note that is too long or cannot be shown.
+    #[error("a note has at most 200 characters, without line breaks")]
+    UnfitNote,
+    /// A key's name that is absent, too long or cannot be shown.
+    #[error("a key's name has 1 to 64 characters, without line breaks")]
+    UnfitKeyName,
     /// The account has a second factor, and no code came with the password.
     #[error("this account asks for a code too; send the one that your authenticator shows")]
     CodeWanted,

@@ -9,7 +9,7 @@ use crate::account;
 use crate::audit_log;
 use crate::error::{Refusal, Result};
 use crate::shop::Shop;
-use crate::store::{Tx, Value};
+use crate::store::{Row, Tx, Value};
 use crate::types::{AccountId, Cents, OrderId, OrderKind, TransactionId, UnixMillis};
 
 /// Money from outside: what operators credit comes from here.
@@ -205,6 +205,60 @@ async fn post(
     Ok(())
 }
 
+/// A line of a statement, numbered from 1 with the account's first.
+#[derive(Debug, Clone)]
+pub struct NumberedLine {
+    /// Its number.
+    pub number: i64,
+    /// The line.
+    pub line: Line,
+}
+
+/// A part of an account's own statement: the newest lines below a number (absent: of all), at most `limit`.
+///
+/// # Errors
+/// Only the database's.
+pub async fn lines(shop: &Shop, account: &AccountId, below: Option<i64>, limit: i64) -> Result<Vec<NumberedLine>> {
+    let values = [
+        Value::Text(account.to_string()),
+        Value::Int(below.unwrap_or(i64::MAX)),
+        Value::Int(limit),
+    ];
+    shop.store
+        .read(move |tx| {
+            let values = values.clone();
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT p.number, p.created_at, t.kind, p.amount_cents, p.balance_after, t.note
+                         FROM posting p JOIN ledger_transaction t ON t.id = p.transaction_id
+                         WHERE p.ledger_account_id = $1 AND p.number < $2 ORDER BY p.number DESC LIMIT $3",
+                        &values,
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(NumberedLine {
+                            number: row.int("number")?,
+                            line: line(row)?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+}
+
+fn line(row: &Row) -> Result<Line> {
+    Ok(Line {
+        at: UnixMillis(row.int("created_at")?),
+        kind: row.text("kind")?,
+        amount: Cents(row.int("amount_cents")?),
+        balance: Cents(row.int("balance_after")?),
+        note: row.text("note")?,
+    })
+}
+
 /// An account's statement, newest first, at most `limit` lines.
 ///
 /// # Errors
@@ -224,17 +278,7 @@ pub async fn statement(shop: &Shop, email: &str, limit: i64) -> Result<Vec<Line>
                         &[Value::Text(id.to_string()), Value::Int(limit)],
                     )
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(Line {
-                            at: UnixMillis(row.int("created_at")?),
-                            kind: row.text("kind")?,
-                            amount: Cents(row.int("amount_cents")?),
-                            balance: Cents(row.int("balance_after")?),
-                            note: row.text("note")?,
-                        })
-                    })
-                    .collect()
+                rows.iter().map(line).collect()
             })
         })
         .await

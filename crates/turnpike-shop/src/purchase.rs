@@ -69,6 +69,26 @@ pub async fn purchase(shop: &Shop, buyer: &AccountId, order: PurchaseOrder) -> R
     .await
 }
 
+/// What this order would cost now, by doing all of it and undoing it: whatever a purchase would be refused for, this is.
+///
+/// # Errors
+/// As [`purchase`].
+pub async fn quote(shop: &Shop, buyer: &AccountId, order: PurchaseOrder) -> Result<Cents> {
+    let order = PurchaseOrder {
+        idempotency: None,
+        ..order
+    };
+    let (owned, buyer, order) = (shop.clone(), buyer.clone(), Arc::new(order));
+    attempt::settled(shop, move |tx| {
+        let (shop, buyer, order) = (owned.clone(), buyer.clone(), Arc::clone(&order));
+        Box::pin(async move {
+            tx.undo_at_end();
+            Ok(sell(&shop, tx, &buyer, &order).await?.price)
+        })
+    })
+    .await
+}
+
 /// The whole rule. The order of its locks is told in [`crate::order`].
 async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder) -> Result<Purchased> {
     let now = shop.now();

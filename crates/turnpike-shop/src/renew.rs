@@ -76,6 +76,26 @@ pub async fn renew(shop: &Shop, account: &AccountId, order: RenewOrder) -> Resul
     .await
 }
 
+/// What this renewal would cost now, by doing all of it and undoing it.
+///
+/// # Errors
+/// As [`renew`].
+pub async fn quote_renewal(shop: &Shop, account: &AccountId, order: RenewOrder) -> Result<Cents> {
+    let order = RenewOrder {
+        idempotency: None,
+        ..order
+    };
+    let (owned, account, order) = (shop.clone(), account.clone(), Arc::new(order));
+    attempt::settled(shop, move |tx| {
+        let (shop, account, order) = (owned.clone(), account.clone(), Arc::clone(&order));
+        Box::pin(async move {
+            tx.undo_at_end();
+            Ok(extend(&shop, tx, &account, &order).await?.price)
+        })
+    })
+    .await
+}
+
 /// The whole rule. The order of its locks is told in [`crate::order`].
 async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrder) -> Result<Renewed> {
     let now = shop.now();

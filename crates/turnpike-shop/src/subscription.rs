@@ -164,6 +164,32 @@ async fn start_of(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Resu
     .int("started_at")
 }
 
+/// One of an account's subscriptions that hold a port.
+///
+/// # Errors
+/// [`Refusal::SubscriptionNotFound`].
+pub async fn see(shop: &Shop, account: &AccountId, id: &SubscriptionId) -> Result<Subscription> {
+    let (owned, values) = (
+        shop.clone(),
+        [Value::Text(id.to_string()), Value::Text(account.to_string())],
+    );
+    shop.store
+        .read(move |tx| {
+            let (shop, values) = (owned.clone(), values.clone());
+            Box::pin(async move {
+                let row = tx
+                    .optional(
+                        select_shown!("WHERE s.id = $1 AND s.account_id = $2 AND s.state <> 'released'"),
+                        &values,
+                    )
+                    .await?
+                    .ok_or(Refusal::SubscriptionNotFound)?;
+                shown(&shop, &row)
+            })
+        })
+        .await
+}
+
 /// One subscription as its owner sees it.
 pub(crate) async fn one(shop: &Shop, tx: &mut Tx, id: &SubscriptionId) -> Result<Subscription> {
     let row = tx

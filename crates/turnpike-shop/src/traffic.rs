@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::shop::Shop;
 use crate::store::{self, Tx, Value};
-use crate::types::{AccountId, SubscriptionId, UnixMillis};
+use crate::types::{AccountId, Span, SubscriptionId, UnixMillis};
 
 /// What one subscription moved in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +127,71 @@ async fn add(tx: &mut Tx, row: &Row) -> Result<()> {
     )
     .await?;
     Ok(())
+}
+
+/// What one day saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    /// The day's start, in UTC.
+    pub start: UnixMillis,
+    /// Bytes from the customer.
+    pub up: i64,
+    /// Bytes to the customer.
+    pub down: i64,
+}
+
+/// An account's traffic (of one subscription, where one is named) by day, of the last `days` days with today, oldest first; days
+/// without traffic are there too.
+///
+/// # Errors
+/// Only the database's.
+pub async fn days(
+    shop: &Shop,
+    account: &AccountId,
+    subscription: Option<&SubscriptionId>,
+    days: i64,
+) -> Result<Vec<Day>> {
+    let day = Span::days(1).0;
+    let today = shop.now().0.div_euclid(day);
+    let first = today.saturating_sub(days - 1);
+    let values = [
+        Value::Text(account.to_string()),
+        Value::Text(subscription.map_or(String::new(), ToString::to_string)),
+        Value::Int(first.saturating_mul(day)),
+        Value::Int(day),
+    ];
+    let known: Vec<(i64, i64, i64)> = shop
+        .store
+        .read(move |tx| {
+            let values = values.clone();
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT t.hour / $4 AS day, CAST(SUM(t.bytes_up) AS BIGINT) AS up,
+                                CAST(SUM(t.bytes_down) AS BIGINT) AS down
+                         FROM subscription s JOIN traffic t ON t.subscription_id = s.id
+                         WHERE s.account_id = $1 AND ($2 = '' OR s.id = $2) AND t.hour >= $3
+                         GROUP BY t.hour / $4",
+                        &values,
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| Ok((row.int("day")?, row.int("up")?, row.int("down")?)))
+                    .collect()
+            })
+        })
+        .await?;
+    Ok((first..=today)
+        .map(|number| {
+            let found = known.iter().find(|(known, _, _)| *known == number);
+            let (up, down) = found.map_or((0, 0), |(_, up, down)| (*up, *down));
+            Day {
+                start: UnixMillis(number.saturating_mul(day)),
+                up,
+                down,
+            }
+        })
+        .collect())
 }
 
 /// A subscription's hours, oldest first.

@@ -215,6 +215,8 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::LoginThrottled { retry_after } => {
             Row::new(S::TOO_MANY_REQUESTS, "login_throttled").after(whole_seconds(retry_after.to_duration()).max(1))
         }
+        Refusal::UnfitNote => Row::new(S::BAD_REQUEST, "unfit_note").about("userNote"),
+        Refusal::UnfitKeyName => Row::new(S::BAD_REQUEST, "unfit_key_name").about("name"),
         Refusal::CodeWanted => Row::new(S::UNAUTHORIZED, "code_wanted").about("code"),
         Refusal::WrongCode => Row::new(S::UNAUTHORIZED, "wrong_code").about("code"),
         Refusal::SecondFactorEnabled => Row::new(S::CONFLICT, "second_factor_enabled"),

@@ -85,6 +85,8 @@ fn every_documented_error_has_its_status() {
         (ApiError::NoCredentials, 401, "unauthorized", None),
         (refused(Refusal::Unauthorized), 401, "unauthorized", None),
         (refused(Refusal::WrongLogin), 401, "wrong_login", None),
+        (refused(Refusal::UnfitNote), 400, "unfit_note", Some("userNote")),
+        (refused(Refusal::UnfitKeyName), 400, "unfit_key_name", Some("name")),
         (refused(Refusal::CodeWanted), 401, "code_wanted", Some("code")),
         (refused(Refusal::WrongCode), 401, "wrong_code", Some("code")),
         (

@@ -25,7 +25,7 @@ pub(crate) use policy::resume;
 pub use policy::set_policy;
 pub(crate) use queue::forget;
 pub use queue::{Task, claim, finish, schedule};
-pub use status::{ExitStatus, Status, status};
+pub use status::{ExitStatus, Status, addresses, own_status, status};
 
 use crate::error::{Error, Refusal, Result};
 use crate::shop::{Settings, Shop};

@@ -8,7 +8,7 @@ use crate::error::{Refusal, Result};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{
-    AccountStatus, ConnectionType, ExitId, Health, LinkKind, SubscriptionId, SubscriptionState, UnixMillis,
+    AccountId, AccountStatus, ConnectionType, ExitId, Health, LinkKind, SubscriptionId, SubscriptionState, UnixMillis,
 };
 
 /// How a subscription stands.
@@ -56,6 +56,69 @@ pub async fn status(shop: &Shop, token: &str, source: IpAddr) -> Result<Status> 
             })
         })
         .await
+}
+
+/// How one of an account's own subscriptions stands.
+///
+/// # Errors
+/// [`Refusal::SubscriptionNotFound`], [`Refusal::AccountSuspended`].
+pub async fn own_status(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<Status> {
+    let (owned, account, id) = (shop.clone(), account.clone(), subscription.clone());
+    shop.store
+        .read(move |tx| {
+            let (shop, account, id) = (owned.clone(), account.clone(), id.clone());
+            Box::pin(async move {
+                is_own(tx, &account, &id).await?;
+                look(&shop, tx, &id).await
+            })
+        })
+        .await
+}
+
+/// The addresses that the present exit of one of an account's subscriptions has had in its time, newest first, and since when.
+///
+/// # Errors
+/// [`Refusal::SubscriptionNotFound`].
+pub async fn addresses(
+    shop: &Shop,
+    account: &AccountId,
+    subscription: &SubscriptionId,
+    limit: i64,
+) -> Result<Vec<(UnixMillis, IpAddr)>> {
+    let (account, id) = (account.clone(), subscription.clone());
+    shop.store
+        .read(move |tx| {
+            let (account, id) = (account.clone(), id.clone());
+            Box::pin(async move {
+                is_own(tx, &account, &id).await?;
+                // What was before this customer's time is nobody's business, nor what came after it.
+                let rows = tx
+                    .all(
+                        "SELECT x.since, x.address FROM subscription s JOIN exit_address x ON x.exit_id = s.exit_id
+                         WHERE s.id = $1 AND s.state = 'active' AND x.since >= s.started_at ORDER BY x.since DESC LIMIT $2",
+                        &[Value::Text(id.to_string()), Value::Int(limit)],
+                    )
+                    .await?;
+                let mut known = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    if let Some(address) = address(row, "address")? {
+                        known.push((UnixMillis(row.int("since")?), address));
+                    }
+                }
+                Ok(known)
+            })
+        })
+        .await
+}
+
+async fn is_own(tx: &mut Tx, account: &AccountId, subscription: &SubscriptionId) -> Result<()> {
+    tx.optional(
+        "SELECT id FROM subscription WHERE id = $1 AND account_id = $2",
+        &[Value::Text(subscription.to_string()), Value::Text(account.to_string())],
+    )
+    .await?
+    .map(|_| ())
+    .ok_or_else(|| Refusal::SubscriptionNotFound.into())
 }
 
 async fn look(shop: &Shop, tx: &mut Tx, subscription: &SubscriptionId) -> Result<Status> {

@@ -94,23 +94,28 @@ impl Context<'_> {
     /// Waits until the gateways have what was just committed, so that a port is open before its customer reads about it.
     /// Bounded: a gateway that is away must not hold back the answer to something that has been paid.
     async fn wait_applied<'r>(&self, revisions: impl IntoIterator<Item = (&'r str, i64)>) {
-        let bound = self.app.config.purchase_port_wait;
-        let deadline = tokio::time::Instant::now() + bound;
-        for (gateway, revision) in newest_by_gateway(revisions) {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            match routes::wait_applied(&self.app.shop, gateway, revision, left).await {
-                Ok(true) => {}
-                Ok(false) => tracing::warn!(
-                    request_id = self.visit.request_id,
-                    gateway,
-                    revision,
-                    "answering before the gateway has applied the change"
-                ),
-                Err(error) => {
-                    // The change is committed; only the waiting failed.
-                    tracing::warn!(request_id = self.visit.request_id, %error, "could not wait for the gateway");
-                    return;
-                }
+        wait_applied(self.app, self.visit, revisions).await;
+    }
+}
+
+/// As [`Context::wait_applied`], for the pages too.
+pub(crate) async fn wait_applied<'r>(app: &App, visit: &Visit, revisions: impl IntoIterator<Item = (&'r str, i64)>) {
+    let bound = app.config.purchase_port_wait;
+    let deadline = tokio::time::Instant::now() + bound;
+    for (gateway, revision) in newest_by_gateway(revisions) {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        match routes::wait_applied(&app.shop, gateway, revision, left).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                request_id = visit.request_id,
+                gateway,
+                revision,
+                "answering before the gateway has applied the change"
+            ),
+            Err(error) => {
+                // The change is committed; only the waiting failed.
+                tracing::warn!(request_id = visit.request_id, %error, "could not wait for the gateway");
+                return;
             }
         }
     }

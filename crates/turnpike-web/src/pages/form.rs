@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use secrecy::SecretString;
+use turnpike_shop::types::OutOfRange;
 
 use crate::error::ApiError;
 use crate::json::MAX_BODY;
@@ -36,6 +37,21 @@ impl Fields {
     /// A field's text without blanks around it; empty where it is absent.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.raw(name).trim()
+    }
+
+    /// A field's text, where there is any.
+    pub(crate) fn filled(&self, name: &str) -> Option<&str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    /// A number of 1 to 100, 1 where the field is empty.
+    pub(crate) fn count<T: TryFrom<u64, Error = OutOfRange>>(&self, name: &str) -> Result<T, ApiError> {
+        let text = self.filled(name).unwrap_or("1");
+        let number = text.parse::<u64>().map_err(|_| OutOfRange).and_then(T::try_from);
+        number.map_err(|wrong| ApiError::Field {
+            field: name.to_owned(),
+            rule: wrong.to_string(),
+        })
     }
 
     /// A password, blanks and all.

@@ -10,6 +10,10 @@ use super::texts::{ENGLISH, Notice, Texts};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Overview,
+    Plans,
+    Subscriptions,
+    Statement,
+    Keys,
     Account,
     /// None of them.
     Elsewhere,
@@ -84,6 +88,10 @@ impl Frame {
     pub(crate) fn entries(&self) -> Vec<Entry> {
         [
             ("/overview", self.t.overview, Place::Overview),
+            ("/plans", self.t.plans, Place::Plans),
+            ("/subscriptions", self.t.subscriptions, Place::Subscriptions),
+            ("/statement", self.t.statement, Place::Statement),
+            ("/keys", self.t.keys, Place::Keys),
             ("/account", self.t.account, Place::Account),
         ]
         .into_iter()

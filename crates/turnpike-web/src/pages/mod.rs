@@ -14,13 +14,21 @@
 
 mod account;
 mod assets;
+mod chart;
 mod cookies;
 mod desk;
 mod entry;
 mod form;
 mod frame;
+mod keys;
 mod overview;
+mod plans;
+mod renewal;
 mod second_factor;
+mod sizes;
+mod statement;
+mod subscription;
+mod subscriptions;
 mod texts;
 mod trouble;
 mod visitor;
@@ -52,6 +60,23 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/setup/{token}", form(entry::setup_form, entry::setup))
         .route("/confirm", form(entry::confirm_form, entry::confirm))
         .route("/overview", page(overview::show))
+        .route("/plans", page(plans::list))
+        .route("/plans/{plan}", form(plans::order, plans::buy))
+        .route("/subscriptions", page(subscriptions::list))
+        .route("/subscriptions/{subscription}", page(subscription::show))
+        .route("/subscriptions/{subscription}/note", action(subscription::note))
+        .route("/subscriptions/{subscription}/rotate", action(subscription::rotate))
+        .route("/subscriptions/{subscription}/policy", action(subscription::policy))
+        .route("/subscriptions/{subscription}/network", action(subscription::network))
+        .route(
+            "/subscriptions/{subscription}/credentials",
+            action(subscription::credentials),
+        )
+        .route("/subscriptions/{subscription}/renew", form(renewal::form, renewal::act))
+        .route("/statement", page(statement::show))
+        .route("/statement.csv", page(statement::file))
+        .route("/keys", form(keys::list, keys::create))
+        .route("/keys/{key}/revoke", action(keys::revoke))
         .route("/account", page(account::show))
         .route("/account/password", action(account::change_password))
         .route("/account/sessions/end-others", action(account::end_others))

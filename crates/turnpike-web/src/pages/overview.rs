@@ -1,23 +1,51 @@
-//! `/overview`: where signing in leads.
+//! `/overview`: the balance, what ends soon, the traffic of the last days.
 
 use askama::Template;
 use http::StatusCode;
+use turnpike_shop::search::{Order, Search, search};
+use turnpike_shop::types::SubscriptionState;
+use turnpike_shop::{account, traffic};
 
+use super::chart::Chart;
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
+use super::subscriptions::Line;
 use super::texts::ENGLISH;
 use super::visitor::Customer;
+
+/// Days of the chart.
+const DAYS: i64 = 14;
+/// How many that end soon are shown.
+const ENDING_ROWS: i64 = 5;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
     frame: Frame,
+    balance: String,
+    active: i64,
+    rows: Vec<Line>,
+    chart: Chart,
 }
 
 /// `GET /overview`
-pub(crate) async fn show(_: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
+    let shop = &desk.app.shop;
+    let account = account::by_email(shop, &customer.session().email).await?;
+    let first = Search {
+        text: String::new(),
+        state: Some(SubscriptionState::Active),
+        order: Order::EndsFirst,
+        after: None,
+        limit: ENDING_ROWS,
+    };
+    let (found, _) = search(shop, customer.account(), first).await?;
     let page = OverviewPage {
         frame: desk.frame(Place::Overview, ENGLISH.overview).await?,
+        balance: account.balance.to_string(),
+        active: account.active_subscriptions,
+        rows: found.iter().map(|one| Line::of(one, &desk)).collect(),
+        chart: Chart::of(&traffic::days(shop, customer.account(), None, DAYS).await?),
     };
     Ok(html(StatusCode::OK, &page))
 }

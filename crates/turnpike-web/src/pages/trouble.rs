@@ -55,6 +55,16 @@ struct ErrorPage {
     request_id: String,
 }
 
+/// A refusal as the form says it again; a failure is a page of its own.
+pub(crate) fn refused(error: impl Into<ApiError>, desk: &Desk) -> Result<(StatusCode, String), Trouble> {
+    let error: ApiError = error.into();
+    match &error {
+        ApiError::Shop(ShopError::Refused(Refusal::Unauthorized)) => Err(Trouble::SignInFirst),
+        ApiError::Shop(ShopError::Refused(_)) | ApiError::Field { .. } => Ok(error::told(&error, &desk.visit)),
+        _ => Err(Trouble::Failed(error)),
+    }
+}
+
 /// The answer to a request that met trouble.
 pub(crate) async fn answer(trouble: Trouble, desk: &Desk) -> Response {
     let next = || {

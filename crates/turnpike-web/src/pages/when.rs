@@ -1,13 +1,46 @@
 //! Times as people read them.
 
-use turnpike_shop::types::UnixMillis;
+use turnpike_shop::types::{Span, UnixMillis};
+
+use super::texts::ENGLISH;
 
 /// `26 Nov 2026, 11:12 UTC`.
 pub(crate) fn moment(at: UnixMillis) -> String {
+    written(at, "%-d %b %Y, %H:%M UTC")
+}
+
+/// `26 Nov`.
+pub(crate) fn day(at: UnixMillis) -> String {
+    written(at, "%-d %b")
+}
+
+/// `2026-11-26T11:12:00Z`.
+pub(crate) fn machine(at: UnixMillis) -> String {
+    written(at, "%Y-%m-%dT%H:%M:%SZ")
+}
+
+/// `3 days`, `1 hour`, `12 min`: rounded down to the unit.
+pub(crate) fn span(span: Span) -> String {
+    let span = span.0.max(0);
+    let units = [
+        (Span::days(1).0, ENGLISH.one_day, ENGLISH.days),
+        (Span::hours(1).0, ENGLISH.one_hour, ENGLISH.hours),
+        (Span::minutes(1).0, ENGLISH.minutes, ENGLISH.minutes),
+    ];
+    for (size, one, many) in units {
+        if span >= size {
+            let count = span / size;
+            return format!("{count} {}", if count == 1 { one } else { many });
+        }
+    }
+    format!("{} {}", span / 1_000, ENGLISH.seconds)
+}
+
+fn written(at: UnixMillis, format: &str) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(
         // Beyond the year 9999, which no clock of ours shows.
         |_| "-".to_owned(),
-        |at| at.strftime("%-d %b %Y, %H:%M UTC").to_string(),
+        |at| at.strftime(format).to_string(),
     )
 }
 
@@ -19,5 +52,9 @@ mod tests {
     fn times_are_written_for_people() {
         assert_eq!(moment(UnixMillis(1_760_000_000_000)), "9 Oct 2025, 08:53 UTC");
         assert_eq!(moment(UnixMillis(i64::MAX)), "-");
+        assert_eq!(machine(UnixMillis(1_760_000_000_000)), "2025-10-09T08:53:20Z");
+        assert_eq!(span(Span::days(3)), "3 days");
+        assert_eq!(span(Span::minutes(119)), "1 hour");
+        assert_eq!(span(Span(-5)), "0 s");
     }
 }

@@ -136,7 +136,7 @@ pub(super) fn csv(document: &Document<'_>) -> Result<String, ApiError> {
 
 /// A text for people, such that no spreadsheet takes it for a formula (CWE-1236). Credentials, hosts and URLs begin with a letter or
 /// a digit and are left alone.
-fn no_formula(text: &str) -> String {
+pub(super) fn no_formula(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         format!("'{text}")
     } else {

@@ -86,6 +86,11 @@ pub(crate) fn inline_picture(text: &str) -> Result<String, ApiError> {
         .to_owned())
 }
 
+/// A text for people, as it can stand in a spreadsheet.
+pub(crate) fn spreadsheet_safe(text: &str) -> String {
+    list::no_formula(text)
+}
+
 /// A URL has no subscriptionId that could be wrong.
 fn of_url(error: ShopError) -> ApiError {
     match error {

@@ -14,6 +14,7 @@ mod operations;
 mod pages;
 mod paths;
 mod profiles;
+mod purchase_pages;
 mod site;
 mod sockets;
 mod tokens;

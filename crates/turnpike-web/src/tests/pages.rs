@@ -21,7 +21,7 @@ on_both_engines! {
 
 /// A browser: its cookie, and what it says of where a form comes from.
 pub(super) struct Browser<'w> {
-    world: &'w World,
+    pub(super) world: &'w World,
     cookie: String,
     site: &'static str,
 }
@@ -131,7 +131,17 @@ async fn signing_in_gives_a_cookie_that_opens_the_pages(site: &Site) {
 async fn what_wants_a_session_leads_to_signing_in_and_back(site: &Site) {
     let world = site.world().await;
     let mut browser = Browser::new(&world);
-    for path in ["/overview", "/account", "/account/second-factor", "/confirm"] {
+    for path in [
+        "/overview",
+        "/plans",
+        "/subscriptions",
+        "/statement",
+        "/statement.csv",
+        "/keys",
+        "/account",
+        "/account/second-factor",
+        "/confirm",
+    ] {
         let answer = browser.get(path).await;
         let encoded = path.replace('/', "%2F");
         assert_eq!(location(&answer), format!("/sign-in?next={encoded}"));

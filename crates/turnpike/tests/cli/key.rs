@@ -31,6 +31,7 @@ fn a_key_may_as_much_as_its_owner_says() {
     {
       "account": "[id]",
       "allowTrial": false,
+      "allowedSources": [],
       "createdAt": "[time]",
       "email": "ann@example.com",
       "expiresAt": null,

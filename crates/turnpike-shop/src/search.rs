@@ -1,0 +1,173 @@
+//! Finding one's way among many subscriptions.
+
+use crate::error::Result;
+use crate::shop::Shop;
+use crate::store::{Row, Value};
+use crate::types::{AccountId, ConnectionType, SubscriptionId, SubscriptionState, UnixMillis};
+
+/// What is looked for, and which part of what is found.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// In the note, the network's code and city, the port; empty for all.
+    pub text: String,
+    /// Active or expired ones only.
+    pub state: Option<SubscriptionState>,
+    /// Which come first.
+    pub order: Order,
+    /// Those behind this one.
+    pub after: Option<Cursor>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Which come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Those bought last.
+    Newest,
+    /// Those that end first.
+    EndsFirst,
+}
+
+/// A place in a sorted list: what it is sorted by, and the id where that is alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Start or end of the subscription.
+    pub at: i64,
+    /// The subscription.
+    pub id: SubscriptionId,
+}
+
+/// A subscription that was found, without its credentials.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Its port.
+    pub port: i64,
+    /// Where it stands.
+    pub state: SubscriptionState,
+    /// Whole exit or slot.
+    pub connection_type: ConnectionType,
+    /// `NL-AMS`.
+    pub network_code: String,
+    /// `Amsterdam`.
+    pub city: String,
+    /// `NL`.
+    pub country: String,
+    /// When it was bought.
+    pub started_at: UnixMillis,
+    /// When it ends.
+    pub ends_at: UnixMillis,
+    /// The owner's note.
+    pub user_note: String,
+}
+
+impl Found {
+    /// Its place in a list of this order.
+    #[must_use]
+    pub fn cursor(&self, order: Order) -> Cursor {
+        Cursor {
+            at: match order {
+                Order::Newest => self.started_at.0,
+                Order::EndsFirst => self.ends_at.0,
+            },
+            id: self.id.clone(),
+        }
+    }
+}
+
+macro_rules! search {
+    ($tail:literal) => {
+        concat!(
+            "SELECT s.id, s.port, s.state, s.connection_type, s.started_at, s.ends_at, s.user_note, n.code, n.city, n.country
+             FROM subscription s JOIN network n ON n.id = s.network_id
+             WHERE s.account_id = $1 AND s.state <> 'released'
+               AND ($2 = '' OR ($2 = 'active' AND s.state = 'active' AND s.ends_at > $3)
+                    OR ($2 = 'expired' AND (s.state <> 'active' OR s.ends_at <= $3)))
+               AND ($4 = '' OR LOWER(s.user_note) LIKE $4 ESCAPE '!' OR LOWER(n.code) LIKE $4 ESCAPE '!'
+                    OR LOWER(n.city) LIKE $4 ESCAPE '!' OR CAST(s.port AS TEXT) LIKE $4 ESCAPE '!') ",
+            $tail
+        )
+    };
+}
+
+/// An account's subscriptions that hold a port and fit, and whether there are more.
+///
+/// # Errors
+/// Only the database's.
+pub async fn search(shop: &Shop, account: &AccountId, search: Search) -> Result<(Vec<Found>, bool)> {
+    let now = shop.now();
+    let first = match search.order {
+        Order::Newest => i64::MAX,
+        Order::EndsFirst => i64::MIN,
+    };
+    let (at, id) = search
+        .after
+        .as_ref()
+        .map_or((first, String::new()), |cursor| (cursor.at, cursor.id.to_string()));
+    let values = [
+        Value::Text(account.to_string()),
+        Value::Text(search.state.map_or("", SubscriptionState::as_str).to_owned()),
+        Value::Int(now.0),
+        Value::Text(pattern(&search.text)),
+        Value::Int(at),
+        Value::Text(id),
+        // One more than asked for tells whether there are more.
+        Value::Int(search.limit + 1),
+    ];
+    let sql = match search.order {
+        Order::Newest => search!("AND (s.started_at, s.id) < ($5, $6) ORDER BY s.started_at DESC, s.id DESC LIMIT $7"),
+        Order::EndsFirst => search!("AND (s.ends_at, s.id) > ($5, $6) ORDER BY s.ends_at, s.id LIMIT $7"),
+    };
+    let mut found: Vec<Found> = shop
+        .store
+        .read(move |tx| {
+            let values = values.clone();
+            Box::pin(async move {
+                let rows = tx.all(sql, &values).await?;
+                rows.iter().map(|row| read(row, now)).collect()
+            })
+        })
+        .await?;
+    let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    Ok((found, has_more))
+}
+
+/// The text anywhere, without regard to case; its own `%` and `_` are just letters.
+fn pattern(text: &str) -> String {
+    let text: String = text
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(100)
+        .collect();
+    if text.is_empty() {
+        return text;
+    }
+    let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{escaped}%")
+}
+
+fn read(row: &Row, now: UnixMillis) -> Result<Found> {
+    let ends_at = UnixMillis(row.int("ends_at")?);
+    let state = match row.parsed("state")? {
+        SubscriptionState::Active if ends_at <= now => SubscriptionState::Expired,
+        state => state,
+    };
+    Ok(Found {
+        id: row.parsed("id")?,
+        port: row.int("port")?,
+        state,
+        connection_type: row.parsed("connection_type")?,
+        network_code: row.text("code")?,
+        city: row.text("city")?,
+        country: row.text("country")?,
+        started_at: UnixMillis(row.int("started_at")?),
+        ends_at,
+        user_note: row.text("user_note")?,
+    })
+}

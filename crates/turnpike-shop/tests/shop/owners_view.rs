@@ -1,0 +1,338 @@
+//! What owners see of what they have, what they ask before they buy, and what they write beside it.
+
+use turnpike_shop::api_key::{self, NewApiKey};
+use turnpike_shop::search::{Order, Search, search};
+use turnpike_shop::types::{Cents, ConnectionType, Health, Span, SubscriptionId, SubscriptionState};
+use turnpike_shop::{
+    NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, rotation, set_note, subscription, traffic,
+};
+
+use crate::site::Site;
+use crate::world::{ANN, GATEWAY, PRICE, World, coupon, key, quantity, refusal, times};
+
+on_both_engines! {
+    a_quote_is_the_price_and_keeps_nothing,
+    a_quote_is_refused_for_what_the_purchase_would_be,
+    a_renewals_quote_is_its_price,
+    what_is_free_is_counted,
+    subscriptions_are_found_by_what_people_know_of_them,
+    a_list_is_read_page_by_page_in_either_order,
+    a_note_is_kept_and_an_unfit_one_is_not,
+    one_sees_ones_own_subscription_only,
+    the_addresses_of_ones_own_time_are_told,
+    traffic_is_told_by_day,
+    a_statement_is_read_page_by_page,
+    an_owner_makes_and_revokes_keys_of_his_own,
+}
+
+async fn a_quote_is_the_price_and_keeps_nothing(site: &Site) {
+    let world = World::on(site)
+        .network("NL-AMS")
+        .exits(3)
+        .coupon(coupon("TEN", catalogue::Discount::Percent(10)))
+        .open()
+        .await;
+    let mut order = world.order("NL-AMS").await;
+    (order.quantity, order.repeat, order.coupon) = (quantity(3), times(2), Some("ten".to_owned()));
+    let revision = world.revision().await;
+    let price = quote(&world.shop, &world.ann, order.clone()).await.unwrap();
+    assert_eq!(price, Cents(PRICE * 6 * 9 / 10));
+    assert_eq!((world.slots_taken().await, world.ports_taken().await), (0, 0));
+    assert_eq!((world.balance().await, world.revision().await), (100_000, revision));
+    assert_eq!(world.raw.int("SELECT redeemed FROM coupon").await, 0);
+    // The key of the purchase itself is not used up either.
+    order.idempotency = key("once", 1);
+    quote(&world.shop, &world.ann, order.clone()).await.unwrap();
+    assert_eq!(world.buy(order).await.unwrap().price, price);
+}
+
+async fn a_quote_is_refused_for_what_the_purchase_would_be(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).balance(2_000).open().await;
+    let order = world.order("NL-AMS").await;
+    let mut two = order.clone();
+    two.quantity = quantity(2);
+    let refused = world.refuses(quote(&world.shop, &world.ann, two)).await;
+    assert_eq!(
+        refused,
+        Refusal::InsufficientBalance {
+            balance: Cents(2_000),
+            price: Cents(2 * PRICE)
+        }
+    );
+    world.buy(order.clone()).await.unwrap();
+    ledger::adjust(&world.shop, "test", ANN, Cents(9_000), "")
+        .await
+        .unwrap();
+    let refused = world.refuses(quote(&world.shop, &world.ann, order.clone())).await;
+    assert_eq!(refused, Refusal::SoldOut { free: 0, wanted: 1 });
+    let mut unknown = order;
+    unknown.coupon = Some("NONE".to_owned());
+    let refused = world.refuses(quote(&world.shop, &world.ann, unknown)).await;
+    assert!(matches!(refused, Refusal::InvalidCoupon(_)), "{refused}");
+}
+
+async fn a_renewals_quote_is_its_price(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let bought = world.bought("NL-AMS").await;
+    let mut order = world.renewal(&bought).await;
+    order.repeat = times(3);
+    let price = quote_renewal(&world.shop, &world.ann, order.clone()).await.unwrap();
+    assert_eq!(price, Cents(3 * PRICE));
+    assert_eq!(world.see(&bought).await.ends_at, bought.ends_at);
+    assert_eq!(world.renew(order).await.unwrap().price, price);
+}
+
+async fn what_is_free_is_counted(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(2).shared(5).open().await;
+    let network = world.network("NL-AMS").await;
+    let free = async |connection_type| {
+        let all = catalogue::free(&world.shop).await.unwrap();
+        let found = all
+            .iter()
+            .find(|(known, kind, _)| *known == network && *kind == connection_type);
+        found.map(|(_, _, free)| *free)
+    };
+    assert_eq!(free(ConnectionType::Private).await, Some(2));
+    assert_eq!(free(ConnectionType::Shared).await, Some(5));
+    world.bought("NL-AMS").await;
+    world.bought_shared("NL-AMS").await;
+    assert_eq!(free(ConnectionType::Private).await, Some(1));
+    assert_eq!(free(ConnectionType::Shared).await, Some(4));
+    world.bought("NL-AMS").await;
+    assert_eq!(free(ConnectionType::Private).await, None);
+}
+
+fn all(text: &str) -> Search {
+    Search {
+        text: text.to_owned(),
+        state: None,
+        order: Order::Newest,
+        after: None,
+        limit: 100,
+    }
+}
+
+async fn found(world: &World<'_>, asked: Search) -> Vec<SubscriptionId> {
+    let (found, _) = search(&world.shop, &world.ann, asked).await.unwrap();
+    found.into_iter().map(|one| one.id).collect()
+}
+
+async fn subscriptions_are_found_by_what_people_know_of_them(site: &Site) {
+    let world = World::on(site)
+        .network("NL-AMS")
+        .exits(1)
+        .network("DE-BER")
+        .exits(1)
+        .open()
+        .await;
+    let (nl, de) = (world.bought("NL-AMS").await, world.bought("DE-BER").await);
+    set_note(&world.shop, &world.ann, &nl.id, "50% of Client_A!")
+        .await
+        .unwrap();
+    for text in [
+        "nl-ams",
+        " AMS ",
+        "city of nl",
+        "client_a",
+        "50%",
+        "A!",
+        &nl.port.to_string(),
+    ] {
+        assert_eq!(found(&world, all(text)).await, std::slice::from_ref(&nl.id), "{text}");
+    }
+    for text in ["client-a", "5_%", "nothing", "\u{0}x"] {
+        assert_eq!(found(&world, all(text)).await, [], "{text:?}");
+    }
+    let in_state = |state| Search {
+        state: Some(state),
+        ..all("")
+    };
+    assert_eq!(found(&world, in_state(SubscriptionState::Active)).await.len(), 2);
+    let mut order = world.renewal(&de).await;
+    order.repeat = times(2);
+    world.renew(order).await.unwrap();
+    world.advance(Span::days(31));
+    // Due, whether anything has swept it up or not.
+    for _ in 0..2 {
+        assert_eq!(
+            found(&world, in_state(SubscriptionState::Expired)).await,
+            std::slice::from_ref(&nl.id)
+        );
+        assert_eq!(
+            found(&world, in_state(SubscriptionState::Active)).await,
+            std::slice::from_ref(&de.id)
+        );
+        world.upkeep().await;
+    }
+    let bob = world.person("bob@example.com", 0).await;
+    assert!(search(&world.shop, &bob, all("")).await.unwrap().0.is_empty());
+}
+
+async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(7).open().await;
+    let mut bought = Vec::new();
+    for count in 1..=7 {
+        let mut order = world.order("NL-AMS").await;
+        order.repeat = times(8 - count);
+        bought.push(world.buy(order).await.unwrap().subscriptions.remove(0).id);
+        world.advance(Span(i64::from(count % 2 == 0)));
+    }
+    for order in [Order::Newest, Order::EndsFirst] {
+        let mut after = None;
+        let mut read = Vec::new();
+        loop {
+            let asked = Search {
+                order,
+                after,
+                limit: 3,
+                ..all("")
+            };
+            let (page, has_more) = search(&world.shop, &world.ann, asked).await.unwrap();
+            after = page.last().map(|last| last.cursor(order));
+            read.extend(page);
+            if !has_more {
+                break;
+            }
+        }
+        assert_eq!(read.len(), 7);
+        let key = |at: usize| match order {
+            Order::Newest => -read[at].started_at.0,
+            Order::EndsFirst => read[at].ends_at.0,
+        };
+        assert!((1..7).all(|at| key(at - 1) <= key(at)), "{order:?}");
+        assert!(bought.iter().all(|id| read.iter().any(|one| one.id == *id)));
+    }
+}
+
+async fn a_note_is_kept_and_an_unfit_one_is_not(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let bought = world.bought("NL-AMS").await;
+    let set = async |note: String| set_note(&world.shop, &world.ann, &bought.id, &note).await;
+    let (long, too_long) = ("ä".repeat(NOTE_LENGTH), "x".repeat(NOTE_LENGTH + 1));
+    set(format!(" {long} ")).await.unwrap();
+    assert_eq!(world.list().await[0].user_note, long);
+    for unfit in [too_long, "a\nb".to_owned(), "a\u{0}b".to_owned()] {
+        assert_eq!(refusal(set(unfit).await), Refusal::UnfitNote);
+    }
+    let bob = world.person("bob@example.com", 0).await;
+    let id = world.list().await.remove(0).id;
+    let foreign = set_note(&world.shop, &bob, &id, "mine").await;
+    assert_eq!(refusal(foreign), Refusal::SubscriptionNotFound);
+    set(String::new()).await.unwrap();
+    assert_eq!(world.list().await[0].user_note, "");
+}
+
+async fn one_sees_ones_own_subscription_only(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let bought = world.bought("NL-AMS").await;
+    let seen = subscription::see(&world.shop, &world.ann, &bought.id).await.unwrap();
+    assert_eq!((seen.port, seen.password), (bought.port, bought.password.clone()));
+    let status = rotation::own_status(&world.shop, &world.ann, &bought.id).await.unwrap();
+    assert_eq!(status.exit.unwrap().health, Health::Unknown);
+    let bob = world.person("bob@example.com", 0).await;
+    assert_eq!(
+        refusal(subscription::see(&world.shop, &bob, &bought.id).await),
+        Refusal::SubscriptionNotFound
+    );
+    let status = rotation::own_status(&world.shop, &bob, &bought.id).await;
+    assert_eq!(refusal(status), Refusal::SubscriptionNotFound);
+    let addresses = rotation::addresses(&world.shop, &bob, &bought.id, 5).await;
+    assert_eq!(refusal(addresses), Refusal::SubscriptionNotFound);
+    world.advance(Span::days(60));
+    world.upkeep().await;
+    world.upkeep().await;
+    let over = subscription::see(&world.shop, &world.ann, &bought.id).await;
+    assert_eq!(refusal(over), Refusal::SubscriptionNotFound);
+}
+
+async fn the_addresses_of_ones_own_time_are_told(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let before = world.now().minus(Span::hours(1)).0;
+    world.advance(Span::hours(1));
+    let bought = world.bought("NL-AMS").await;
+    let after = world.now().plus(Span::hours(1)).0;
+    for (since, address) in [(before, "192.0.2.1"), (after, "192.0.2.2"), (after + 1, "192.0.2.3")] {
+        let sql = format!(
+            "INSERT INTO exit_address (exit_id, since, address) SELECT exit_id, {since}, '{address}' FROM subscription"
+        );
+        world.raw.run(&sql).await;
+    }
+    let told = rotation::addresses(&world.shop, &world.ann, &bought.id, 5)
+        .await
+        .unwrap();
+    let told: Vec<String> = told.iter().map(|(_, address)| address.to_string()).collect();
+    assert_eq!(told, ["192.0.2.3", "192.0.2.2"]);
+    let newest = rotation::addresses(&world.shop, &world.ann, &bought.id, 1)
+        .await
+        .unwrap();
+    assert_eq!(newest.len(), 1);
+}
+
+async fn traffic_is_told_by_day(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(2).open().await;
+    let (one, other) = (world.bought("NL-AMS").await, world.bought("NL-AMS").await);
+    let today = world.now().0.div_euclid(Span::days(1).0) * Span::days(1).0;
+    let row = |subscription: &SubscriptionId, hours_ago: i64, up| traffic::Row {
+        subscription: subscription.clone(),
+        hour: turnpike_shop::types::UnixMillis(today - Span::hours(hours_ago).0),
+        up,
+        down: 2 * up,
+    };
+    let rows = [
+        row(&one.id, 0, 1),
+        row(&one.id, 1, 10),
+        row(&other.id, 24, 100),
+        row(&one.id, 72, 1_000),
+    ];
+    traffic::record(&world.shop, GATEWAY, "run", 1, &rows).await.unwrap();
+    let ups = |days: Vec<traffic::Day>| days.iter().map(|day| day.up).collect::<Vec<_>>();
+    let all = traffic::days(&world.shop, &world.ann, None, 3).await.unwrap();
+    assert!(all.iter().all(|day| day.down == 2 * day.up));
+    assert_eq!(all.last().map(|day| day.start.0), Some(today));
+    assert_eq!(ups(all), [0, 110, 1]);
+    let of_one = traffic::days(&world.shop, &world.ann, Some(&one.id), 4).await.unwrap();
+    assert_eq!(ups(of_one), [1_000, 0, 10, 1]);
+    let bob = world.person("bob@example.com", 0).await;
+    assert_eq!(
+        ups(traffic::days(&world.shop, &bob, Some(&one.id), 2).await.unwrap()),
+        [0, 0]
+    );
+}
+
+async fn a_statement_is_read_page_by_page(site: &Site) {
+    let world = World::on(site).balance(100).open().await;
+    for cents in 1..=4 {
+        ledger::adjust(&world.shop, "test", ANN, Cents(cents), &format!("note {cents}"))
+            .await
+            .unwrap();
+    }
+    let first = ledger::lines(&world.shop, &world.ann, None, 3).await.unwrap();
+    let numbers: Vec<_> = first.iter().map(|one| (one.number, one.line.balance.0)).collect();
+    assert_eq!(numbers, [(5, 110), (4, 106), (3, 103)]);
+    let second = ledger::lines(&world.shop, &world.ann, Some(3), 3).await.unwrap();
+    let notes: Vec<_> = second.iter().map(|one| one.line.note.as_str()).collect();
+    assert_eq!(notes, ["note 1", "to begin with"]);
+}
+
+async fn an_owner_makes_and_revokes_keys_of_his_own(site: &Site) {
+    let world = World::on(site).open().await;
+    let named = |name: &str| NewApiKey {
+        name: name.to_owned(),
+        allowed_sources: vec!["192.0.2.0/24".parse().unwrap()],
+        ..NewApiKey::default()
+    };
+    for unfit in ["", "  ", "a\nb", &"x".repeat(65)] {
+        let refused = api_key::create_own(&world.shop, ANN, named(unfit)).await;
+        assert_eq!(refusal(refused.map(|_| ())), Refusal::UnfitKeyName, "{unfit:?}");
+    }
+    let (made, _) = api_key::create_own(&world.shop, ANN, named(" Scraper ")).await.unwrap();
+    assert_eq!(
+        (made.name.as_str(), made.allowed_sources.as_slice()),
+        ("Scraper", &["192.0.2.0/24".to_owned()][..])
+    );
+    world.person("bob@example.com", 0).await;
+    let foreign = api_key::revoke_own(&world.shop, "bob@example.com", &made.id).await;
+    assert_eq!(refusal(foreign), Refusal::UnknownApiKey(made.id.to_string()));
+    let revoked = api_key::revoke_own(&world.shop, ANN, &made.id).await.unwrap();
+    assert!(revoked.revoked_at.is_some());
+}

@@ -1,0 +1,347 @@
+//! `/subscriptions/{subscription}`: one subscription, and all that can be done with it.
+
+use askama::Template;
+use http::StatusCode;
+use turnpike_shop::subscription::{Subscription, see};
+use turnpike_shop::types::{Health, NetworkId, RotationPolicy, SubscriptionId, SubscriptionState};
+use turnpike_shop::{available_networks, change_credentials, rotation, set_note, switch_network, traffic};
+
+use super::chart::Chart;
+use super::desk::{Desk, Outcome, html};
+use super::frame::{Frame, Place};
+use super::plans::{Choice, kind};
+use super::sizes::bytes;
+use super::subscriptions::ENDING;
+use super::texts::{ENGLISH, Notice};
+use super::trouble::{Trouble, refused};
+use super::visitor::Customer;
+use super::when::{moment, span};
+use crate::api::protocols::{proxy_url, shadowsocks_url, vless_url};
+use crate::api::subscription::{label, subscription_url};
+use crate::api::wait_applied;
+use crate::error::ApiError;
+use crate::sub;
+
+/// Addresses of the history.
+const ADDRESSES: i64 = 20;
+/// Days of the chart.
+const DAYS: i64 = 14;
+
+#[derive(Template)]
+#[template(path = "subscription.html")]
+struct SubscriptionPage {
+    frame: Frame,
+    id: String,
+    heading: String,
+    place: String,
+    kind: &'static str,
+    note: String,
+    is_active: bool,
+    is_ending: bool,
+    ends: String,
+    left: String,
+    host: String,
+    port: u16,
+    username: String,
+    password: String,
+    ways: Vec<Way>,
+    snippets: Vec<Way>,
+    profile_url: String,
+    picture: String,
+    exports: Vec<&'static str>,
+    exit: Option<Exit>,
+    addresses: Vec<(String, String)>,
+    policies: Vec<Choice>,
+    networks: Vec<Choice>,
+    limits: Vec<(&'static str, String)>,
+    chart: Chart,
+    wrong: Option<String>,
+}
+
+/// Something to copy, and what it is.
+struct Way {
+    name: &'static str,
+    text: String,
+}
+
+/// How its exit stands.
+struct Exit {
+    address: String,
+    health: &'static str,
+    is_up: bool,
+    /// Whether it can be rotated at all.
+    can_rotate: bool,
+    is_rotating: bool,
+    /// When it may be rotated again, in Unix milliseconds, and in how many seconds; absent where that is now.
+    wait: Option<(i64, i64)>,
+}
+
+/// `GET /subscriptions/{subscription}`
+pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
+    shown(&customer, &desk, StatusCode::OK, None).await
+}
+
+fn id(desk: &Desk) -> Result<SubscriptionId, Trouble> {
+    desk.id("subscription")
+}
+
+async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Option<String>) -> Outcome {
+    let (shop, account, id) = (&desk.app.shop, customer.account(), id(desk)?);
+    let subscription = see(shop, account, &id).await?;
+    let is_active = subscription.state == SubscriptionState::Active;
+    let networks = match is_active {
+        true => available_networks(shop, account, &id).await?,
+        false => Vec::new(),
+    };
+    let left = subscription.ends_at.since(shop.now());
+    let named = label(&subscription);
+    let profile_url = subscription_url(&desk.app.config.public_url, &subscription.url_token);
+    let page = SubscriptionPage {
+        frame: desk.frame(Place::Subscriptions, &named).await?,
+        id: id.to_string(),
+        heading: format!("{} · {}", subscription.port, subscription.city),
+        place: format!(
+            "{} {}, {}",
+            subscription.network_code, subscription.city, subscription.country
+        ),
+        kind: kind(subscription.connection_type),
+        note: subscription.user_note.clone(),
+        is_active,
+        is_ending: is_active && left < ENDING,
+        ends: moment(subscription.ends_at),
+        left: span(left),
+        host: subscription.host.clone(),
+        port: subscription.port,
+        username: subscription.username.clone(),
+        password: subscription.password.clone(),
+        ways: ways(&subscription, &named),
+        snippets: snippets(&subscription, &desk.app.config.public_url),
+        picture: sub::inline_picture(&profile_url)?,
+        profile_url,
+        exports: vec![
+            "sing-box",
+            "clash",
+            "sip008",
+            "csv",
+            "json",
+            "pac",
+            "host:port:user:pass",
+        ],
+        exit: exit(desk, customer, &id).await?,
+        addresses: rotation::addresses(shop, account, &id, ADDRESSES)
+            .await?
+            .into_iter()
+            .map(|(since, address)| (moment(since), address.to_string()))
+            .collect(),
+        policies: policies(subscription.rotation_policy),
+        networks: networks
+            .into_iter()
+            .map(|network| Choice {
+                value: network.id.to_string(),
+                label: format!("{} {}, {}", network.code, network.city, network.country),
+                is_chosen: false,
+            })
+            .collect(),
+        limits: limits(&subscription),
+        chart: Chart::of(&traffic::days(shop, account, Some(&id), DAYS).await?),
+        wrong,
+    };
+    Ok(html(status, &page))
+}
+
+fn ways(subscription: &Subscription, named: &str) -> Vec<Way> {
+    let mut ways = vec![
+        Way {
+            name: "HTTP",
+            text: proxy_url("http", subscription),
+        },
+        Way {
+            name: "SOCKS5",
+            text: proxy_url("socks5", subscription),
+        },
+    ];
+    if subscription.tls.is_some() {
+        ways.push(Way {
+            name: "HTTPS",
+            text: proxy_url("https", subscription),
+        });
+    }
+    ways.push(Way {
+        name: "VLESS",
+        text: vless_url(subscription, named),
+    });
+    ways.push(Way {
+        name: "Shadowsocks",
+        text: shadowsocks_url(subscription, named),
+    });
+    ways
+}
+
+/// What to paste; each asks our own `/ip`, so that it shows that the port works.
+fn snippets(subscription: &Subscription, public_url: &str) -> Vec<Way> {
+    let (http, socks) = (proxy_url("http", subscription), proxy_url("socks5h", subscription));
+    let Subscription {
+        host,
+        port,
+        username,
+        password,
+        ..
+    } = subscription;
+    vec![
+        Way {
+            name: "curl",
+            text: format!("curl -x \"{http}\" {public_url}/ip\ncurl -x \"{socks}\" {public_url}/ip"),
+        },
+        Way {
+            name: "Python requests",
+            text: format!(
+                "import requests\n\nproxy = \"{http}\"\nprint(requests.get(\"{public_url}/ip\", \
+                 proxies={{\"http\": proxy, \"https\": proxy}}).text)"
+            ),
+        },
+        Way {
+            name: "Playwright",
+            text: format!(
+                "const browser = await chromium.launch({{\n  proxy: {{\n    server: \"http://{host}:{port}\",\n    \
+                 username: \"{username}\",\n    password: \"{password}\",\n  }},\n}});"
+            ),
+        },
+    ]
+}
+
+async fn exit(desk: &Desk, customer: &Customer, id: &SubscriptionId) -> Result<Option<Exit>, Trouble> {
+    let status = rotation::own_status(&desk.app.shop, customer.account(), id).await?;
+    let now = desk.app.shop.now();
+    Ok(status.exit.map(|exit| Exit {
+        address: exit
+            .address
+            .map_or(ENGLISH.not_known.to_owned(), |address| address.to_string()),
+        health: match exit.health {
+            Health::Up => ENGLISH.exit_up,
+            Health::Down => ENGLISH.exit_down,
+            Health::Unknown => ENGLISH.exit_unknown,
+        },
+        is_up: exit.health == Health::Up,
+        can_rotate: exit.next_allowed_at.is_some(),
+        is_rotating: exit.is_rotating,
+        wait: exit
+            .next_allowed_at
+            .filter(|at| *at > now)
+            .map(|at| (at.0, at.since(now).0.div_euclid(1_000) + 1)),
+    }))
+}
+
+fn policies(present: RotationPolicy) -> Vec<Choice> {
+    RotationPolicy::ALLOWED
+        .into_iter()
+        .map(|minutes| Choice {
+            value: minutes.to_string(),
+            label: match minutes {
+                0 => ENGLISH.never.to_owned(),
+                some => format!("{} {some} min", ENGLISH.every),
+            },
+            is_chosen: i64::from(minutes) == present.minutes(),
+        })
+        .collect()
+}
+
+fn limits(subscription: &Subscription) -> Vec<(&'static str, String)> {
+    let (limits, usage) = (&subscription.limits, &subscription.usage);
+    let mut shown = vec![(ENGLISH.traffic_so_far, bytes(usage.moved()))];
+    if let (Some(left), Some(all)) = (usage.left(limits), limits.traffic_bytes) {
+        shown.push((ENGLISH.traffic_left, format!("{} / {}", bytes(left), bytes(all))));
+    }
+    let some = [
+        (
+            ENGLISH.speed,
+            limits.mbit_per_second.map(|speed| format!("{speed} Mbit/s")),
+        ),
+        (
+            ENGLISH.most_connections,
+            limits.max_connections.map(|most| most.to_string()),
+        ),
+        (
+            ENGLISH.most_addresses,
+            limits.max_source_addresses.map(|most| most.to_string()),
+        ),
+    ];
+    shown.extend(some.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    shown
+}
+
+/// Goes back to the subscription's page, with what was done or with what was wrong.
+async fn settled<E: Into<ApiError>>(
+    outcome: Result<(), E>,
+    notice: Notice,
+    customer: &Customer,
+    desk: &Desk,
+) -> Outcome {
+    match outcome {
+        Ok(()) => Ok(desk.done(&format!("/subscriptions/{}", id(desk)?), notice)),
+        Err(error) => {
+            let (status, sentence) = refused(error, desk)?;
+            shown(customer, desk, status, Some(sentence)).await
+        }
+    }
+}
+
+/// `POST /subscriptions/{subscription}/note`
+pub(crate) async fn note(customer: Customer, desk: Desk) -> Outcome {
+    let set = set_note(
+        &desk.app.shop,
+        customer.account(),
+        &id(&desk)?,
+        desk.fields.text("note"),
+    )
+    .await;
+    settled(set, Notice::NoteSaved, &customer, &desk).await
+}
+
+/// `POST /subscriptions/{subscription}/rotate`
+pub(crate) async fn rotate(customer: Customer, desk: Desk) -> Outcome {
+    let subscription = see(&desk.app.shop, customer.account(), &id(&desk)?).await?;
+    let rotated = async {
+        let asked = rotation::request(&desk.app.shop, &subscription.rotate_token, desk.visit.source).await?;
+        rotation::wait(&desk.app.shop, &asked).await.map(|_| ())
+    };
+    settled(rotated.await, Notice::Rotated, &customer, &desk).await
+}
+
+/// `POST /subscriptions/{subscription}/policy`
+pub(crate) async fn policy(customer: Customer, desk: Desk) -> Outcome {
+    let minutes = desk.fields.text("minutes").parse::<u64>().ok();
+    let policy = minutes.and_then(|minutes| RotationPolicy::try_from(minutes).ok());
+    let set = match policy {
+        Some(policy) => rotation::set_policy(&desk.app.shop, customer.account(), &id(&desk)?, policy)
+            .await
+            .map_err(ApiError::from),
+        None => Err(ApiError::Field {
+            field: "minutes".to_owned(),
+            rule: turnpike_shop::types::NotAPolicy.to_string(),
+        }),
+    };
+    settled(set, Notice::PolicySet, &customer, &desk).await
+}
+
+/// `POST /subscriptions/{subscription}/network`
+pub(crate) async fn network(customer: Customer, desk: Desk) -> Outcome {
+    let switched = match desk.fields.text("network").parse::<NetworkId>() {
+        Ok(target) => switch_network(&desk.app.shop, customer.account(), &id(&desk)?, &target)
+            .await
+            .map_err(ApiError::from),
+        Err(_) => Err(turnpike_shop::Refusal::UnknownNetwork.into()),
+    };
+    if let Ok(moved) = &switched {
+        wait_applied(&desk.app, &desk.visit, [(moved.gateway.as_str(), moved.revision)]).await;
+    }
+    settled(switched.map(|_| ()), Notice::Switched, &customer, &desk).await
+}
+
+/// `POST /subscriptions/{subscription}/credentials`
+pub(crate) async fn credentials(customer: Customer, desk: Desk) -> Outcome {
+    let changed = change_credentials(&desk.app.shop, customer.account(), &id(&desk)?).await;
+    if let Ok(changed) = &changed {
+        wait_applied(&desk.app, &desk.visit, [(changed.gateway.as_str(), changed.revision)]).await;
+    }
+    settled(changed.map(|_| ()), Notice::CredentialsChanged, &customer, &desk).await
+}

@@ -1,0 +1,228 @@
+//! The pages on which customers buy, renew and change what they have.
+
+use http::Method;
+use turnpike_shop::ledger;
+use turnpike_shop::types::{Cents, Role, Span};
+
+use super::pages::{Browser, location};
+use super::site::{Site, on_both_engines};
+use super::world::{ALICE, PASSWORD};
+
+on_both_engines! {
+    nobody_pays_a_price_that_he_has_not_seen,
+    a_form_that_is_sent_twice_buys_once,
+    a_renewal_costs_what_was_shown,
+    other_peoples_subscriptions_are_not_there,
+    what_is_wrong_is_told_on_the_page_that_was_sent,
+    a_key_is_shown_once_and_is_no_more_than_was_asked_for,
+    the_statement_is_a_file_that_no_spreadsheet_runs,
+}
+
+/// The value of a hidden field.
+fn hidden<'p>(page: &'p str, name: &str) -> &'p str {
+    let start = format!("name=\"{name}\" value=\"");
+    let at = page.find(&start).unwrap_or_else(|| panic!("no {name} in {page}")) + start.len();
+    page[at..].split('"').next().unwrap()
+}
+
+/// A page of a subscription that was just bought.
+async fn bought(browser: &mut Browser<'_>) -> String {
+    let path = format!("/plans/{}", browser.world.plan("NL-AMS", "private").await);
+    let page = browser.get(&path).await.text();
+    let fields = [("agreed", hidden(&page, "agreed")), ("once", hidden(&page, "once"))];
+    location(&browser.send(&path, &fields).await).to_owned()
+}
+
+async fn nobody_pays_a_price_that_he_has_not_seen(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = format!("/plans/{}", world.plan("NL-AMS", "private").await);
+    let page = browser.get(&format!("{path}?quantity=2&coupon=mycode")).await.text();
+    assert_eq!(hidden(&page, "agreed"), "2160");
+    assert!(page.contains("instead of 24.00"), "{page}");
+    for (agreed, quantity) in [("1200", "2"), ("", "1"), ("2160", "1")] {
+        let refused = browser.send(&path, &[("agreed", agreed), ("quantity", quantity)]).await;
+        assert_eq!(refused.status, 400, "{agreed} {quantity}");
+        assert!(refused.text().contains("look at it again, then buy"));
+    }
+    assert_eq!(world.balance(ALICE).await, 50_000);
+    let right = browser
+        .send(&path, &[("agreed", "2160"), ("quantity", "2"), ("coupon", "MYCODE")])
+        .await;
+    assert_eq!(location(&right), "/subscriptions");
+    assert_eq!(world.balance(ALICE).await, 50_000 - 2_160);
+    let sold_out = browser.send(&path, &[("agreed", "2400"), ("quantity", "2")]).await;
+    assert_eq!(sold_out.status, 409);
+    assert!(
+        sold_out.text().contains("Sold out: 1 of 2 are free"),
+        "{}",
+        sold_out.text()
+    );
+    for wrong in ["0", "101", "1.5", "x"] {
+        let refused = browser.send(&path, &[("agreed", "1200"), ("quantity", wrong)]).await;
+        assert_eq!(refused.status, 400, "{wrong}");
+    }
+    assert_eq!(browser.get("/plans/aaaaaaaaaaaaaaaaaaaaaaaa").await.status, 404);
+    assert_eq!(browser.get("/plans/x").await.status, 404);
+}
+
+async fn a_form_that_is_sent_twice_buys_once(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = format!("/plans/{}", world.plan("NL-AMS", "private").await);
+    let page = browser.get(&path).await.text();
+    let fields = [("agreed", "1200"), ("once", hidden(&page, "once"))];
+    let first = browser.send(&path, &fields).await;
+    let second = browser.send(&path, &fields).await;
+    assert_eq!(location(&first), location(&second));
+    assert_eq!(world.balance(ALICE).await, 50_000 - 1_200);
+}
+
+async fn a_renewal_costs_what_was_shown(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = format!("{}/renew", bought(&mut browser).await);
+    let plan = world.plan("NL-AMS", "private").await;
+    let page = browser.get(&format!("{path}?repeat=3")).await.text();
+    assert_eq!(hidden(&page, "agreed"), "3600");
+    let fields = |agreed: &'static str| {
+        [
+            ("plan", plan.clone()),
+            ("repeat", "3".to_owned()),
+            ("agreed", agreed.to_owned()),
+        ]
+    };
+    for (agreed, status) in [("1200", 400), ("3600", 303)] {
+        let fields = fields(agreed);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(browser.send(&path, &fields).await.status, status, "{agreed}");
+    }
+    assert_eq!(world.balance(ALICE).await, 50_000 - 4_800);
+    let foreign = world.plan("DE-BER", "private").await;
+    let refused = browser.send(&path, &[("plan", &foreign), ("agreed", "1500")]).await;
+    assert_eq!(refused.status, 409);
+    assert_eq!(browser.send(&path, &[("plan", "x"), ("agreed", "1")]).await.status, 409);
+}
+
+async fn other_peoples_subscriptions_are_not_there(site: &Site) {
+    let world = site.world().await;
+    let path = bought(&mut Browser::signed_in(&world).await).await;
+    world.person("bob@example.com", Role::Customer).await;
+    let mut bob = Browser::new(&world);
+    bob.send("/sign-in", &[("email", "bob@example.com"), ("password", PASSWORD)])
+        .await;
+    for path in [path.clone(), format!("{path}/renew")] {
+        assert_eq!(bob.get(&path).await.status, 404, "{path}");
+    }
+    for act in ["note", "rotate", "policy", "network", "credentials", "renew"] {
+        let fields = [
+            ("note", "mine"),
+            ("minutes", "0"),
+            ("network", "aaaaaaaaaaaaaaaaaaaaaaaa"),
+            ("plan", "x"),
+        ];
+        assert_eq!(bob.send(&format!("{path}/{act}"), &fields).await.status, 404, "{act}");
+    }
+    assert!(!bob.get("/subscriptions").await.text().contains(&path));
+}
+
+async fn what_is_wrong_is_told_on_the_page_that_was_sent(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    for (act, field, value, status) in [
+        ("note", "note", "a\nb", 400),
+        ("policy", "minutes", "7", 400),
+        ("policy", "minutes", "", 400),
+        ("network", "network", "x", 400),
+    ] {
+        let answer = browser.send(&format!("{path}/{act}"), &[(field, value)]).await;
+        assert_eq!(answer.status, status, "{act} {value:?}");
+        assert!(
+            answer.text().contains("class=\"wrong\"") && answer.text().contains("data-copy"),
+            "{act}"
+        );
+    }
+    assert_eq!(
+        location(&browser.send(&format!("{path}/note"), &[("note", "<b>bold</b>")]).await),
+        path
+    );
+    let page = browser.get("/subscriptions").await.text();
+    assert!(!page.contains("<b>bold") && page.contains("&#60;b&#62;bold"), "{page}");
+}
+
+async fn a_key_is_shown_once_and_is_no_more_than_was_asked_for(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    for (name, value) in [("name", ""), ("days", "0"), ("days", "x"), ("sources", "everywhere")] {
+        let fields = [("name", "good"), (name, value)];
+        let fields = if name == "name" { &fields[1..] } else { &fields[..] };
+        assert_eq!(browser.send("/keys", fields).await.status, 400, "{name} {value}");
+    }
+    let made = browser
+        .send(
+            "/keys",
+            &[
+                ("name", "Scraper"),
+                ("access", "read"),
+                ("days", "1"),
+                ("sources", "192.0.2.1"),
+            ],
+        )
+        .await
+        .text();
+    let at = made.find("rk_").unwrap();
+    let key: String = made[at..]
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect::<String>();
+    let key = if key == "rk" {
+        made[at..].chars().take(62).collect()
+    } else {
+        key
+    };
+    assert!(!browser.get("/keys").await.text().contains(&key));
+    let ask = |query: &str| {
+        world
+            .ask(Method::GET, &format!("/api/proxy?{query}"))
+            .header("x-api-key", &key)
+    };
+    assert_eq!(ask("op=plans").send().await.status, 200);
+    assert_eq!(
+        ask("op=plans").from("192.0.2.2").send().await.error().1,
+        "source_not_allowed"
+    );
+    let order = world.ask(Method::POST, "/api/proxy").header("x-api-key", &key);
+    let order = order
+        .body(r#"{"op":"purchase","planId":"aaaaaaaaaaaaaaaaaaaaaaaa"}"#)
+        .send()
+        .await;
+    assert_eq!(order.error().1, "read_only_key");
+    world.advance(Span::days(1));
+    assert_eq!(ask("op=plans").send().await.status, 401);
+    let mut browser = Browser::signed_in(&world).await;
+    let page = browser.get("/keys").await.text();
+    let revoke = page
+        .split("action=\"")
+        .find_map(|part| part.split('"').next().filter(|path| path.ends_with("/revoke")));
+    assert_eq!(location(&browser.send(revoke.unwrap(), &[]).await), "/keys");
+    assert_eq!(browser.send("/keys/aaaaaaaaaaaa/revoke", &[]).await.status, 404);
+}
+
+async fn the_statement_is_a_file_that_no_spreadsheet_runs(site: &Site) {
+    let world = site.world().await;
+    ledger::adjust(&world.shop, "test", ALICE, Cents(5), "=1+1")
+        .await
+        .unwrap();
+    let mut browser = Browser::signed_in(&world).await;
+    let file = browser.get("/statement.csv").await;
+    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(
+        file.text(),
+        "number,time,kind,amount,balance,note\n\
+         2,2025-10-09T08:53:20Z,credit,0.05,500.05,'=1+1\n\
+         1,2025-10-09T08:53:20Z,credit,500.00,500.00,to begin with\n"
+    );
+    let page = browser.get("/statement?below=2").await.text();
+    assert!(page.contains("to begin with") && !page.contains("=1+1"));
+}
