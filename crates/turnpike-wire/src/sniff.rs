@@ -12,6 +12,7 @@
 //! 4. TLS, where the port has a certificate: the head of a ClientHello.
 //! 5. SOCKS5 and 6. SOCKS4: strict, since until there are enough bytes for rule 3 they are all there is to go by.
 
+use crate::Parse;
 use crate::shadowsocks::{self, Method};
 use crate::vless;
 
@@ -34,6 +35,24 @@ pub enum Sniffed {
     Socks4,
     /// Nothing that is spoken here, whatever follows.
     Unknown,
+}
+
+/// What bytes look most like that are nothing of a port's, or not of its subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guess {
+    /// A head of VLESS.
+    Vless {
+        /// Whether the id is the subscription's, and only the version is another.
+        is_known: bool,
+    },
+    /// Random bytes, as a salt and what is sealed are.
+    Shadowsocks,
+    /// A ClientHello.
+    Tls,
+    /// A greeting that offers no known way of login.
+    Socks5,
+    /// Nothing in particular.
+    Nothing,
 }
 
 /// What a port knows of its one subscription.
@@ -74,6 +93,38 @@ pub fn sniff(bytes: &[u8], known: &Known<'_>) -> Sniffed {
         }
     }
     if may_become { Sniffed::Wait } else { Sniffed::Unknown }
+}
+
+/// Guesses what [`sniff`] has not recognised, so that its sender can be told what is wrong with it. Nothing may depend on it.
+#[must_use]
+pub fn guess(bytes: &[u8], id: &[u8; 16]) -> Guess {
+    if vless::names(id, bytes) {
+        return Guess::Vless { is_known: true };
+    }
+    match (bytes.first(), vless::request(bytes)) {
+        (Some(0), Parse::Done(..) | Parse::Refuse(vless::Refused::Flow)) => return Guess::Vless { is_known: false },
+        (Some(0x05), _) if is_greeting(bytes) => return Guess::Socks5,
+        _ => {}
+    }
+    if tls(bytes) == Sniffed::Tls {
+        return Guess::Tls;
+    }
+    let is_text = |byte: &&u8| matches!(byte, 0x20..=0x7e | b'\r' | b'\n' | b'\t');
+    let text = bytes.iter().filter(is_text).count();
+    // Of random bytes, five in eight are no text.
+    let is_random = text.saturating_mul(4) < bytes.len().saturating_mul(3);
+    if bytes.len() >= Method::Aes128Gcm.shortest_opening() && is_random {
+        return Guess::Shadowsocks;
+    }
+    Guess::Nothing
+}
+
+/// A greeting of SOCKS5, whatever it offers.
+fn is_greeting(bytes: &[u8]) -> bool {
+    match bytes {
+        [0x05, count @ 1..=16, methods @ ..] => methods.len() >= usize::from(*count),
+        _ => false,
+    }
 }
 
 /// `[A-Z][A-Z-]{2,15}`, a blank, and nothing but printable text up to the first line's end or the end of what is there.

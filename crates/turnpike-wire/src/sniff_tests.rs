@@ -26,6 +26,35 @@ fn with_all(keys: &Keys) -> Known<'_> {
 }
 
 #[test]
+fn what_is_not_recognised_is_guessed() {
+    let random: Vec<u8> = (0..60_u8).map(|number| number.wrapping_mul(0x9d) ^ 0x80).collect();
+    let text = b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3, and something more\r\n";
+    let head = |version: u8, id: &[u8; 16], addons: &[u8]| {
+        let length = [u8::try_from(addons.len()).unwrap()];
+        [&[version][..], id, &length, addons, &[1, 0, 80, 1, 192, 0, 2, 1]].concat()
+    };
+    let others = *b"0123456789abcdeg";
+    for (bytes, expected) in [
+        (head(0, &others, b""), Guess::Vless { is_known: false }),
+        (
+            head(0, &others, b"\x0a\x10xtls-rprx-vision"),
+            Guess::Vless { is_known: false },
+        ),
+        (head(1, &ID, b""), Guess::Vless { is_known: true }),
+        (head(1, &others, b""), Guess::Nothing),
+        (vec![5, 2, 1, 3], Guess::Socks5),
+        (vec![5, 2, 1], Guess::Nothing),
+        (vec![0x16, 3, 1, 2, 0, 1, 0], Guess::Tls),
+        (random.clone(), Guess::Shadowsocks),
+        (random[..33].to_vec(), Guess::Nothing),
+        (text.to_vec(), Guess::Nothing),
+        (Vec::new(), Guess::Nothing),
+    ] {
+        assert_eq!(guess(&bytes, &ID), expected, "{bytes:?}");
+    }
+}
+
+#[test]
 fn openings_are_recognised() {
     for (bytes, expected) in [
         (&b""[..], Sniffed::Wait),

@@ -47,10 +47,19 @@ pub enum Refused {
 /// Whether these bytes begin with version 0 and this id, compared in constant time. Absent where there are too few.
 #[must_use]
 pub fn recognise(id: &[u8; 16], bytes: &[u8]) -> Option<bool> {
+    let version = *bytes.first()?;
+    let given = bytes.get(1..17)?;
+    Some(version == VERSION && is_equal(given, id))
+}
+
+/// The same whatever the version.
+pub(crate) fn names(id: &[u8; 16], bytes: &[u8]) -> bool {
+    bytes.get(1..17).is_some_and(|given| is_equal(given, id))
+}
+
+fn is_equal(given: &[u8], id: &[u8; 16]) -> bool {
     use subtle::ConstantTimeEq as _;
-    let (version, rest) = bytes.split_first()?;
-    let given = rest.first_chunk::<16>()?;
-    Some(*version == VERSION && bool::from(given.ct_eq(id)))
+    bool::from(given.ct_eq(id))
 }
 
 /// Reads the head that [`recognise`] has told. The id is not looked at again.

@@ -26,6 +26,9 @@ const SERVER_PACKET: u8 = 0x01;
 /// So much longer than its data is a sealed packet to a client at the most.
 pub const LONGEST_OVERHEAD: usize = HEADER + TYPE_AND_TIME + 8 + 2 + LONGEST_SENDER + TAG;
 
+/// No sealed packet of a client is shorter: a salt, an IPv4 address, a tag.
+pub const SHORTEST: usize = 16 + 1 + 4 + 2 + TAG;
+
 /// Names a 2022 session: eight random bytes of whoever sends in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub [u8; 8]);
