@@ -19,8 +19,9 @@ use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
 use crate::exit::{Environment, ExitId, ExitSpec, Rotated, RotationError, Survey};
 use crate::meter::{BatchId, Meters, TrafficBatch};
+use crate::refusals::{Caller, Reason, RefusalBatch, Refusals};
 use crate::relay::{Buffers, Pipes};
-use crate::route::{Route, RouteId};
+use crate::route::{ActiveRoute, Route, RouteId};
 use crate::session::admission::Admission;
 use crate::table::{Counts, Table};
 use crate::tls::{self, Certificate, Tickets};
@@ -121,6 +122,7 @@ pub(crate) struct Shared {
     pub(crate) pipes: Pipes,
     pub(crate) descriptors: Descriptors,
     pub(crate) admission: Admission,
+    pub(crate) refusals: Refusals,
     pub(crate) bound_address: BoundAddress,
     /// Absent where no TLS is spoken.
     pub(crate) tls: ArcSwapOption<tls::Server>,
@@ -141,6 +143,7 @@ impl Shared {
             buffers: Buffers::default(),
             pipes: Pipes::new(descriptors.clone()),
             admission: Admission::default(),
+            refusals: Refusals::default(),
             bound_address: BoundAddress::new(&config.public_host, &config.dns_servers, descriptors.clone()),
             descriptors,
             tls: ArcSwapOption::empty(),
@@ -163,6 +166,12 @@ impl Shared {
                 tracing::error!("a connection's task has panicked and was ended; this is a bug in turnpike");
             }
         }));
+    }
+
+    /// Counts a refusal, and keeps it for the customer.
+    pub(crate) fn refused(&self, route: &ActiveRoute, caller: Caller, reason: Reason) {
+        metrics::counter!("turnpike_refusals_total", "reason" => reason.kind()).increment(1);
+        route.refusals.note(self.clock.now(), caller, reason);
     }
 
     /// Connections that have a task now.
@@ -298,6 +307,17 @@ impl Gateway {
         self.inner.meters.acknowledge(batch);
     }
 
+    /// The refusals that wait to be recorded, the same until they are acknowledged; absent where there are none.
+    #[must_use]
+    pub fn refusals(&self) -> Option<RefusalBatch> {
+        self.inner.shared.refusals.offer()
+    }
+
+    /// The batch of refusals of this number has been recorded: forget it.
+    pub fn acknowledge_refusals(&self, sequence: u64) {
+        self.inner.shared.refusals.acknowledge(sequence);
+    }
+
     /// Tunnels open now.
     #[must_use]
     pub fn tunnels_open(&self) -> u64 {
@@ -357,6 +377,7 @@ impl Inner {
             }
             if count % TICKS_PER_SWEEP == 0 {
                 self.shared.admission.sweep();
+                self.shared.refusals.sweep(now);
             }
             let mut table = self.table.lock().await;
             table.expire(now);

@@ -16,6 +16,7 @@ mod guests;
 mod limits;
 mod listener;
 mod meter;
+mod refusals;
 mod relay;
 mod resolve;
 mod route;
@@ -35,6 +36,7 @@ pub use exit::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError, 
 pub use gateway::{Applied, Change, Event, Gateway, GatewayConfig, PortError};
 pub use limits::Limits;
 pub use meter::{BatchId, TrafficBatch, TrafficRow};
+pub use refusals::{RefusalBatch, RefusalRow};
 pub use route::{Route, RouteId};
 pub use tls::{Certificate, CertificateError};
 

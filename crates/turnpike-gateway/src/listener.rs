@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol as Transport, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::descriptors::Permit;
 use crate::gateway::{PortError, Shared};
+use crate::refusals::{Caller, Protocol, Reason};
 use crate::route::ActiveRoute;
 use crate::{session, udp};
 
@@ -66,7 +67,13 @@ impl Port {
             .and_then(|permit| self.shared.admission.admit(peer.ip(), self.number, permit));
         match visitor {
             Some(visitor) => self.shared.spawn(session::run(Arc::clone(self), stream, peer, visitor)),
-            None => metrics::counter!("turnpike_refusals_total", "reason" => "too_many").increment(1),
+            None => {
+                let caller = Caller {
+                    source: peer.ip(),
+                    protocol: Protocol::Unknown,
+                };
+                self.shared.refused(&self.route(), caller, Reason::Strangers);
+            }
         }
     }
 }
@@ -206,7 +213,7 @@ impl Drop for OpenPort {
 }
 
 fn listen(at: SocketAddr) -> io::Result<Socket> {
-    let socket = socket(at, Type::STREAM, Protocol::TCP)?;
+    let socket = socket(at, Type::STREAM, Transport::TCP)?;
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit these: one call per port instead of six per connection.
@@ -218,12 +225,12 @@ fn listen(at: SocketAddr) -> io::Result<Socket> {
 }
 
 fn bind_udp(at: SocketAddr) -> io::Result<Socket> {
-    let socket = socket(at, Type::DGRAM, Protocol::UDP)?;
+    let socket = socket(at, Type::DGRAM, Transport::UDP)?;
     socket.bind(&at.into())?;
     Ok(socket)
 }
 
-fn socket(at: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+fn socket(at: SocketAddr, kind: Type, protocol: Transport) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(at), kind, Some(protocol))?;
     if at.is_ipv6() {
         // Else "::" would take IPv4's port too, and "0.0.0.0" beside it would fail.
@@ -250,7 +257,7 @@ pub(crate) fn tune(socket: &SockRef<'_>) -> io::Result<()> {
 pub(crate) fn bindable(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let (able, unable): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(|address| {
         let probe = || {
-            socket(SocketAddr::new(*address, 0), Type::STREAM, Protocol::TCP)?
+            socket(SocketAddr::new(*address, 0), Type::STREAM, Transport::TCP)?
                 .bind(&SocketAddr::new(*address, 0).into())
         };
         !(address.is_ipv6() && address.is_unspecified()) || probe().is_ok()

@@ -11,6 +11,7 @@ use crate::exit::{Exit, ExitId};
 use crate::guests::{Guest, Guests};
 use crate::limits::{Limits, Quota};
 use crate::meter::Meter;
+use crate::refusals::Log;
 use crate::sealed::Sealed;
 
 /// A subscription's id as the shop spells it; the gateway only compares it.
@@ -56,6 +57,8 @@ pub(crate) struct ActiveRoute {
     pub(crate) guests: Arc<Guests>,
     /// What it may use, and what is in use; the subscription's, whichever route it has.
     pub(crate) quota: Arc<Quota>,
+    /// What its port has refused; the subscription's, whichever route it has.
+    pub(crate) refusals: Arc<Log>,
     /// What Shadowsocks needs; absent where the password makes no keys.
     pub(crate) sealed: Option<Arc<Sealed>>,
     /// Cancelled when tunnels opened under this route must end at once.
@@ -71,6 +74,7 @@ impl ActiveRoute {
             meter: Arc::clone(&self.meter),
             guests: Arc::clone(&self.guests),
             quota: Arc::clone(&self.quota),
+            refusals: Arc::clone(&self.refusals),
             sealed: self.sealed.clone(),
             cut,
         })

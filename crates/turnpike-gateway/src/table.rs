@@ -18,6 +18,7 @@ use crate::guests::Guests;
 use crate::limits::Quota;
 use crate::listener::{self, OpenPort};
 use crate::meter::Meters;
+use crate::refusals::Log;
 use crate::route::{ActiveRoute, Route, RouteId};
 use crate::sealed::Sealed;
 
@@ -61,6 +62,7 @@ struct Served {
     active: Option<Arc<ActiveRoute>>,
     guests: Arc<Guests>,
     quota: Arc<Quota>,
+    refusals: Arc<Log>,
     port: Option<OpenPort>,
     /// The operator has been told that its port cannot be opened.
     reported: bool,
@@ -206,6 +208,7 @@ impl Table {
             }
             None => Served {
                 quota: Quota::new(self.meters.meter(&id)),
+                refusals: self.shared.refusals.log(&id),
                 route,
                 active: None,
                 guests: Arc::default(),
@@ -266,6 +269,7 @@ impl Table {
             meter: self.meters.meter(&served.route.id),
             guests: Arc::clone(&served.guests),
             quota: Arc::clone(&served.quota),
+            refusals: Arc::clone(&served.refusals),
             sealed,
             cut: goes_on.map_or_else(|| self.shared.stop.child_token(), |old| old.cut.clone()),
         })

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turnpike_wire::address::Destination;
 
-use super::dialling::{AT_LIMIT, DialError, unavailable};
+use super::dialling::{AT_LIMIT, DialError, permitted, unavailable};
 use super::upstream::{self, UpstreamError};
 use super::{Exit, Present};
 use crate::descriptors::Permit;
@@ -88,9 +88,12 @@ impl Exit {
     }
 
     /// Whether a datagram may be sent to this address.
-    pub(crate) fn permits_udp(&self, to: SocketAddr) -> bool {
+    ///
+    /// # Errors
+    /// [`DialError::Prohibited`].
+    pub(crate) fn permit_udp(&self, to: SocketAddr) -> Result<(), DialError> {
         let allow_smtp = self.present.load().spec.allow_smtp;
-        self.environment.policy.judge(to, allow_smtp) == Verdict::Allowed
+        permitted(self.environment.policy.judge(to, allow_smtp))
     }
 
     /// Whether a datagram from this source may be handed to the customer.

@@ -334,7 +334,7 @@ pub(super) fn unavailable(reason: &str) -> DialError {
     }
 }
 
-fn permitted(verdict: Verdict) -> Result<(), DialError> {
+pub(super) fn permitted(verdict: Verdict) -> Result<(), DialError> {
     match verdict {
         Verdict::Allowed => Ok(()),
         Verdict::Refused(what) => Err(DialError::Prohibited(format!("this proxy does not connect to {what}"))),

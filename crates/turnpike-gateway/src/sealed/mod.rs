@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use turnpike_wire::shadowsocks::{Keys, Method, Salt};
 
+use crate::refusals::Reason;
 use salts::Salts;
 
 /// How far a client's clock may be from ours, in seconds (SIP022 §3.1.3).
@@ -28,17 +29,38 @@ pub(crate) struct Sealed {
 /// Why a stream that opens is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stale {
-    /// The client's clock is too far from ours, or it speaks of before this gateway's start.
-    Clock,
+    /// The client's clock is so many seconds ahead of ours, which is too far; negative for behind.
+    Clock(i64),
+    /// It speaks of before this gateway's start.
+    JustStarted,
     /// These very bytes have come before.
     Replay,
     /// More streams in a minute than can be remembered.
     Busy,
 }
 
+impl From<Stale> for Reason {
+    fn from(stale: Stale) -> Self {
+        match stale {
+            Stale::Clock(ahead) => Self::Clock(ahead),
+            Stale::JustStarted => Self::JustStarted,
+            Stale::Replay => Self::Replay,
+            Stale::Busy => Self::TooManyStreams,
+        }
+    }
+}
+
 /// Whether a client's clock is near enough to ours, and what it says is not of before this gateway's start.
-pub(crate) fn is_timely(time: u64, now: u64, started: u64) -> bool {
-    time.abs_diff(now) <= CLOCK_TOLERANCE && time >= started
+pub(crate) fn judge_time(time: u64, now: u64, started: u64) -> Result<(), Stale> {
+    if time.abs_diff(now) > CLOCK_TOLERANCE {
+        return Err(Stale::Clock(
+            i64::try_from(i128::from(time) - i128::from(now)).unwrap_or(i64::MAX),
+        ));
+    }
+    if time < started {
+        return Err(Stale::JustStarted);
+    }
+    Ok(())
 }
 
 impl Sealed {
@@ -78,10 +100,8 @@ impl Sealed {
         now: u64,
         started: u64,
     ) -> Result<(), Stale> {
-        if let Some(time) = time
-            && !is_timely(time, now, started)
-        {
-            return Err(Stale::Clock);
+        if let Some(time) = time {
+            judge_time(time, now, started)?;
         }
         let mut salts = self.salts.lock().unwrap_or_else(PoisonError::into_inner);
         match time {

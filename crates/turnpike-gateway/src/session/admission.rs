@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::descriptors::Permit;
 use crate::limits::{Denied, Seat};
+use crate::refusals::{Caller, Log, Reason};
 
 /// Strangers per source. A scraper opens a thousand connections in one round trip, before the first can prove itself.
 const STRANGERS_PER_SOURCE: u32 = 1_024;
@@ -107,6 +108,7 @@ impl Admission {
             counted_on: (!is_known).then_some(port),
             proven: AtomicBool::new(false),
             seat: OnceLock::new(),
+            unpaid: OnceLock::new(),
             _descriptors: descriptors,
         })
     }
@@ -177,6 +179,15 @@ impl Source {
     }
 }
 
+/// What is told of a connection that ends without the password that it was asked for.
+#[derive(Debug)]
+pub(crate) struct Unpaid {
+    pub(crate) log: Arc<Log>,
+    pub(crate) caller: Caller,
+    /// When it was asked, in milliseconds since 1970.
+    pub(crate) at: i64,
+}
+
 /// A connection's entry in the books, from accept to its end.
 #[derive(Debug)]
 pub(crate) struct Visitor {
@@ -187,6 +198,8 @@ pub(crate) struct Visitor {
     proven: AtomicBool,
     /// Its place among the subscription's connections, once it has one.
     seat: OnceLock<Seat>,
+    /// Present once it has been asked for a password.
+    unpaid: OnceLock<Box<Unpaid>>,
     _descriptors: Permit,
 }
 
@@ -198,6 +211,11 @@ impl Visitor {
             let _ = self.seat.set(seat()?);
         }
         Ok(())
+    }
+
+    /// It has been asked for a password. If it ends without a good one, that is told.
+    pub(crate) fn owe_password(&self, unpaid: Unpaid) {
+        self.unpaid.get_or_init(|| Box::new(unpaid));
     }
 
     /// It has shown good credentials: it no longer counts as a stranger.
@@ -262,6 +280,10 @@ impl Drop for Visitor {
     fn drop(&mut self) {
         if *self.proven.get_mut() {
             return;
+        }
+        if let Some(unpaid) = self.unpaid.take() {
+            let Unpaid { log, caller, at } = *unpaid;
+            log.note(at, caller, Reason::NoPassword);
         }
         self.admission.lock().no_stranger(self.source, self.counted_on, |_| {});
     }

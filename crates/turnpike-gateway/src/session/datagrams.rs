@@ -16,6 +16,7 @@ use super::Context;
 use super::downlink::Downlink;
 use super::peer::{self, Peer};
 use crate::exit::DialError;
+use crate::refusals::Reason;
 use crate::udp::{Association, Customer, Datagram};
 
 /// Without a datagram either way the stream ends (RFC 4787 REQ-5).
@@ -124,7 +125,7 @@ async fn ask(context: Context, downlink: Arc<Downlink>, mut pending: BytesMut) {
         Ok(Some(Request::Associate)) => Ok(Framing::UdpOverTcp),
         Ok(Some(Request::Connect(destination))) => Framing::towards(&context, &destination).await,
         _ => {
-            context.refused("request");
+            context.refused(Reason::Malformed);
             return peer::finish(downlink.stream()).await;
         }
     };
@@ -211,8 +212,11 @@ impl Stream {
             framing: self.framing,
             downlink: Arc::downgrade(&self.downlink),
         });
-        let Some(association) = context.udp.open(&context.shared, &context.route, customer) else {
-            context.refused("busy");
+        let Some(association) = context
+            .udp
+            .open(&context.shared, &context.route, context.caller(), customer)
+        else {
+            context.refused(Reason::TooManyAssociations);
             return None;
         };
         if let Err(error) = association.open_way().await {
@@ -230,7 +234,7 @@ impl Stream {
         let mut last = Instant::now();
         loop {
             if self.send_whole(association).is_none() {
-                return self.context.refused("request");
+                return self.context.refused(Reason::Malformed);
             }
             tokio::select! {
                 read = peer::read_up_to(READ, self.downlink.stream(), &mut self.pending) => {

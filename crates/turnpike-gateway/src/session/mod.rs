@@ -27,17 +27,18 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use turnpike_wire::shadowsocks::Method;
-use turnpike_wire::sniff::{self, Known, Sniffed};
+use turnpike_wire::sniff::{self, Guess, Known, Sniffed};
 
 use crate::exit::DialError;
 use crate::gateway::{GatewayConfig, Shared};
 use crate::guests::Guest;
 use crate::limits::Denied;
 use crate::listener::Port;
+use crate::refusals::{Caller, Protocol, Reason};
 use crate::route::ActiveRoute;
 use crate::sealed::Sealed;
 use crate::stream::Stream;
-use admission::Visitor;
+use admission::{Unpaid, Visitor};
 
 /// What is read of a connection before it has proven itself, and the most that a sniffer is shown.
 const FIRST_READ: usize = 4096;
@@ -64,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) udp: Arc<crate::udp::Port>,
     /// The clients' sockets that have a name, on the same port.
     global_ids: Arc<mux::GlobalIds>,
+    /// What the client speaks, once that is known.
+    protocol: Protocol,
     /// Present where the client's address needs no password.
     guest: Option<Arc<Guest>>,
     visitor: Arc<Visitor>,
@@ -110,6 +113,7 @@ pub(crate) async fn run(port: Arc<Port>, socket: TcpStream, peer: SocketAddr, vi
         route: port.route(),
         peer,
         local,
+        protocol: Protocol::Unknown,
         guest: None,
         accepted,
         closing: port.closing.clone(),
@@ -158,53 +162,61 @@ async fn first_bytes(stream: &Stream) -> Option<BytesMut> {
     }
 }
 
-async fn serve(context: Context, mut client: Client) {
+async fn serve(mut context: Context, mut client: Client) {
     let outside = Spoken {
         shadowsocks: context.route.sealed.as_deref(),
         tls: context.shared.tls.load().is_some(),
     };
     let mut sniffed = recognise(&context.route, &outside, &mut client).await;
-    if sniffed == Some(Sniffed::Tls) {
+    let is_inside = sniffed == Sniffed::Tls;
+    if is_inside {
+        context.protocol = Protocol::Tls;
         let Some(inside) = tls::enter(&context, client).await else {
             return;
         };
-        count("tls");
+        context.speaks(Protocol::Tls);
         client = inside;
         // One seal is enough: no client wants another inside.
         sniffed = recognise(&context.route, &Spoken::default(), &mut client).await;
     }
     match sniffed {
-        Some(Sniffed::Http) => {
-            count("http");
+        Sniffed::Http => {
+            context.speaks(Protocol::Http);
             http::serve(context, client).await;
         }
-        Some(Sniffed::Socks5) => {
-            count("socks5");
+        Sniffed::Socks5 => {
+            context.speaks(Protocol::Socks5);
             socks::serve_socks5(context, client).await;
         }
-        Some(Sniffed::Socks4) => {
-            count("socks4");
+        Sniffed::Socks4 => {
+            context.speaks(Protocol::Socks4);
             socks::serve_socks4(context, client).await;
         }
-        Some(Sniffed::Vless) => {
-            count("vless");
+        Sniffed::Vless => {
+            context.speaks(Protocol::Vless);
             vless::serve(context, client).await;
         }
-        Some(Sniffed::Shadowsocks(method)) => {
-            count("shadowsocks");
+        Sniffed::Shadowsocks(method) => {
+            context.speaks(Protocol::Shadowsocks);
             if let Some(sealed) = context.route.sealed.clone() {
                 shadowsocks::serve(context, client, sealed, method).await;
             }
         }
-        Some(Sniffed::Tls | Sniffed::Wait | Sniffed::Unknown) | None => {
-            context.refused("unknown_protocol");
+        Sniffed::Tls | Sniffed::Wait | Sniffed::Unknown => {
+            let guess = sniff::guess(&client.buffer, &context.route.route.uuid);
+            context.protocol = guess.into();
+            context.refused(match (guess, sniffed) {
+                (Guess::Vless { is_known: true }, _) => Reason::Version,
+                (Guess::Vless { is_known: false }, _) => Reason::WrongId,
+                (Guess::Shadowsocks, _) if !is_inside => Reason::WrongKey,
+                (Guess::Tls, _) if !is_inside => Reason::NoTls,
+                (Guess::Socks5, _) => Reason::NoLoginOffered,
+                (_, Sniffed::Wait) => Reason::CutShort,
+                _ => Reason::UnknownProtocol,
+            });
             context.fall_silent(client.stream).await;
         }
     }
-}
-
-fn count(protocol: &'static str) {
-    metrics::counter!("turnpike_connections_total", "protocol" => protocol).increment(1);
 }
 
 /// What may be spoken besides what always is.
@@ -214,8 +226,8 @@ struct Spoken<'s> {
     tls: bool,
 }
 
-/// Reads until the sniffer knows. Absent where it cannot be one of ours, or has not become one in time.
-async fn recognise(route: &ActiveRoute, spoken: &Spoken<'_>, client: &mut Client) -> Option<Sniffed> {
+/// Reads until the sniffer knows. Where it has not become one of ours in time, it still waits.
+async fn recognise(route: &ActiveRoute, spoken: &Spoken<'_>, client: &mut Client) -> Sniffed {
     let methods = spoken.shadowsocks.map_or(Method::ALL, Sealed::methods);
     let known = Known {
         vless: &route.route.uuid,
@@ -226,15 +238,14 @@ async fn recognise(route: &ActiveRoute, spoken: &Spoken<'_>, client: &mut Client
     loop {
         match sniff::sniff(&client.buffer, &known) {
             Sniffed::Wait => {}
-            Sniffed::Unknown => return None,
-            known => return Some(known),
+            known => return known,
         }
         if client.buffer.len() >= FIRST_READ {
-            return None;
+            return Sniffed::Unknown;
         }
         match timeout_at(client.deadline, client.read()).await {
             Ok(Ok(1..)) => {}
-            _ => return None,
+            _ => return Sniffed::Wait,
         }
     }
 }
@@ -260,12 +271,50 @@ impl Context {
             self.visitor.prove();
             return Login::Good;
         }
-        self.refused("credentials");
-        let over = said.is_some() && self.visitor.note_bad_credentials(self.local.port());
-        if over || self.config.stealth {
+        let Some((username, _)) = said else {
+            return self.without_password();
+        };
+        let is_over = self.visitor.note_bad_credentials(self.local.port());
+        let is_user = username == self.route.route.username.as_bytes();
+        self.refused(match (is_over, is_user) {
+            (true, _) => Reason::Throttled,
+            (false, true) => Reason::WrongPassword,
+            (false, false) => Reason::WrongUser,
+        });
+        if is_over || self.config.stealth {
             Login::Silent
         } else {
             Login::Bad
+        }
+    }
+
+    /// Browsers and runtimes send their credentials when they have been asked for them, mostly on the same connection. So
+    /// this is a refusal to be told of only when the connection ends without.
+    fn without_password(&self) -> Login {
+        if self.config.stealth {
+            self.refused(Reason::NoPassword);
+            return Login::Silent;
+        }
+        metrics::counter!("turnpike_refusals_total", "reason" => Reason::NoPassword.kind()).increment(1);
+        self.visitor.owe_password(Unpaid {
+            log: Arc::clone(&self.route.refusals),
+            caller: self.caller(),
+            at: self.shared.clock.now(),
+        });
+        Login::Bad
+    }
+
+    /// The client speaks this, as far as is known now.
+    fn speaks(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        metrics::counter!("turnpike_connections_total", "protocol" => protocol.name()).increment(1);
+    }
+
+    /// Who it is that is refused.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            source: self.peer.ip(),
+            protocol: self.protocol,
         }
     }
 
@@ -279,22 +328,21 @@ impl Context {
         quota
             .check_traffic()
             .and_then(|()| self.visitor.be_seated(|| quota.admit(self.peer.ip())))
-            .inspect_err(|denied| self.refused(denied.reason()))
+            .inspect_err(|denied| self.refused(Reason::Limit(*denied)))
     }
 
-    /// Counts a refusal: `credentials`, `unknown_protocol`, `tls`, `destination`, `request`, `busy`, `exit`, `dial`, `connections`,
-    /// `sources`, `traffic`.
-    pub(crate) fn refused(&self, reason: &'static str) {
-        metrics::counter!("turnpike_refusals_total", "reason" => reason).increment(1);
+    /// Counts a refusal, and keeps it for the customer.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.shared.refused(&self.route, self.caller(), reason);
     }
 
-    /// Counts a dial that came to nothing.
+    /// Counts a dial that came to nothing. What went wrong out there is no refusal of ours, and is not kept: the customer would
+    /// find nothing else.
     fn dial_failed(&self, error: &DialError) {
-        self.refused(match error {
-            DialError::Prohibited(_) => "destination",
-            DialError::ExitUnavailable { .. } => "exit",
-            _ => "dial",
-        });
+        match Reason::of_dial(error) {
+            Some(reason) => self.refused(reason),
+            None => metrics::counter!("turnpike_refusals_total", "reason" => "dial").increment(1),
+        }
     }
 
     /// The connection's entry in the books of admission; it must live as long as the connection.

@@ -7,11 +7,12 @@ use bytes::BytesMut;
 use tokio::time::timeout_at;
 use turnpike_wire::address::Destination;
 use turnpike_wire::shadowsocks::stream::{Handshake, Opener, Sealer, Step};
-use turnpike_wire::shadowsocks::{Method, Salt};
+use turnpike_wire::shadowsocks::{Method, Refused, Salt};
 
 use super::peer::Peer;
 use super::{Client, Context};
-use crate::sealed::{Sealed, Stale};
+use crate::refusals::Reason;
+use crate::sealed::Sealed;
 use crate::stream::{Seal, Shadowsocks};
 
 /// A request, and what belongs to the stream behind it.
@@ -61,8 +62,11 @@ async fn read_request(context: &Context, client: &mut Client, sealed: &Sealed, m
     loop {
         let step = match handshake.advance(&mut client.buffer[at..]) {
             Ok(step) => step,
-            Err(_) => {
-                context.refused("request");
+            Err(refused) => {
+                context.refused(match refused {
+                    Refused::Sealed => Reason::BrokenSeal,
+                    Refused::Malformed | Refused::Address => Reason::Malformed,
+                });
                 return None;
             }
         };
@@ -72,11 +76,7 @@ async fn read_request(context: &Context, client: &mut Client, sealed: &Sealed, m
                 at += used;
                 let now = context.shared.clock.seconds();
                 if let Err(stale) = sealed.judge(method, &salt, time, now, context.shared.started) {
-                    context.refused(match stale {
-                        Stale::Clock => "clock",
-                        Stale::Replay => "replay",
-                        Stale::Busy => "busy",
-                    });
+                    context.refused(stale.into());
                     return None;
                 }
             }
@@ -96,7 +96,10 @@ async fn read_request(context: &Context, client: &mut Client, sealed: &Sealed, m
             }
             Step::Need(_) => match timeout_at(client.deadline, client.read()).await {
                 Ok(Ok(1..)) => {}
-                _ => return None,
+                _ => {
+                    context.refused(Reason::CutShort);
+                    return None;
+                }
             },
         }
     }

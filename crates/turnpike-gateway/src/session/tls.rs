@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustls::ServerConfig;
 use rustls::server::Acceptor;
+use rustls::{AlertDescription, Error, ServerConfig};
 use tokio::time::{Instant, timeout_at};
 
 use super::peer::Peer;
 use super::{Client, Context, first_bytes};
+use crate::refusals::Reason;
 use crate::stream::{Seal, Stream, Tls};
 use crate::tls::Server;
 
@@ -28,15 +29,15 @@ pub(super) async fn enter(context: &Context, client: Client) -> Option<Client> {
     let server = context.shared.tls.load_full()?;
     let stream = match timeout_at(client.deadline, Box::pin(shake_hands(client, &server))).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(rejected)) => {
-            context.refused("tls");
-            if let Some(stream) = rejected {
-                Peer::from(stream).finish().await;
+        Ok(Err((rejected, reason))) => {
+            context.refused(reason);
+            if let Some(client) = rejected {
+                Peer::from(client).finish().await;
             }
             return None;
         }
         Err(_) => {
-            context.refused("tls");
+            context.refused(Reason::CutShort);
             return None;
         }
     };
@@ -53,18 +54,20 @@ pub(super) async fn enter(context: &Context, client: Client) -> Option<Client> {
     })
 }
 
-/// The connection inside TLS. Where the client has been sent an alert, the error holds the connection for it to arrive.
-async fn shake_hands(mut client: Client, server: &Server) -> Result<Stream, Option<Client>> {
+/// Why there is no connection inside TLS; and it itself where the client has been sent an alert, for that to arrive.
+type Failed = (Option<Client>, Reason);
+
+async fn shake_hands(mut client: Client, server: &Server) -> Result<Stream, Failed> {
     let config = match read_hello(&mut client, server).await {
         Ok(config) => config,
-        Err(Hello::Gone) => return Err(None),
-        Err(Hello::Refused(alert)) => {
+        Err(Hello::Gone) => return Err((None, Reason::CutShort)),
+        Err(Hello::Refused(alert, error)) => {
             let _ = super::peer::write(&client.stream, &alert, |_| {}).await;
-            return Err(Some(client));
+            return Err((Some(client), why(&error)));
         }
     };
     let Ok(mut tls) = Tls::new(config, client.buffer.to_vec()) else {
-        return Err(None);
+        return Err((None, Reason::TlsFailed));
     };
     client.buffer = BytesMut::new();
     let socket = client.stream.socket();
@@ -72,8 +75,11 @@ async fn shake_hands(mut client: Client, server: &Server) -> Result<Stream, Opti
         match tls.handshake(socket) {
             Ok(()) => return Ok(client.stream.sealed(Seal::Tls(tls))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Some(client)),
-            Err(_) => return Err(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+                return Err((Some(client), tls.map_or(Reason::TlsFailed, why)));
+            }
+            Err(_) => return Err((None, Reason::CutShort)),
         }
         let ready = if tls.is_sending() {
             socket.writable().await
@@ -81,8 +87,28 @@ async fn shake_hands(mut client: Client, server: &Server) -> Result<Stream, Opti
             socket.readable().await
         };
         if ready.is_err() {
-            return Err(None);
+            return Err((None, Reason::CutShort));
         }
+    }
+}
+
+/// What a failed handshake means for the customer.
+fn why(error: &Error) -> Reason {
+    use AlertDescription as Alert;
+    match error {
+        Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA,
+        ) => Reason::CertificateNotTrusted,
+        Error::PeerIncompatible(_)
+        | Error::AlertReceived(Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity) => {
+            Reason::NoCommonTls
+        }
+        _ => Reason::TlsFailed,
     }
 }
 
@@ -91,7 +117,7 @@ enum Hello {
     /// The client has.
     Gone,
     /// It is none; this alert says so.
-    Refused(Vec<u8>),
+    Refused(Vec<u8>, Error),
 }
 
 /// Reads the whole hello, which stays in the buffer, and finds how to answer it.
@@ -111,10 +137,10 @@ async fn read_hello(client: &mut Client, server: &Server) -> Result<Arc<ServerCo
             Ok(Some(accepted)) => return Ok(server.config_for(&accepted.client_hello())),
             Ok(None) if shown < LONGEST_HELLO => {}
             Ok(None) => return Err(Hello::Gone),
-            Err((_, mut alert)) => {
+            Err((error, mut alert)) => {
                 let mut bytes = Vec::new();
                 let _ = alert.write_all(&mut bytes);
-                return Err(Hello::Refused(bytes));
+                return Err(Hello::Refused(bytes, error));
             }
         }
         match client.read().await {

@@ -9,6 +9,7 @@ use turnpike_wire::vless::{self, Request};
 use super::peer::Peer;
 use super::reach::Reached;
 use super::{Client, Context};
+use crate::refusals::Reason;
 
 /// Serves a connection whose head has this subscription's id, until it ends or has become a tunnel.
 pub(super) async fn serve(context: Context, mut client: Client) {
@@ -41,15 +42,18 @@ async fn read_head(context: &Context, client: &mut Client) -> Option<Request> {
                 client.buffer.advance(used);
                 return Some(request);
             }
-            Parse::Refuse(_) => {
-                context.refused("request");
+            Parse::Refuse(refused) => {
+                context.refused(refused.into());
                 return None;
             }
             Parse::Need(_) => {}
         }
         match timeout_at(client.deadline, client.read()).await {
             Ok(Ok(1..)) => {}
-            _ => return None,
+            _ => {
+                context.refused(Reason::CutShort);
+                return None;
+            }
         }
     }
 }

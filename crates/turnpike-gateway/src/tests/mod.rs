@@ -9,6 +9,7 @@ mod idle;
 mod inside;
 mod limits;
 mod ports;
+mod refusals;
 mod sealed;
 mod socks;
 mod tls;

@@ -21,6 +21,7 @@ use super::socket::{Datagram, Received};
 use crate::exit::DialError;
 use crate::gateway::Shared;
 use crate::limits::pace::{self, DatagramPace};
+use crate::refusals::{Caller, Reason};
 use crate::route::ActiveRoute;
 
 /// After a socket could not be opened, the next try waits this long: a flood must not become a flood of tries.
@@ -39,10 +40,12 @@ pub(crate) struct Association {
     customer: Box<dyn Customer>,
     closed: CancellationToken,
     /// Cancelled when an upstream proxy has ended its part, or refused to begin it.
-    refused: CancellationToken,
+    is_refused: CancellationToken,
     state: Mutex<State>,
     up: DatagramPace,
     down: DatagramPace,
+    /// Who has it, for what is refused.
+    caller: Caller,
     _place: Place,
 }
 
@@ -58,6 +61,7 @@ impl Association {
         shared: &Arc<Shared>,
         route: &Arc<ActiveRoute>,
         place: Place,
+        caller: Caller,
         customer: Box<dyn Customer>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -65,10 +69,11 @@ impl Association {
             route: Arc::clone(route),
             customer,
             closed: route.cut.child_token(),
-            refused: CancellationToken::new(),
+            is_refused: CancellationToken::new(),
             state: Mutex::default(),
             up: DatagramPace::default(),
             down: DatagramPace::default(),
+            caller,
             _place: place,
         })
     }
@@ -88,7 +93,7 @@ impl Association {
     pub(crate) async fn ended(&self) {
         tokio::select! {
             () = self.closed.cancelled() => {}
-            () = self.refused.cancelled() => {}
+            () = self.is_refused.cancelled() => {}
         }
     }
 
@@ -127,9 +132,8 @@ impl Association {
 
     /// Each address and port is judged, also those that a name led to.
     fn send_to(self: &Arc<Self>, to: SocketAddr, datagram: &[u8]) {
-        if !self.route.exit.permits_udp(to) {
-            metrics::counter!("turnpike_refusals_total", "reason" => "destination").increment(1);
-            return;
+        if let Err(error) = self.route.exit.permit_udp(to) {
+            return self.refused(&error);
         }
         if !self.may_move(pace::Way::Up, datagram.len()) {
             return;
@@ -168,8 +172,9 @@ impl Association {
             return None;
         }
         if way.by_upstream {
-            if self.route.exit.udp_refusal().is_some() {
-                self.refused.cancel();
+            if let Some(refusal) = self.route.exit.udp_refusal() {
+                self.refused(&refusal);
+                self.is_refused.cancel();
                 return None;
             }
             *outlet = Outlet::opening();
@@ -207,7 +212,7 @@ impl Association {
             Err(error) => {
                 *outlet = Outlet::closed_until(Instant::now() + REOPEN_PAUSE);
                 drop(state);
-                self.refused.cancel();
+                self.is_refused.cancel();
                 return Err(error);
             }
         };
@@ -234,7 +239,7 @@ impl Association {
         match end {
             // The exit's new address may be of another family than what names were resolved to.
             Some(MappingEnd::Moved) => state.names.forget(),
-            Some(MappingEnd::Ended) => self.refused.cancel(),
+            Some(MappingEnd::Ended) => self.is_refused.cancel(),
             Some(MappingEnd::Idle) | None => {}
         }
     }
@@ -270,6 +275,9 @@ impl Association {
             .closed
             .run_until_cancelled(self.route.exit.resolve_udp(&destination))
             .await;
+        if let Some(Err(error)) = &resolved {
+            self.refused(error);
+        }
         let address = resolved.and_then(Result::ok).map(|to| to.ip());
         let Host::Name(name) = &destination.host else { return };
         let waited = self.lock().names.resolved(name, address);
@@ -277,6 +285,13 @@ impl Association {
             for (port, datagram) in waited {
                 self.send_to(SocketAddr::new(address, port), &datagram);
             }
+        }
+    }
+
+    /// A datagram was refused, if it was that.
+    fn refused(&self, error: &DialError) {
+        if let Some(reason) = Reason::of_dial(error) {
+            self.shared.refused(&self.route, self.caller, reason);
         }
     }
 

@@ -29,6 +29,7 @@ use turnpike_wire::socks5;
 use crate::exit::DialError;
 use crate::gateway::Shared;
 use crate::listener;
+use crate::refusals::Caller;
 use crate::route::ActiveRoute;
 pub(crate) use association::{Association, Customer};
 pub(crate) use bound_address::BoundAddress;
@@ -91,23 +92,23 @@ impl Port {
         Arc::default()
     }
 
-    /// Opens an association for a client that is connected from `ip` and says that it will send from port `declared`.
+    /// Opens an association for a client that is connected and says that it will send from port `declared`.
     /// Absent where the subscription has too many.
     pub(crate) fn associate(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         route: &Arc<ActiveRoute>,
-        ip: IpAddr,
+        caller: Caller,
         declared: Option<u16>,
     ) -> Option<OpenAssociation> {
         let place = self.place()?;
         let path = Arc::new(Path::default());
-        let association = Association::open(shared, route, place, Box::new(Arc::clone(&path)));
+        let association = Association::open(shared, route, place, caller, Box::new(Arc::clone(&path)));
         let client = Arc::new(Client {
             association: Arc::clone(&association),
             path,
         });
-        let id = self.clients().add(ip, declared, client);
+        let id = self.clients().add(caller.source, declared, client);
         Some(OpenAssociation {
             port: Arc::clone(self),
             id,
@@ -121,9 +122,10 @@ impl Port {
         &self,
         shared: &Arc<Shared>,
         route: &Arc<ActiveRoute>,
+        caller: Caller,
         customer: Box<dyn Customer>,
     ) -> Option<Arc<Association>> {
-        Some(Association::open(shared, route, self.place()?, customer))
+        Some(Association::open(shared, route, self.place()?, caller, customer))
     }
 
     fn place(&self) -> Option<Place> {
@@ -154,12 +156,14 @@ impl Port {
     fn receive(self: &Arc<Self>, port: &listener::Port, socket: &Arc<DatagramSocket>, received: Received<'_>) {
         let source = received.source;
         let found = self.clients().find(source);
+        let is_associated = found.is_some();
         let (Some(found), Some((destination, payload))) = (found, socks5::datagram(received.datagram.payload())) else {
             let desk = Desk {
                 port: self,
                 shared: &port.shared,
                 route: &port.route(),
                 socket,
+                is_associated,
             };
             return desk.take(received);
         };

@@ -19,9 +19,10 @@ use super::window::Window;
 use super::{Path, Port};
 use crate::clock::SteadyClock;
 use crate::gateway::Shared;
-use crate::limits::{Denied, SourceSeat};
+use crate::limits::SourceSeat;
+use crate::refusals::{Caller, Protocol, Reason};
 use crate::route::ActiveRoute;
-use crate::sealed::{self, Sealed};
+use crate::sealed::{self, Sealed, Stale};
 
 /// A client that has been silent for this long has gone (RFC 4787 REQ-5).
 const IDLE: Duration = Duration::from_secs(300);
@@ -69,15 +70,40 @@ pub(super) struct Desk<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) route: &'a Arc<ActiveRoute>,
     pub(super) socket: &'a Arc<DatagramSocket>,
+    /// Whether the sender has a SOCKS5 association, and only the datagram is none of that.
+    pub(super) is_associated: bool,
 }
 
 impl Desk<'_> {
     /// Takes a datagram that is no SOCKS client's: it opens with one of the subscription's keys, or it is dropped.
     pub(super) fn take(&self, mut received: Received<'_>) {
-        let Some(sealed) = &self.route.sealed else { return };
-        if !self.take_2022(sealed, &mut received) {
-            self.take_older(sealed, &mut received);
+        let is_ours = match &self.route.sealed {
+            Some(sealed) => self.take_2022(sealed, &mut received) || self.take_older(sealed, &mut received),
+            None => false,
+        };
+        if !is_ours {
+            let (protocol, reason) = self.guess(received.datagram.payload());
+            self.refused(received.source, protocol, reason);
         }
+    }
+
+    /// What a datagram was that is nobody's. Nothing is ever answered to it.
+    fn guess(&self, bytes: &[u8]) -> (Protocol, Reason) {
+        match bytes {
+            [0, 0, 0, 0x01 | 0x03 | 0x04, ..] if self.is_associated => (Protocol::Socks5, Reason::Malformed),
+            [0, 0, 0, 0x01 | 0x03 | 0x04, ..] => (Protocol::Socks5, Reason::NoAssociation),
+            [0, 0, 1..=255, ..] if self.is_associated => (Protocol::Socks5, Reason::Fragment),
+            _ if bytes.len() >= datagram::SHORTEST => (Protocol::Shadowsocks, Reason::StrangeDatagram),
+            _ => (Protocol::Unknown, Reason::StrangeDatagram),
+        }
+    }
+
+    fn refused(&self, client: SocketAddr, protocol: Protocol, reason: Reason) {
+        let caller = Caller {
+            source: client.ip(),
+            protocol,
+        };
+        self.shared.refused(self.route, caller, reason);
     }
 
     /// Whether it was a packet of a 2022 session.
@@ -143,13 +169,14 @@ impl Desk<'_> {
             return false;
         };
         let now = self.shared.clock.seconds();
-        let is_timely = opened
-            .time
-            .is_some_and(|time| sealed::is_timely(time, now, self.shared.started));
+        let judged = sealed::judge_time(opened.time.unwrap_or_default(), now, self.shared.started);
         // The number is noted last: a forged or old packet must not move the window.
-        if !is_timely || !lock(&numbered.window).note(header.packet) {
-            metrics::counter!("turnpike_refusals_total", "reason" => if is_timely { "replay" } else { "clock" })
-                .increment(1);
+        let judged = judged.and_then(|()| {
+            let is_new = lock(&numbered.window).note(header.packet);
+            is_new.then_some(()).ok_or(Stale::Replay)
+        });
+        if let Err(stale) = judged {
+            self.refused(received.source, Protocol::Shadowsocks, stale.into());
             return true;
         }
         if !self.may_come_from(session, received.source) {
@@ -162,7 +189,8 @@ impl Desk<'_> {
         true
     }
 
-    fn take_older(&self, sealed: &Arc<Sealed>, received: &mut Received<'_>) {
+    /// Whether it was a packet of one of the older methods.
+    fn take_older(&self, sealed: &Arc<Sealed>, received: &mut Received<'_>) -> bool {
         for method in OLDER {
             // Opened in a copy, since a wrong key spoils what it is tried on.
             let mut packet = received.datagram.payload().to_vec();
@@ -171,8 +199,8 @@ impl Desk<'_> {
             };
             let is_new = Salt::of(method, received.datagram.payload()).is_some_and(|salt| sealed.note_datagram(&salt));
             if !is_new {
-                metrics::counter!("turnpike_refusals_total", "reason" => "replay").increment(1);
-                return;
+                self.refused(received.source, Protocol::Shadowsocks, Reason::Replay);
+                return true;
             }
             let key = (received.source, method);
             let known = lock(&self.port.sessions.by_address).get(&key).cloned();
@@ -184,7 +212,7 @@ impl Desk<'_> {
                         Box::new(SealingOlder { path, sealed, method }) as Box<dyn Customer>
                     };
                     let Some(session) = self.open_session(received.source, None, sealing) else {
-                        return;
+                        return true;
                     };
                     lock(&self.port.sessions.by_address).insert(key, Arc::clone(&session));
                     let port = Arc::clone(self.port);
@@ -197,8 +225,9 @@ impl Desk<'_> {
             session.path.lead(self.socket, received.source, received.local);
             let data = packet.get(opened.data).unwrap_or_default();
             session.association.send(&opened.destination, data);
-            return;
+            return true;
         }
+        false
     }
 
     /// Whether a session may be used from there: it may have moved, and then its new address counts.
@@ -218,9 +247,7 @@ impl Desk<'_> {
 
     fn admit(&self, client: SocketAddr) -> Option<SourceSeat> {
         let admitted = self.route.quota.admit_datagrams(client.ip());
-        let refused = |denied: Denied| {
-            metrics::counter!("turnpike_refusals_total", "reason" => denied.reason()).increment(1);
-        };
+        let refused = |denied| self.refused(client, Protocol::Shadowsocks, Reason::Limit(denied));
         admitted.map_err(refused).ok()
     }
 
@@ -232,9 +259,16 @@ impl Desk<'_> {
         customer: impl FnOnce(Arc<Path>) -> Box<dyn Customer>,
     ) -> Option<Arc<Session>> {
         let seat = Mutex::new(self.admit(client)?);
-        let place = self.port.place()?;
+        let Some(place) = self.port.place() else {
+            self.refused(client, Protocol::Shadowsocks, Reason::TooManyAssociations);
+            return None;
+        };
         let path = Arc::new(Path::default());
-        let association = Association::open(self.shared, self.route, place, customer(Arc::clone(&path)));
+        let caller = Caller {
+            source: client.ip(),
+            protocol: Protocol::Shadowsocks,
+        };
+        let association = Association::open(self.shared, self.route, place, caller, customer(Arc::clone(&path)));
         Some(Arc::new(Session {
             association,
             path,

@@ -9,6 +9,7 @@ use turnpike_wire::http::{FramingError, HeadError, TargetError};
 
 use crate::exit::DialError;
 use crate::limits::Denied;
+use crate::refusals::Reason;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -86,6 +87,14 @@ impl Answer {
 
     const fn bad_request(sentence: &'static str) -> Self {
         Self::new(400, "Bad Request", "http_request_error", sentence)
+    }
+
+    /// The same for the customer, who may not have seen it.
+    pub(super) fn as_reason(&self) -> Reason {
+        match self.status {
+            408 => Reason::CutShort,
+            _ => Reason::Request(self.sentence.clone()),
+        }
     }
 
     /// The whole answer. It says whether the connection stays, as HTTP/1.0 and 1.1 differ in what silence means. An

@@ -22,6 +22,7 @@ use turnpike_wire::http::{Body, HeadEnd};
 
 use super::peer::{self, Peer};
 use super::{Client, Context, Login};
+use crate::refusals::Reason;
 use answer::Answer;
 use forward::Origin;
 use request::{Asked, Request};
@@ -96,8 +97,11 @@ impl Session {
             let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + handshake);
             match tokio::time::timeout_at(deadline, self.client.read_more()).await {
                 Ok(Ok(1..)) => {}
-                Ok(_) => return None,
-                Err(_) if self.client.pending.trim_ascii().is_empty() => return None,
+                _ if self.client.pending.trim_ascii().is_empty() => return None,
+                Ok(_) => {
+                    self.context.refused(Reason::CutShort);
+                    return None;
+                }
                 Err(_) => return Some(Err(Answer::TOO_SLOW)),
             }
         }
@@ -180,7 +184,7 @@ impl Session {
 
     /// Refuses what is no request at all, and closes: what follows cannot be told from the middle of something.
     async fn refuse(self, refusal: Answer) -> Option<Self> {
-        self.context.refused("request");
+        self.context.refused(refusal.as_reason());
         if self.context.config.stealth {
             return self.fall_silent().await;
         }

@@ -120,7 +120,9 @@ impl Endpoint {
         }
         let switch = Arc::new(Switch::default());
         let customer = Box::new(Arc::clone(&switch));
-        let association = context.udp.open(&context.shared, &context.route, customer)?;
+        let association = context
+            .udp
+            .open(&context.shared, &context.route, context.caller(), customer)?;
         let endpoint = Arc::new(Self {
             association,
             switch,

@@ -26,6 +26,7 @@ use turnpike_wire::mux::{self, Frame, Kind, Network, New, Toward};
 use super::Context;
 use super::downlink::Downlink;
 use super::peer::{self, Peer};
+use crate::refusals::Reason;
 pub(crate) use endpoint::GlobalIds;
 use endpoint::{Endpoint, Line};
 use stream::{Seat, Stream};
@@ -128,7 +129,7 @@ impl Sessions {
                         self.take(frame).await;
                         pending.advance(used);
                     }
-                    Parse::Refuse(_) => return self.context.refused("request"),
+                    Parse::Refuse(_) => return self.context.refused(Reason::Malformed),
                     Parse::Need(_) => break,
                 }
             }
@@ -172,8 +173,8 @@ impl Sessions {
     async fn open(&mut self, number: u16, new: Option<New>, data: &[u8]) {
         self.open.remove(&number);
         let begun = match new {
-            None => Err("request"),
-            Some(_) if self.context.closing.is_cancelled() => Err("busy"),
+            None => Err(Reason::Malformed),
+            Some(_) if self.context.closing.is_cancelled() => Err(Reason::Closing),
             Some(new) => self.begin(number, new),
         };
         match begun {
@@ -188,21 +189,24 @@ impl Sessions {
         }
     }
 
-    fn begin(&mut self, number: u16, new: New) -> Result<Session, &'static str> {
+    fn begin(&mut self, number: u16, new: New) -> Result<Session, Reason> {
         if self.open.len() >= SESSIONS as usize {
             // Those whose end the client has not confirmed.
             self.open.retain(|_, session| session.is_live());
         }
         let datagrams = |session: &&Session| matches!(session, Session::Datagrams(_));
         if self.places.available_permits() <= self.open.values().filter(datagrams).count() {
-            return Err("busy");
+            return Err(Reason::TooManyInside);
         }
         match new.network {
             Network::Tcp => self.begin_stream(number, new.to),
-            Network::Udp if self.context.route.exit.udp_refusal().is_some() => Err("exit"),
             Network::Udp => {
+                if let Some(refusal) = self.context.route.exit.udp_refusal() {
+                    return Err(Reason::of_dial(&refusal).unwrap_or(Reason::NoUdp));
+                }
                 let line = Line::new(number, &self.downlink);
-                let endpoint = Endpoint::open(&self.context, new.global_id, &line).ok_or("busy")?;
+                let endpoint =
+                    Endpoint::open(&self.context, new.global_id, &line).ok_or(Reason::TooManyAssociations)?;
                 Ok(Session::Datagrams(DatagramSession {
                     line,
                     endpoint,
@@ -212,10 +216,12 @@ impl Sessions {
         }
     }
 
-    fn begin_stream(&self, number: u16, to: Destination) -> Result<Session, &'static str> {
-        let seat = Seat::take(&self.has_seated, &self.context.route.quota).map_err(|denied| denied.reason())?;
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| "busy")?;
-        let descriptor = self.context.shared.descriptors.take(1).ok_or("busy")?;
+    fn begin_stream(&self, number: u16, to: Destination) -> Result<Session, Reason> {
+        let seat = Seat::take(&self.has_seated, &self.context.route.quota).map_err(Reason::Limit)?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Reason::TooManyInside)?;
+        let descriptor = self.context.shared.descriptors.take(1).ok_or(Reason::TooManyInside)?;
         let uplink = Arc::new(Uplink::new(self.context.shared.buffers.clone()));
         let stream = Stream::new(number, &uplink, &self.downlink, seat, place, descriptor);
         self.context.shared.spawn(stream.dial(self.context.clone(), to));

@@ -9,6 +9,7 @@ use turnpike_wire::Parse;
 use turnpike_wire::address::Destination;
 
 use crate::exit::DialError;
+use crate::refusals::Reason;
 use crate::session::peer::Peer;
 use crate::session::{Client, Context, Login};
 
@@ -77,7 +78,10 @@ impl Handshake {
             };
             match timeout_at(self.deadline, more).await {
                 Ok(Ok(1..)) => {}
-                _ => return Err(Unread::Gone),
+                _ => {
+                    self.context.refused(Reason::CutShort);
+                    return Err(Unread::Gone);
+                }
             }
         }
     }
@@ -98,7 +102,7 @@ impl Handshake {
     }
 
     /// Refuses what is not even a try to log in.
-    pub(super) async fn refuse(self, reason: &'static str, answer: &[u8]) {
+    pub(super) async fn refuse(self, reason: Reason, answer: &[u8]) {
         self.context.refused(reason);
         if self.context.config.stealth {
             self.context.fall_silent(self.client.stream).await;
@@ -170,12 +174,15 @@ impl LoggedIn {
         let peer = context.peer.ip();
         let association = context
             .udp
-            .associate(&context.shared, &context.route, peer, declared_port);
+            .associate(&context.shared, &context.route, context.caller(), declared_port);
         let Some(association) = association else {
-            return self.refuse("busy", &answer(Err(Unassociated::TooMany))).await;
+            return self
+                .refuse(Reason::TooManyAssociations, &answer(Err(Unassociated::TooMany)))
+                .await;
         };
         if let Err(error) = association.open_way().await {
-            return self.refuse("exit", &answer(Err(Unassociated::Exit(error)))).await;
+            context.dial_failed(&error);
+            return self.0.end(&answer(Err(Unassociated::Exit(error)))).await;
         }
         let bound = context.shared.bound_address.towards(peer, context.local).await;
         let Handshake {
@@ -202,7 +209,7 @@ impl LoggedIn {
     }
 
     /// Refuses a request that cannot be served.
-    pub(super) async fn refuse(self, reason: &'static str, answer: &[u8]) {
+    pub(super) async fn refuse(self, reason: Reason, answer: &[u8]) {
         self.0.context.refused(reason);
         self.0.end(answer).await;
     }

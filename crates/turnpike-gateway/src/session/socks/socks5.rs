@@ -6,6 +6,7 @@ use turnpike_wire::socks5::{self, Refused, Reply, Request};
 
 use super::{Handshake, LoggedIn, Unassociated, Unconnected, Unread};
 use crate::exit::DialError;
+use crate::refusals::Reason;
 use crate::session::{Client, Context};
 
 /// Serves a connection whose first bytes are SOCKS5, until it ends or has become a tunnel.
@@ -17,9 +18,11 @@ pub(in crate::session) async fn serve_socks5(context: Context, client: Client) {
         Ok(Request::Connect(destination)) => customer.connect(&destination, answer).await,
         Ok(Request::UdpAssociate { port }) => customer.associate(port, answer_with_address).await,
         Err(Unread::Refused(refused)) => {
-            customer
-                .refuse("request", &socks5::reply(reply_to(refused), None))
-                .await
+            let reason = match refused {
+                Refused::Command => Reason::Command,
+                Refused::Malformed | Refused::Address => Reason::Malformed,
+            };
+            customer.refuse(reason, &socks5::reply(reply_to(refused), None)).await;
         }
         Err(Unread::Gone) => {}
     }
@@ -37,7 +40,7 @@ async fn enter(mut handshake: Handshake) -> Option<LoggedIn> {
             customer.answer(&socks5::CHOOSE_NOTHING);
             return Some(customer);
         }
-        Ok(_) | Err(Unread::Refused(_)) => handshake.refuse("credentials", &socks5::NONE_ACCEPTABLE).await,
+        Ok(_) | Err(Unread::Refused(_)) => handshake.refuse(Reason::NoLoginOffered, &socks5::NONE_ACCEPTABLE).await,
         Err(Unread::Gone) => {}
     }
     None
@@ -51,7 +54,7 @@ async fn log_in(mut handshake: Handshake) -> Option<LoggedIn> {
             customer.answer(&socks5::LOGIN_GOOD);
             return Some(customer);
         }
-        Err(Unread::Refused(_)) => handshake.refuse("request", &socks5::LOGIN_BAD).await,
+        Err(Unread::Refused(_)) => handshake.refuse(Reason::Malformed, &socks5::LOGIN_BAD).await,
         Err(Unread::Gone) => {}
     }
     None
