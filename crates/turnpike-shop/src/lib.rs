@@ -10,7 +10,7 @@
 //! | [`profile::open`], what client programs load from a subscription URL | [`profile`] |
 //! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
 //! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
-//! | what gateways are told and tell | [`routes`], [`traffic`] |
+//! | what gateways are told and tell | [`routes`], [`traffic`], [`refusals`] |
 //! | what plans limit | [`limits`] |
 //! | proof | [`audit`] |
 
@@ -36,6 +36,7 @@ mod passwords;
 pub mod price;
 pub mod profile;
 mod purchase;
+pub mod refusals;
 mod renew;
 pub mod rotation;
 pub mod routes;

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::account;
 use crate::error::Result;
 use crate::idempotency;
+use crate::refusals;
 use crate::rotation;
 use crate::routes;
 use crate::session;
@@ -21,7 +22,8 @@ const BATCH: i64 = 100;
 const RUN_KEPT: Span = Span::days(30);
 
 /// Ends what is due (slot freed, port held), releases what is past its grace period (port freed), forgets old answers,
-/// rotations, runs, failed logins and sessions. Safe to run anywhere, any number of times. Returns when the next subscription ends, if any does.
+/// rotations, runs, refusals, failed logins and sessions. Safe to run anywhere, any number of times. Returns when the next
+/// subscription ends, if any does.
 ///
 /// # Errors
 /// Only the database's.
@@ -33,6 +35,7 @@ pub async fn run(shop: &Shop) -> Result<Option<UnixMillis>> {
     in_batches(shop, move |tx| Box::pin(idempotency::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(rotation::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(forget_runs(tx, now))).await?;
+    in_batches(shop, move |tx| Box::pin(refusals::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(account::forget_old_failures(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(session::forget(tx, now, BATCH))).await?;
     next_end(shop).await

@@ -33,6 +33,7 @@ mod profile;
 mod programs;
 mod purchase;
 mod races;
+mod refusals;
 mod renew;
 mod rotation;
 mod routes;
