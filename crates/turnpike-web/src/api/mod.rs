@@ -12,6 +12,7 @@ mod link_item;
 pub(crate) mod plans;
 pub(crate) mod protocols;
 pub(crate) mod purchase;
+pub(crate) mod refusals;
 pub(crate) mod renew;
 pub(crate) mod renew_rotate_link;
 pub(crate) mod renew_subscription_url;
@@ -152,6 +153,7 @@ pub(crate) enum Op {
     AllowedAddresses,
     SetAllowedAddresses,
     RenewSubscriptionUrl,
+    Refusals,
 }
 
 /// Evaluates an expression with `$operation` as the type of an [`Op`]. The one place where the two are joined.
@@ -226,13 +228,17 @@ macro_rules! with_operation {
                 type $operation = $crate::api::renew_subscription_url::RenewSubscriptionUrl;
                 $body
             }
+            Op::Refusals => {
+                type $operation = $crate::api::refusals::Refusals;
+                $body
+            }
         }
     };
 }
 pub(crate) use with_operation;
 
 impl Op {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Plans,
         Self::Subscriptions,
         Self::RenewalPlans,
@@ -250,6 +256,7 @@ impl Op {
         Self::AllowedAddresses,
         Self::SetAllowedAddresses,
         Self::RenewSubscriptionUrl,
+        Self::Refusals,
     ];
 
     /// Its name in `op`.
@@ -272,6 +279,7 @@ impl Op {
             Self::AllowedAddresses => "allowed-addresses",
             Self::SetAllowedAddresses => "set-allowed-addresses",
             Self::RenewSubscriptionUrl => "renew-subscription-url",
+            Self::Refusals => "refusals",
         }
     }
 

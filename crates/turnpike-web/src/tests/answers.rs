@@ -2,7 +2,8 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use turnpike_shop::types::Span;
+use turnpike_shop::refusals::Refusal;
+use turnpike_shop::types::{Span, UnixMillis};
 
 use super::site::{Site, on_both_engines};
 use super::world::{ALICE, Reply};
@@ -22,6 +23,7 @@ on_both_engines!(
     rotate_links,
     status_link,
     allowed_addresses,
+    refusals,
     renew_subscription_url,
     an_error,
 );
@@ -290,6 +292,31 @@ async fn allowed_addresses(site: &Site) {
         assert_eq!(reply.json()["field"], "addresses");
     }
     assert_eq!(ok(set(json!([])).await).await, json!({"ok": true, "addresses": []}));
+}
+
+async fn refusals(site: &Site) {
+    let world = site.world().await;
+    let id = world.subscription().await["subscriptionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let query = format!("op=refusals&subscriptionId={id}");
+    let seen = async || ok(world.get(&query).send().await).await;
+    assert_eq!(seen().await, json!({"ok": true, "refusals": []}));
+    let refusal = |number: i64, code: &str| Refusal {
+        subscription: id.parse().unwrap(),
+        number,
+        first_at: UnixMillis(1_700_000_000_000),
+        last_at: UnixMillis(1_700_000_000_000 + number),
+        times: number,
+        source: "203.0.113.7".to_owned(),
+        protocol: "http".to_owned(),
+        code: code.to_owned(),
+        reason: "so it is mended".to_owned(),
+    };
+    let told = vec![refusal(1, "wrong_user"), refusal(2, "wrong_password")];
+    turnpike_shop::refusals::record(&world.shop, told).await.unwrap();
+    assert_answer!("refusals", seen().await);
 }
 
 async fn renew_subscription_url(site: &Site) {

@@ -73,7 +73,9 @@ enum Needs {
 fn needs(op: Op) -> Needs {
     match op {
         Op::Plans | Op::Subscriptions => Needs::Reading,
-        Op::RenewalPlans | Op::AvailableNetworks | Op::RotateLinks | Op::AllowedAddresses => Needs::ReadingHis,
+        Op::RenewalPlans | Op::AvailableNetworks | Op::RotateLinks | Op::AllowedAddresses | Op::Refusals => {
+            Needs::ReadingHis
+        }
         Op::Purchase => Needs::Buying,
         Op::Renew | Op::ChangeCredentials | Op::SetRotationPolicy | Op::SwitchNetwork | Op::RenewSubscriptionUrl => {
             Needs::ChangingHis
@@ -217,6 +219,7 @@ fn request(op: Op, ids: &Ids) -> Value {
         | Op::ChangeCredentials
         | Op::RotateLinks
         | Op::AllowedAddresses
+        | Op::Refusals
         | Op::RenewSubscriptionUrl => {
             json!({"op": op.name(), "subscriptionId": subscription})
         }
