@@ -29,7 +29,7 @@ fn settings() -> String {
 }
 
 /// What must have succeeded at least once; else the requests never got past the first checks and prove little.
-const MUST_SUCCEED: [&str; 22] = [
+const MUST_SUCCEED: [&str; 23] = [
     "plans",
     "subscriptions",
     "available-networks",
@@ -42,6 +42,7 @@ const MUST_SUCCEED: [&str; 22] = [
     "switch-network",
     "set-allowed-addresses",
     "allowed-addresses",
+    "refusals",
     "rotate-links",
     "create-rotate-link",
     "renew-rotate-link",

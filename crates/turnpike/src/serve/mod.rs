@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | shop | gateway | routes and exits, by revision | `routes` |
 //! | shop | gateway | rotations that are queued | `rotations` |
-//! | gateway | shop | traffic, exits' health | `upkeep` |
+//! | gateway | shop | traffic, refusals, exits' health | `upkeep` |
 //! | files, ACME | gateway, shop | the certificate | `tls` |
 //! | time | shop | what ends, what is released | `upkeep` |
 

@@ -1,4 +1,4 @@
-//! What is done from time to time: subscriptions end, traffic is recorded, exits' health is told, gauges are set.
+//! What is done from time to time: subscriptions end, traffic and refusals are recorded, exits' health is told, gauges are set.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
-use turnpike_gateway::{Event, Gateway, TrafficBatch};
+use turnpike_gateway::{Event, Gateway, RefusalRow, TrafficBatch};
+use turnpike_shop::refusals::{self, Refusal};
 use turnpike_shop::traffic::{self, Row};
 use turnpike_shop::types::{ExitId, Health, SubscriptionId, UnixMillis};
 use turnpike_shop::{Result, Shop, ledger, routes, upkeep};
@@ -42,7 +43,7 @@ pub(super) async fn keep_shop(shop: Shop, stop: CancellationToken) {
     }
 }
 
-/// Records traffic until `stop`.
+/// Records traffic and refusals until `stop`.
 pub(super) async fn record_traffic(shop: Shop, gateway: Gateway, name: String, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(RECORD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -54,6 +55,9 @@ pub(super) async fn record_traffic(shop: Shop, gateway: Gateway, name: String, s
         }
         if let Err(error) = record_waiting(&shop, &gateway, &name).await {
             tracing::warn!(%error, "traffic could not be recorded; it is kept and tried again");
+        }
+        if let Err(error) = record_refusals(&shop, &gateway).await {
+            tracing::warn!(%error, "refusals could not be recorded; they are kept and tried again");
         }
     }
 }
@@ -68,6 +72,29 @@ pub(super) async fn record_waiting(shop: &Shop, gateway: &Gateway, name: &str) -
         gateway.acknowledge(&batch.id);
     }
     Ok(())
+}
+
+/// Records one batch of refusals: what strangers cause must not cost the database more than that each time.
+async fn record_refusals(shop: &Shop, gateway: &Gateway) -> Result<()> {
+    if let Some(batch) = gateway.refusals() {
+        refusals::record(shop, batch.rows.into_iter().filter_map(refusal).collect()).await?;
+        gateway.acknowledge_refusals(batch.sequence);
+    }
+    Ok(())
+}
+
+fn refusal(row: RefusalRow) -> Option<Refusal> {
+    Some(Refusal {
+        subscription: row.route.0.parse().ok()?,
+        number: row.number,
+        first_at: UnixMillis(row.first_at),
+        last_at: UnixMillis(row.last_at),
+        times: i64::try_from(row.times).unwrap_or(i64::MAX),
+        source: row.source.to_string(),
+        protocol: row.protocol.to_owned(),
+        code: row.code.to_owned(),
+        reason: row.reason,
+    })
 }
 
 fn rows(batch: &TrafficBatch) -> Vec<Row> {

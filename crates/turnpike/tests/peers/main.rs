@@ -16,6 +16,7 @@ mod program;
 mod quic;
 #[path = "../recorded/mod.rs"]
 mod recorded;
+mod refusals;
 mod shadowsocks_rust;
 mod sing_box;
 mod socks;

@@ -8,7 +8,7 @@ use testbed::client::{curl, curled};
 use testbed::dns::NameServer;
 use testbed::eventually;
 use testbed::origin::{Origin, pattern};
-use testbed::turnpike::{Subscription, Turnpike};
+use testbed::turnpike::{Builder, Subscription, Turnpike};
 
 use crate::program::Running;
 use crate::socks::{Datagrams, connect};
@@ -35,10 +35,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::of(Turnpike::with())
+    }
+
+    /// The same with a shop of this kind.
+    pub(crate) fn of(with: Builder) -> Self {
         let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
         let names = NameServer::knowing(&[(NAME, Ipv4Addr::LOCALHOST)]);
         let addresses: &[&str] = if has_v6 { &[EXIT, EXIT_V6] } else { &[EXIT] };
-        let shop = Turnpike::with()
+        let shop = with
             .set("gateway.dns_servers", &format!("[\"{}\"]", names.address()))
             .set("gateway.allow_destinations", "[\"127.0.0.0/8\", \"::1/128\"]")
             .network("NL-AMS")
