@@ -2,6 +2,7 @@
 
 use askama::Template;
 use http::StatusCode;
+use turnpike_shop::refusals::{Refusal, refusals};
 use turnpike_shop::subscription::{Subscription, see};
 use turnpike_shop::types::{Health, NetworkId, RotationPolicy, SubscriptionId, SubscriptionState};
 use turnpike_shop::{available_networks, change_credentials, rotation, set_note, switch_network, traffic};
@@ -55,7 +56,17 @@ struct SubscriptionPage {
     networks: Vec<Choice>,
     limits: Vec<(&'static str, String)>,
     chart: Chart,
+    refusals: Vec<Refused>,
     wrong: Option<String>,
+}
+
+/// What the port refused, once or several times.
+struct Refused {
+    at: String,
+    source: String,
+    protocol: String,
+    times: i64,
+    reason: String,
 }
 
 /// Something to copy, and what it is.
@@ -144,9 +155,26 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Opti
             .collect(),
         limits: limits(&subscription),
         chart: Chart::of(&traffic::days(shop, account, Some(&id), DAYS).await?),
+        refusals: refusals(shop, account, &id)
+            .await?
+            .into_iter()
+            .map(Refused::from)
+            .collect(),
         wrong,
     };
     Ok(html(status, &page))
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            at: moment(refusal.last_at),
+            source: refusal.source,
+            protocol: refusal.protocol,
+            times: refusal.times,
+            reason: refusal.reason,
+        }
+    }
 }
 
 fn ways(subscription: &Subscription, named: &str) -> Vec<Way> {

@@ -129,6 +129,12 @@ texts! {
     hours = "hours";
     minutes = "min";
     available = "Free now";
+    refusals = "Refused lately";
+    refusals_lead = "Attempts to use this port that were turned away in the last week, and what to do about them.";
+    from = "From";
+    protocol = "Protocol";
+    how_often = "Times";
+    reason = "Why";
     copy = "Copy";
     copied = "Copied";
     optional = "optional";

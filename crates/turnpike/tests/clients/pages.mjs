@@ -121,6 +121,9 @@ async function walk(page) {
   expect(Math.round((before - await size(page)) * 100) === 1080, "what was shown is what was paid");
   await page.judge("subscription");
   expect(/^[0-9a-f.:]+$/.test(await fetched(await page.locator(".copyable code").first().textContent())), "the URL that is shown works");
+  const wrong = new URL(await page.locator(".copyable code").first().textContent());
+  wrong.password = "wrong";
+  await fetched(wrong.href);
   await page.fill("[name=note]", "Client A");
   await press(page, "form[action$='/note'] button");
   expect(await page.inputValue("[name=note]") === "Client A", "the note is kept");
@@ -134,6 +137,12 @@ async function walk(page) {
   expect(await page.locator("dl code").nth(2).textContent() !== password, "the password is new");
   await press(page, "form[action$='/network'] button");
   expect(/Switched/.test(await notice(page)), "switching is told");
+  // Gateways tell the shop every few seconds.
+  for (let tries = 0; tries < 60 && await page.locator("#refusals").count() === 0; tries += 1) {
+    await page.waitForTimeout(500);
+    await page.reload();
+  }
+  expect(/password/.test(await page.locator("#refusals").textContent()), "what the port refused is told");
   for (const closed of await page.locator("details").all()) await closed.locator("summary").click();
   await page.judge("subscription-open");
   await press(page, "a[href$='/renew']");
