@@ -49,8 +49,14 @@ impl Keys {
 
     /// The cipher of a stream, or of a datagram of the older methods, that begins with this salt.
     pub(super) fn cipher(&self, method: Method, salt: &[u8]) -> Option<Cipher> {
-        let mut subkey = Zeroizing::new([0; LONGEST_KEY]);
-        let subkey = subkey.get_mut(..method.salt_length())?;
+        let subkey = self.subkey(method, salt)?;
+        Cipher::new(algorithm(method), subkey.get(..method.salt_length())?)
+    }
+
+    /// A subkey, as long as the method's salt, and zeros behind it.
+    pub(super) fn subkey(&self, method: Method, salt: &[u8]) -> Option<Zeroizing<[u8; LONGEST_KEY]>> {
+        let mut bytes = Zeroizing::new([0; LONGEST_KEY]);
+        let subkey = bytes.get_mut(..method.salt_length())?;
         if method.is_2022() {
             self.subkey_2022(salt, subkey);
         } else {
@@ -59,7 +65,7 @@ impl Keys {
             let filled = derived.expand(&[INFO_LEGACY], Length(subkey.len())).ok()?;
             filled.fill(subkey).ok()?;
         }
-        Cipher::new(algorithm(method), subkey)
+        Some(bytes)
     }
 
     /// The cipher of a 2022 datagram session (SIP022 §3.2.1): made once, used for all its packets.

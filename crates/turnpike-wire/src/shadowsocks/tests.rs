@@ -16,6 +16,8 @@ const TIME: u64 = 1_700_000_000;
 // Made with other programs' primitives, not with ours.
 const SUBKEY_REQUEST: &str = "101112131415161718191a1b1c1d1e1ff62b42ac395d4aead07a65d09471860919e806ee8ea58821dd5f47e19e0c3dc0253175322489f04f22537d6c3c80d573941b18deacefb3b3118147daf5726a8805";
 const RESPONSE: &str = "202122232425262728292a2b2c2d2e2fcfd439ccd5cb580032874d1521cc11d623310888444d4ba6dd1ab99755d549918b1e537fc57cccb8b7e0e171b68d0ab0491828c36d0a81e1389408daeb";
+const SUBKEY_2022: &str = "bc32fb8d5205f7b84f9691dfb9f04ff3";
+const SUBKEY_LEGACY: &str = "0cb74297adbba0a7c9c74371c7ab3bae032bbe66957a3a4c0cc0e646b7fc69e7";
 const PACKET_2022: &str =
     "18ba69bb4661fee5a7cc9ec1a731e2780f887748f59fbaddc74035aa30f8924119108b76e478c966ef3a3e2aa6c88a5b6866622f63b6";
 const MASTER: &str = "9a6b24628311e2969b4c7799261bc47efac716f45b8c3f0e3015e3b428ae1b0b";
@@ -54,6 +56,18 @@ fn read(keys: &Keys, method: Method, bytes: &mut [u8]) -> (Option<u64>, Destinat
                 return (told, destination, text, handshake.into_opener(), at + used);
             }
         }
+    }
+}
+
+#[test]
+fn keys_are_made_as_another_program_makes_them() {
+    let request = Salt::of(Method::Aes128Gcm2022, &hex(SUBKEY_REQUEST)).unwrap();
+    let subkey = keys().subkey(Method::Aes128Gcm2022, request.as_bytes()).unwrap();
+    assert_eq!(subkey[..16], hex(SUBKEY_2022));
+    let salt = Salt::of(Method::Chacha20Poly1305, &hex(STREAM_LEGACY)).unwrap();
+    for method in [Method::Chacha20Poly1305, Method::Aes256Gcm] {
+        let subkey = keys().subkey(method, salt.as_bytes()).unwrap();
+        assert_eq!(subkey[..], hex(SUBKEY_LEGACY));
     }
 }
 
