@@ -93,7 +93,8 @@ impl NameServer {
     }
 }
 
-async fn answer(
+/// What a server says by `rule`, in at most `room` bytes.
+pub(super) async fn answer(
     question: Message,
     rule: &(impl Fn(&str, RecordType) -> Reply + Send + Sync),
     room: usize,

@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::name_server::{NameServer, Reply};
+use hickory_resolver::proto::op::Message;
+use tokio::net::UdpSocket;
+
+use super::name_server::{NameServer, Reply, answer};
 use super::servers::SYSTEM_CHECK_INTERVAL;
 use super::*;
 
@@ -272,4 +275,38 @@ async fn questions_leave_subscriptions_their_ports() {
         let port = server.last_source().unwrap().port();
         assert!((ends[0]..=ends[1]).contains(&port), "{port}");
     }
+}
+
+/// 3proxy took an answer from whoever sent one until 0.9.9.
+#[tokio::test]
+async fn an_answer_of_somebody_else_or_to_something_else_is_not_believed() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let elsewhere = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let next_door = UdpSocket::bind(("127.0.0.2", address.port())).await.unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 2_048];
+        while let Ok((length, from)) = server.recv_from(&mut buffer).await {
+            let say = async |last: u8| {
+                let question = Message::from_vec(&buffer[..length]).unwrap();
+                let rule = move |_: &str, _| Reply::Addresses(vec![v4(last)], 60);
+                answer(question, &rule, 1_232).await.unwrap()
+            };
+            // Whoever has seen the question, but does not sit where it went to.
+            elsewhere.send_to(&say(66).await, from).await.unwrap();
+            next_door.send_to(&say(66).await, from).await.unwrap();
+            // Whoever can write the server's address, but has not seen the question: another number, another name.
+            let mut another_number = say(66).await;
+            another_number[0] ^= 1;
+            server.send_to(&another_number, from).await.unwrap();
+            let mut another_name = say(66).await;
+            another_name[13] = b'x';
+            server.send_to(&another_name, from).await.unwrap();
+            server.send_to(&say(1).await, from).await.unwrap();
+        }
+    });
+    let servers = NameServers::new(&[address]);
+    let source = Source::of_address(Ipv4Addr::new(127, 0, 0, 9).into(), false);
+    let resolver = Resolver::new(source, NameService::new(servers, Descriptors::of_this_process()));
+    assert_eq!(resolver.addresses("origin.example", V4).await, Ok(vec![v4(1)]));
 }
