@@ -9,6 +9,7 @@
 mod churn;
 mod descriptors;
 mod flood;
+mod noise;
 mod slow;
 
 use std::fs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use testbed::dns::Reply;
 use testbed::netns::Namespace;
 use testbed::origin::Origin;
-use testbed::turnpike::Subscription;
+use testbed::turnpike::{Subscription, Turnpike};
 use testbed::{eventually, poll};
 
 use crate::client::{connected, log_in, of_address, of_name, request};
@@ -104,6 +104,25 @@ fn behind_nat(world: &World) -> (Namespace, Namespace) {
     (client, router)
 }
 
+/// A machine at 192.168.60.2, whose router has the public address 45.20.0.2 and passes everything on that comes to it, as those of
+/// clouds do.
+fn behind_forwarding(world: &World) -> (Namespace, Namespace) {
+    let router = world.neighbour(20);
+    let inner = Namespace::new().unwrap();
+    router.connect("lan0", &inner, "eth0");
+    router.ip("addr add 192.168.60.1/24 dev lan0");
+    inner.ip("addr add 192.168.60.2/24 dev eth0");
+    inner.ip("route add default via 192.168.60.1");
+    router.sysctl("net/ipv4/ip_forward", "1");
+    router.nft(
+        "table ip nat {
+             chain arriving { type nat hook prerouting priority dstnat; iifname \"eth0\" ip daddr 45.20.0.2 dnat to 192.168.60.2; }
+             chain leaving { type nat hook postrouting priority srcnat; oifname \"eth0\" masquerade; }
+         }",
+    );
+    (inner, router)
+}
+
 /// A UDP server on the internet that tells whom it sees.
 fn udp(world: &World, address: IpAddr) -> Origin {
     world.internet.enter(|| Origin::udp_at(address))
@@ -153,6 +172,42 @@ fn a_client_behind_nat_gets_its_answers_from_the_exits_address() {
 }
 
 /// The system would answer from the first of them, and a client that has connected its socket would drop that.
+/// sing-box tells such clients its private address (#3619).
+#[test]
+fn a_gateway_behind_nat_is_reached_where_it_says() {
+    let Some(world) = World::with_uplinks(0) else { return };
+    let (inner, _router) = behind_forwarding(&world);
+    let shop = Turnpike::with()
+        .inside(&inner)
+        .set("gateway.bind", "[\"0.0.0.0\"]")
+        .set("gateway.public_host", "\"45.20.0.2\"")
+        .set("gateway.allow_destinations", "[]")
+        .network("NL-AMS")
+        .pool("nl-1", &["192.168.60.2"])
+        .start();
+    let (origin, bought) = (udp(&world, ORIGIN.into()), shop.buy("NL-AMS"));
+    assert_eq!(bought.port.ip(), IpAddr::from([45, 20, 0, 2]));
+    world.internet.enter(|| {
+        for declares in [false, true] {
+            let association = Association::open(&bought, declares).unwrap();
+            assert_eq!(association.relay, bought.port);
+            let answer = association.ask(&of_address(origin.address()), "hello");
+            assert_eq!(answer, (origin.address(), "45.20.0.2 hello".to_owned()));
+        }
+    });
+    // Whoever is inside, too, is told what he can reach.
+    let inside = Subscription {
+        port: SocketAddr::new([192, 168, 60, 2].into(), bought.port.port()),
+        ..bought
+    };
+    shop.inside(|| {
+        let association = Association::open(&inside, false).unwrap();
+        assert_eq!(association.relay, inside.port);
+        let answer = association.ask(&of_address(origin.address()), "hello");
+        assert_eq!(answer, (origin.address(), "45.20.0.2 hello".to_owned()));
+    });
+}
+
 #[test]
 fn answers_come_from_the_address_of_ipv6_that_was_asked() {
     let Some(world) = World::with_uplinks(1) else { return };

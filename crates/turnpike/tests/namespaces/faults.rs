@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use testbed::dns::Reply;
 use testbed::turnpike::{Subscription, Turnpike};
-use testbed::{eventually, tunnel};
+use testbed::{eventually, poll, tunnel};
 
 use crate::client::{Entry, Outcome};
 use crate::world::{ORIGIN, World, is_up, own, seen};
@@ -211,4 +211,68 @@ fn unavailable_at_once(shop: &Turnpike, bought: &Subscription, origin: SocketAdd
         assert_eq!(fetched, Outcome::Unavailable.by(entry), "{entry:?}");
     }
     assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+}
+
+/// A telephone in a lift, a laptop that was shut: nothing says that they are gone.
+#[test]
+fn a_client_that_has_fallen_asleep_is_let_go() {
+    let Some(world) = World::with_uplinks(1) else { return };
+    let shop = world
+        .shop()
+        .set("gateway.bind", "[\"0.0.0.0\"]")
+        .set("gateway.public_host", "\"45.0.0.11\"")
+        .set("gateway.idle_timeout", "\"1h\"")
+        .network("NL-AMS")
+        .pool("nl-1", &["45.1.0.11"])
+        .start();
+    let (client, echo, bought) = (world.neighbour(20), world.echo(), shop.buy("NL-AMS"));
+    let files = || {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", shop.pid()));
+        open.unwrap().count()
+    };
+    let open = |entry: Entry| client.enter(|| entry.open(&bought, &ORIGIN.to_string(), echo.address().port()));
+    // The first one fills what stays.
+    drop(open(Entry::Connect).unwrap());
+    eventually("the first one has ended", || tunnels_open(&shop) == 0);
+    let before = files();
+    let asleep = [Entry::Connect, Entry::Socks5, Entry::Socks4].map(|entry| open(entry).unwrap());
+    assert!(asleep.iter().all(echoes));
+    assert_eq!(tunnels_open(&shop), 3);
+    // Else the system would try again for a quarter of an hour, and the idle time would end them.
+    eventually("they have acknowledged everything", || {
+        !is_unacknowledged(&shop, bought.port.port())
+    });
+
+    world.internet.nft(
+        "table inet asleep {
+             chain passing { type filter hook forward priority 0; iifname \"to20\" drop; oifname \"to20\" drop; }
+         }",
+    );
+    // Four signs of life are asked for after a minute of silence, fifteen seconds apart.
+    let gone = poll(Duration::from_secs(240), || {
+        (tunnels_open(&shop) == 0 && files() <= before).then_some(())
+    });
+    assert!(gone.is_some(), "{} tunnels, {} files", tunnels_open(&shop), files());
+    drop(asleep);
+}
+
+/// Whether something that was sent from this port has not been acknowledged.
+fn is_unacknowledged(shop: &Turnpike, port: u16) -> bool {
+    let table = shop.inside(|| std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap());
+    let port = format!(":{port:04X}");
+    table.lines().skip(1).any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[1].ends_with(&port) && !fields[4].starts_with("00000000:")
+    })
+}
+
+/// What the metrics say.
+fn tunnels_open(shop: &Turnpike) -> u64 {
+    let metrics =
+        shop.inside(|| testbed::http::request(shop.metrics(), "GET", "/metrics", &[], b"").expect_status(200));
+    let line = metrics
+        .body
+        .lines()
+        .find_map(|line| line.strip_prefix("turnpike_tunnels_open "));
+    line.expect("the number of tunnels").parse().expect("a number")
 }
