@@ -3,6 +3,8 @@
 
 mod demo_check;
 mod fuzzing;
+#[cfg(test)]
+mod regressions;
 mod screenshots;
 mod setup;
 mod sniff;
