@@ -43,7 +43,9 @@ impl Host {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self::from(address));
         }
-        name(text).map(Self::Name)
+        let name = name(text)?;
+        // Without its last dot, or with ASCII's digits for others, it may be one after all.
+        Some(name.parse::<Ipv4Addr>().map_or_else(|_| Self::Name(name), Self::from))
     }
 }
 
@@ -179,11 +181,14 @@ mod tests {
 
     #[test]
     fn fields_are_addresses_or_names() {
+        assert_eq!(Host::from_field(b"127.0.0.1."), Some(Host::from(Ipv4Addr::LOCALHOST)));
         for (field, expected) in [
             ("example.com", "example.com"),
             ("Example.COM.", "example.com"),
             ("_dmarc.example.com", "_dmarc.example.com"),
             ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1.", "192.0.2.1"),
+            ("１９２.０.２.１", "192.0.2.1"),
             ("::1", "[::1]"),
             ("[2001:db8::1]", "[2001:db8::1]"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
