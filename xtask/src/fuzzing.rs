@@ -109,7 +109,9 @@ fn fuzz_one(engine: &Path, name: &str, work: &Path, options: &Options) -> Result
     );
     if options.keep {
         let mut command = libfuzzer(&[
-            "-merge=1".to_owned(),
+            // Just those that reach code of their own: what only runs a loop once more is found again quickly enough.
+            "-set_cover_merge=1".to_owned(),
+            "-use_counters=0".to_owned(),
             format!("-max_len={LONGEST}"),
             "-verbosity=0".to_owned(),
             kept.display().to_string(),
