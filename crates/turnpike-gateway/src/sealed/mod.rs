@@ -5,7 +5,7 @@
 mod salts;
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use turnpike_wire::shadowsocks::{Keys, Method, Salt};
 
@@ -18,12 +18,39 @@ const CLOCK_TOLERANCE: u64 = 30;
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) keys: Keys,
-    /// Of streams.
-    salts: Mutex<Salts>,
-    /// Of datagrams by the older methods, apart from those of streams, which a flood of datagrams would push out.
-    datagram_salts: Mutex<Salts>,
+    streams: Mutex<Seen>,
+    /// By the older methods, apart from streams, which a flood of datagrams would push out.
+    datagrams: Mutex<Seen>,
     /// The position in [`Method::ALL`] of the method that was used last.
     last_method: AtomicU8,
+}
+
+/// The salts that have been seen. The older methods do not tell directions apart: what a gateway has sent opens as a customer's
+/// would, and whoever heard it could send it back, with his victim's address in front of it. So our own are told too.
+#[derive(Debug, Default)]
+struct Seen {
+    customers: Salts,
+    own: Salts,
+}
+
+impl Seen {
+    /// Notes a customer's, of a method that tells no time.
+    fn note(&mut self, salt: &Salt) -> Result<(), Stale> {
+        if self.own.has(salt) {
+            return Err(Stale::Replay);
+        }
+        self.customers.note(salt)
+    }
+
+    /// Draws one of ours.
+    fn draw(&mut self, method: Method) -> Option<Salt> {
+        let salt = Salt::of(method, &rand::random::<[u8; 32]>())?;
+        // 2022 says in which direction it goes.
+        if Method::OLDER.contains(&method) {
+            let _ = self.own.note(&salt);
+        }
+        Some(salt)
+    }
 }
 
 /// Why a stream that opens is not served.
@@ -68,8 +95,8 @@ impl Sealed {
     pub(crate) fn of_password(password: &str) -> Option<Self> {
         Some(Self {
             keys: Keys::of_password(password)?,
-            salts: Mutex::default(),
-            datagram_salts: Mutex::default(),
+            streams: Mutex::default(),
+            datagrams: Mutex::default(),
             last_method: AtomicU8::new(0),
         })
     }
@@ -84,8 +111,17 @@ impl Sealed {
     /// Notes the salt of a datagram of the older methods that has opened; whether it is new. A recorded one that is sent again in
     /// somebody else's name would have its answer sent to him.
     pub(crate) fn note_datagram(&self, salt: &Salt) -> bool {
-        let mut salts = self.datagram_salts.lock().unwrap_or_else(PoisonError::into_inner);
-        salts.note(salt).is_ok()
+        lock(&self.datagrams).note(salt).is_ok()
+    }
+
+    /// A salt for a stream of ours.
+    pub(crate) fn draw(&self, method: Method) -> Option<Salt> {
+        lock(&self.streams).draw(method)
+    }
+
+    /// A salt for a datagram of ours by one of the older methods.
+    pub(crate) fn draw_for_datagram(&self, method: Method) -> Option<Salt> {
+        lock(&self.datagrams).draw(method)
     }
 
     /// Judges a stream whose beginning has opened: its client's time (which only 2022 tells), then whether its salt is new.
@@ -103,15 +139,20 @@ impl Sealed {
         if let Some(time) = time {
             judge_time(time, now, started)?;
         }
-        let mut salts = self.salts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.streams);
         match time {
-            Some(_) => salts.note_timed(salt, now)?,
-            None => salts.note(salt)?,
+            Some(_) => seen.customers.note_timed(salt, now)?,
+            None => seen.note(salt)?,
         }
+        drop(seen);
         let position = Method::ALL.iter().position(|known| *known == method);
         if let Some(position) = position.and_then(|position| u8::try_from(position).ok()) {
             self.last_method.store(position, Ordering::Relaxed);
         }
         Ok(())
     }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }

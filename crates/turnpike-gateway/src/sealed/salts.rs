@@ -63,6 +63,11 @@ impl Salts {
         Ok(())
     }
 
+    /// Whether it has been noted.
+    pub(super) fn has(&self, salt: &Salt) -> bool {
+        self.seen.contains(&self.hash(salt))
+    }
+
     fn hash(&self, salt: &Salt) -> Hash {
         self.seen.hasher().hash_one(salt)
     }

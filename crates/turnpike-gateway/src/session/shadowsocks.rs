@@ -42,8 +42,9 @@ pub(super) async fn serve(context: Context, mut client: Client, sealed: Arc<Seal
             return Peer::from(client).finish().await;
         }
     };
-    let own = rand::random::<[u8; 32]>();
-    let sealer = Salt::of(method, &own).and_then(|own| Sealer::new(&sealed.keys, method, own, asked.salt));
+    let sealer = sealed
+        .draw(method)
+        .and_then(|own| Sealer::new(&sealed.keys, method, own, asked.salt));
     let Some(sealer) = sealer else { return };
     let clock = Arc::clone(&context.shared.clock);
     let seal = Shadowsocks::new(clock, asked.opener, sealer, asked.rest);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use turnpike_wire::shadowsocks::datagram::{self, Header, Reply, SessionId, SessionKey};
-use turnpike_wire::shadowsocks::{Keys, Method, Salt};
+use turnpike_wire::shadowsocks::{Method, Salt};
 
 use super::association::{Association, Customer};
 use super::socket::{Datagram, DatagramSocket, Received};
@@ -26,9 +26,6 @@ use crate::sealed::{self, Sealed, Stale};
 
 /// A client that has been silent for this long has gone (RFC 4787 REQ-5).
 const IDLE: Duration = Duration::from_secs(300);
-
-/// The methods that are tried where it is not 2022, the likeliest first.
-const OLDER: [Method; 3] = [Method::Chacha20Poly1305, Method::Aes256Gcm, Method::Aes128Gcm];
 
 /// A port's sessions.
 #[derive(Default)]
@@ -191,7 +188,7 @@ impl Desk<'_> {
 
     /// Whether it was a packet of one of the older methods.
     fn take_older(&self, sealed: &Arc<Sealed>, received: &mut Received<'_>) -> bool {
-        for method in OLDER {
+        for method in Method::OLDER {
             // Opened in a copy, since a wrong key spoils what it is tried on.
             let mut packet = received.datagram.payload().to_vec();
             let Ok(opened) = datagram::open_legacy(&sealed.keys, method, &mut packet) else {
@@ -356,15 +353,15 @@ struct SealingOlder {
 
 impl Customer for SealingOlder {
     fn deliver(&self, source: SocketAddr, datagram: Datagram<'_>) -> bool {
-        let packet = seal_older(&self.sealed.keys, self.method, source, datagram.payload());
+        let packet = seal_older(&self.sealed, self.method, source, datagram.payload());
         packet.is_some_and(|packet| self.path.send(&packet))
     }
 }
 
-fn seal_older(keys: &Keys, method: Method, sender: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
-    let salt = Salt::of(method, &rand::random::<[u8; 32]>())?;
+fn seal_older(sealed: &Sealed, method: Method, sender: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
+    let salt = sealed.draw_for_datagram(method)?;
     let mut packet = Vec::with_capacity(data.len() + datagram::LONGEST_OVERHEAD);
-    datagram::seal_legacy(keys, method, &salt, sender, data, &mut packet)?;
+    datagram::seal_legacy(&sealed.keys, method, &salt, sender, data, &mut packet)?;
     Some(packet)
 }
 

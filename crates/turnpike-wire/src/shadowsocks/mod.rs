@@ -43,6 +43,9 @@ impl Method {
         Self::Aes128Gcm,
     ];
 
+    /// Those before 2022, the likeliest first.
+    pub const OLDER: [Self; 3] = [Self::Chacha20Poly1305, Self::Aes256Gcm, Self::Aes128Gcm];
+
     /// As links and configurations write it.
     #[must_use]
     pub fn name(self) -> &'static str {

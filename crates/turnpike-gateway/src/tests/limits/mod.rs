@@ -2,6 +2,7 @@
 
 mod admission;
 mod speed;
+mod strangers;
 mod traffic;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -87,7 +88,14 @@ impl Way {
                 let user = format!("user:{password}\0x");
                 [&[4, 1][..], &port, &ip, user.as_bytes()].concat()
             }
-            Self::Vless => [&[0][..], &route("a", PORT).uuid, &[0, 1], &port, &[1], &ip, b"x"].concat(),
+            Self::Vless => {
+                let id = if password == PASSWORD {
+                    route("a", PORT).uuid
+                } else {
+                    [9; 16]
+                };
+                [&[0][..], &id, &[0, 1], &port, &[1], &ip, b"x"].concat()
+            }
             Self::Shadowsocks => {
                 let client = Client::new(Method::Blake3Aes128Gcm, password);
                 let request = Request {
@@ -103,6 +111,24 @@ impl Way {
         };
         stream.write_all(&request).await.unwrap();
         Entered { stream, seal }
+    }
+
+    /// An association of SOCKS5, which lasts as long as what is given back.
+    async fn associates(self, world: &World, client: IpAddr) -> TcpStream {
+        assert_eq!(self, Self::Socks5);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(client, 0)).unwrap();
+        let mut stream = socket.connect(SocketAddr::new(world.address, PORT)).await.unwrap();
+        let length = u8::try_from(PASSWORD.len()).unwrap();
+        let login = [&b"\x05\x01\x02\x01\x04user"[..], &[length], PASSWORD.as_bytes()].concat();
+        stream
+            .write_all(&[&login[..], &[5, 3, 0, 1, 0, 0, 0, 0, 0, 0]].concat())
+            .await
+            .unwrap();
+        let mut answer = [0; 14];
+        within(PATIENCE, stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(answer[..8], [5, 2, 1, 0, 5, 0, 0, 1]);
+        stream
     }
 
     /// A tunnel to an echo, which works.

@@ -139,6 +139,12 @@ async fn what_is_not_the_customers_gets_no_byte_and_the_same_end() {
         let (played, mut sealer) = client.request(&request);
         let theirs = answered(&world, &played, 200).await;
         add("our own stream", theirs);
+        // An origin may have the gateway say what reads as a request.
+        let told = [&address(echo)[..], b"hello"].concat();
+        let (asked, _) = client.request(&self::request(&client, echo, &told));
+        let overhead = client.method().key_length() + if client.method().is_2022() { 43 + 16 } else { 34 };
+        let theirs = answered(&world, &asked, overhead + told.len()).await;
+        add("our own stream, which reads as a request", theirs);
         add("the same once more", played.clone());
         add("the same with more behind it", [played, sealer.chunk(b"more")].concat());
 
@@ -166,6 +172,71 @@ async fn what_is_not_the_customers_gets_no_byte_and_the_same_end() {
             add(&format!("{cut} bytes of it"), head);
         }
     }
+    assert_silence(
+        &world,
+        probes,
+        &[Delivery::InOnePiece, Delivery::ByteByByte, Delivery::Endless],
+    )
+    .await;
+}
+
+/// What is answered openly elsewhere is then like what nobody understands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stealthy_gateway_has_the_same_silence_and_end_for_http_and_socks() {
+    let world = world_with(|config| {
+        config.stealth = true;
+        config.first_byte_timeout = END;
+        config.handshake_timeout = HANDSHAKE;
+    })
+    .await;
+    let wrong = "Proxy-Authorization: Basic dXNlcjp3cm9uZw==\r\n";
+    let http = |request: String| request.into_bytes();
+    let probes = [
+        (
+            "no password",
+            http("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n".to_owned()),
+        ),
+        (
+            "a wrong password",
+            http(format!(
+                "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n{wrong}\r\n"
+            )),
+        ),
+        (
+            "a wrong password and a body",
+            http(format!(
+                "POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\n{wrong}Content-Length: 4\r\n\r\nbody"
+            )),
+        ),
+        ("a page", http("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n".to_owned())),
+        (
+            "two lengths",
+            http(
+                "POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+                    .to_owned(),
+            ),
+        ),
+        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        (
+            "TRACE",
+            http("TRACE http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n".to_owned()),
+        ),
+        ("half a head", b"GET http://a.example/ HTTP/1.1\r\nHo".to_vec()),
+        ("SOCKS5 without a password", vec![5, 1, 0]),
+        ("SOCKS5 with a login that nobody knows", vec![5, 2, 1, 3]),
+        ("SOCKS5 with no login at all", vec![5, 0]),
+        (
+            "SOCKS4 of another user",
+            b"\x04\x01\0\x50\x7f\0\0\x01user:wrong\0".to_vec(),
+        ),
+        ("SOCKS4 of nobody", b"\x04\x01\0\x50\x7f\0\0\x01\0".to_vec()),
+        ("SOCKS4's BIND", b"\x04\x02\0\x50\x7f\0\0\x01user:wrong\0".to_vec()),
+        (
+            "TLS without a certificate here",
+            [&[0x16, 3, 1, 0, 200, 1][..], &[3; 199]].concat(),
+        ),
+    ];
+    let probes = probes.map(|(name, bytes)| (name.to_owned(), bytes)).to_vec();
     assert_silence(
         &world,
         probes,
