@@ -34,6 +34,10 @@ pub(super) fn start() -> PrometheusHandle {
     ::metrics::describe_gauge!("turnpike_build_info", "1, with the program's version.");
     ::metrics::describe_gauge!("turnpike_fd_used_ratio", "Open descriptors of all that may be open.");
     ::metrics::describe_gauge!(
+        "turnpike_tasks",
+        "Tasks that run or wait: connections, tunnels, listeners."
+    );
+    ::metrics::describe_gauge!(
         "turnpike_route_lag_revisions",
         "Revisions of routes that the gateway has not applied yet."
     );
@@ -48,6 +52,10 @@ pub(super) fn start() -> PrometheusHandle {
 /// What is counted, in Prometheus' text format. A gauge that is not a number belongs to something that is no more, such as an exit
 /// that was taken away: the recorder cannot forget it, so it is left out here.
 pub(super) fn render(handle: &PrometheusHandle) -> String {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        ::metrics::gauge!("turnpike_tasks").set(runtime.metrics().num_alive_tasks() as f64);
+    }
     let mut text = String::new();
     for line in handle.render().lines().filter(|line| !line.ends_with(" NaN")) {
         text.push_str(line);

@@ -3,13 +3,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test's broken assumption should stop it"
+    clippy::print_stdout,
+    reason = "a test's broken assumption should stop it, and what was measured may be read"
 )]
 
 mod churn;
 mod descriptors;
 mod flood;
 mod noise;
+mod refused;
 mod slow;
 
 use std::fs;
