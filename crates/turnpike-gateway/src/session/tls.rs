@@ -102,7 +102,9 @@ fn why(error: &Error) -> Reason {
             | Alert::CertificateRevoked
             | Alert::CertificateExpired
             | Alert::CertificateUnknown
-            | Alert::UnknownCA,
+            | Alert::UnknownCA
+            // A signature in the chain that does not fit.
+            | Alert::DecryptError,
         ) => Reason::CertificateNotTrusted,
         Error::PeerIncompatible(_)
         | Error::AlertReceived(Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity) => {

@@ -248,3 +248,37 @@ async fn a_client_that_says_nothing_inside_is_let_go() {
     })
     .await;
 }
+
+/// A customer sees "TLS error" in his program, and here why.
+#[tokio::test]
+async fn why_a_handshake_has_failed_is_kept_for_the_customer() {
+    let (world, _) = world().await;
+    let another = Identity::new();
+    let mut told = Vec::new();
+    let mut hears = async |code: &str| {
+        eventually(PATIENCE, code, || {
+            while let Some(batch) = world.gateway.refusals() {
+                world.gateway.acknowledge_refusals(batch.sequence);
+                told.extend(batch.rows);
+            }
+            told.iter().any(|row| (row.protocol, row.code) == ("tls", code))
+        })
+        .await;
+        told.clear();
+    };
+    for version in VERSIONS {
+        let socket = world.connect(PORT).await.unwrap();
+        assert!(shake_hands(socket, &another.client(&[version], &[])).await.is_err());
+        hears("certificate_not_trusted").await;
+    }
+    // A hello of TLS 1.2 with one cipher that nobody speaks any more.
+    let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0, 5, 1, 0]].concat();
+    let length = u8::try_from(body.len()).unwrap();
+    let hello = [&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat();
+    world.connect(PORT).await.unwrap().write_all(&hello).await.unwrap();
+    hears("no_common_tls").await;
+    let mut half = world.connect(PORT).await.unwrap();
+    half.write_all(&hello[..20]).await.unwrap();
+    drop(half);
+    hears("cut_short").await;
+}
