@@ -72,7 +72,7 @@ fn changed_credentials_cut_and_lock_out(outbound: fn(&Subscription) -> Value) {
     let (world, echo, datagrams) = (World::new(), Origin::echo(), Origin::udp());
     let client = started(&outbound(&world.bought)).unwrap();
     let mut before = Tunnel(tunnel(&client, echo.address()));
-    let socket = Datagrams::through(client.socks());
+    let socket = Datagrams::through(&client);
     let answers = |socket: &Datagrams, limit: Duration| {
         socket.send("127.0.0.1", datagrams.address().port(), b"datagram");
         socket.receive_within(limit).is_some()
@@ -85,10 +85,7 @@ fn changed_credentials_cut_and_lock_out(outbound: fn(&Subscription) -> Value) {
     assert!(before.closes_within(AT_ONCE).is_some(), "the tunnel is still open");
     let visits = datagrams.visits().len();
     assert!(!answers(&socket, Duration::from_millis(500)));
-    assert!(!answers(
-        &Datagrams::through(client.socks()),
-        Duration::from_millis(500)
-    ));
+    assert!(!answers(&Datagrams::through(&client), Duration::from_millis(500)));
     assert_eq!(datagrams.visits().len(), visits);
     // The client takes its user's connection before it has one of its own. Nothing comes back through it.
     let mut locked_out = connect(client.socks(), echo.address());
@@ -101,7 +98,7 @@ fn changed_credentials_cut_and_lock_out(outbound: fn(&Subscription) -> Value) {
     let new = world.subscription();
     let client = started(&outbound(&new)).unwrap();
     tunnel(&client, echo.address());
-    assert!(answers(&Datagrams::through(client.socks()), Duration::from_secs(30)));
+    assert!(answers(&Datagrams::through(&client), Duration::from_secs(30)));
 }
 
 #[test]
@@ -138,7 +135,7 @@ fn traffic_is_counted(outbound: fn(&Subscription) -> Value) {
     assert!(posted.status.success());
     let sent = http.visits()[0].said.len() + POSTED;
 
-    let socket = Datagrams::through(client.socks());
+    let socket = Datagrams::through(&client);
     for _ in 0..3 {
         socket.send("127.0.0.1", datagrams.address().port(), &[b'x'; 500]);
         socket.receive();

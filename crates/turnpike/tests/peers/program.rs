@@ -1,14 +1,14 @@
 //! A client program that runs beside the test.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use testbed::poll;
 use testbed::ports::Ports;
+use testbed::{eventually, poll};
 
 /// A client with a SOCKS5 port for its user. It is killed when dropped.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(crate) struct Running {
     process: Child,
     home: TempDir,
     ports: Ports,
+    mixes_up: bool,
 }
 
 impl Running {
@@ -31,7 +32,12 @@ impl Running {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut running = Self { process, home, ports };
+        let mut running = Self {
+            process,
+            home,
+            ports,
+            mixes_up: false,
+        };
         let listens = poll(Duration::from_secs(60), || {
             if let Some(status) = running.process.try_wait().unwrap() {
                 panic!("the client ended with {status}");
@@ -40,6 +46,31 @@ impl Running {
         });
         assert!(listens.is_some(), "the client does not listen");
         running
+    }
+
+    /// The same for a client that hands an answer to whom it is not for, now and then.
+    pub(crate) fn that_mixes_up(mut self) -> Self {
+        self.mixes_up = true;
+        self
+    }
+
+    pub(crate) fn mixes_up(&self) -> bool {
+        self.mixes_up
+    }
+
+    /// Waits until its port takes datagrams, which programs open after that for connections.
+    #[track_caller]
+    pub(crate) fn takes_datagrams(&self) {
+        eventually("it takes datagrams", || UdpSocket::bind(self.port()).is_err());
+    }
+
+    /// How often it has said `words`.
+    pub(crate) fn said(&self, words: &str) -> usize {
+        self.log().matches(words).count()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
     /// Its SOCKS5 port, for TCP and UDP.
@@ -58,8 +89,7 @@ impl Drop for Running {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
-            println!("the client's log:\n{log}");
+            println!("the client's log:\n{}", self.log());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ fn running(inbound: impl FnOnce(u16) -> Value, outbound: &Value) -> Option<Runni
     let program = sing_box()?;
     Some(Running::start(|home, port| {
         let file = home.join("sing-box.json");
-        let configuration = json!({"log": {"level": "warn"}, "inbounds": [inbound(port)], "outbounds": [outbound]});
+        let configuration = json!({"log": {"level": "debug"}, "inbounds": [inbound(port)], "outbounds": [outbound]});
         fs::write(&file, configuration.to_string()).unwrap();
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(file);
@@ -117,7 +118,7 @@ fn vless_with_a_connection_for_each_destination() {
     world.half_closes(&client);
     world.exchanges(&client, LENGTHS);
     // It cannot pass the answer on: without an address in it, sing-box gives it the name, which its own SOCKS5 does not take.
-    let _ = world.sends_by_name(&client);
+    world.sends_by_name(&client);
 }
 
 /// TCP as ever, and datagrams inside a stream: from one socket to many.
@@ -127,8 +128,27 @@ fn carries_datagrams_inside(outbound: impl FnOnce(&Subscription) -> Value, lengt
         return;
     };
     world.connects(&client);
-    world.exchanges(&client, lengths);
-    assert_eq!(world.talks_to_many(&client), 1);
+    despite_its_race(&client, || {
+        world.exchanges(&client, lengths);
+        assert_eq!(world.talks_to_many(&client), 1);
+    });
+}
+
+/// Repeats what fails because of a race in sing-box: of Shadowsocks 2022 it notes its request's salt only after it has sent the
+/// request, so it takes an answer that is quicker than that for another's, and ends the stream. Anything else that is lost is a
+/// defect.
+#[track_caller]
+fn despite_its_race(client: &Running, check: impl Fn()) {
+    let raced = || client.said("bad request salt");
+    loop {
+        let before = raced();
+        let Err(failure) = panic::catch_unwind(AssertUnwindSafe(&check)) else {
+            return;
+        };
+        if raced() == before {
+            panic::resume_unwind(failure);
+        }
+    }
 }
 
 /// As long as a datagram of XUDP may be with the address that the origin puts in front of it.

@@ -4,8 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// So long is waited for a datagram before it is sent again.
-const AGAIN: Duration = Duration::from_secs(2);
+use crate::program::Running;
+
+/// So long is waited for an answer that a client may have given to somebody else.
+const MIXED_UP: Duration = Duration::from_secs(1);
 
 /// No step takes longer, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,11 +27,13 @@ pub(crate) struct Datagrams {
     /// The association lives as long as this connection.
     _control: TcpStream,
     socket: UdpSocket,
+    is_mixed_up: bool,
 }
 
 impl Datagrams {
     #[track_caller]
-    pub(crate) fn through(port: SocketAddr) -> Self {
+    pub(crate) fn through(client: &Running) -> Self {
+        let port = client.socks();
         let (control, told) = requested(port, ASSOCIATE, &address("0.0.0.0"), 0);
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -43,6 +47,7 @@ impl Datagrams {
         Self {
             _control: control,
             socket,
+            is_mixed_up: client.mixes_up(),
         }
     }
 
@@ -62,23 +67,28 @@ impl Datagrams {
         Some((from, rest.to_vec()))
     }
 
-    /// Sends until `expected` has come from `from`, as users of datagrams do: one may be lost on its way, or be late.
+    /// Sends a datagram once, and `expected` is what comes next: from `from`, where that is to be seen. Only behind a client that
+    /// mixes answers up it is sent again, and what is not expected is passed over.
     #[track_caller]
-    pub(crate) fn answers(&self, host: &str, port: u16, data: &[u8], from: &str, expected: &[u8]) {
-        let mut others = Vec::new();
-        for _ in 0..3 {
+    pub(crate) fn answers(&self, host: &str, port: u16, data: &[u8], from: Option<SocketAddr>, expected: &[u8]) {
+        let is_expected =
+            |source: &str, came: &[u8]| came == expected && from.is_none_or(|from| source.parse() == Ok(from));
+        if !self.is_mixed_up {
             self.send(host, port, data);
-            while let Some(came) = self.receive_within(AGAIN) {
-                if (came.0.as_str(), came.1.as_slice()) == (from, expected) {
-                    return;
-                }
-                others.push((came.0, came.1.len()));
-            }
+            let (source, came) = self.receive();
+            let length = came.len();
+            assert!(
+                is_expected(&source, &came),
+                "to {host}:{port} went {} bytes, {length} bytes came from {source}",
+                data.len()
+            );
+            return;
         }
-        panic!(
-            "no answer of {} bytes came from {from}; others: {others:?}",
-            expected.len()
-        );
+        let came = (0..3).any(|_| {
+            self.send(host, port, data);
+            std::iter::from_fn(|| self.receive_within(MIXED_UP)).any(|(source, came)| is_expected(&source, &came))
+        });
+        assert!(came, "to {host}:{port} went {} bytes, no answer came", data.len());
     }
 
     #[track_caller]
