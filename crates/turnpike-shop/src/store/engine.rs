@@ -2,36 +2,29 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use rusqlite::ffi;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::postgres::bounded;
-use super::{Pools, Store, migrate};
+use super::sqlite::{BUSY_TIMEOUT, Sqlite};
+use super::{ACQUIRE_TIMEOUT, Engines, Store, migrate};
 use crate::shop::OpenError;
 
 /// Below this SQLite has a race between two connections that can damage a database in WAL mode.
 const LEAST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const LEAST_POSTGRES: i64 = 150_000;
 
-const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
-
-/// A caller is told that the database is away rather than kept waiting.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a resting connection of PostgreSQL's may take to show that it lives. Shorter than [`ACQUIRE_TIMEOUT`], so that who meets
 /// one that has gone silent gets another in time.
 const CHECK_BOUND: Duration = Duration::from_secs(1);
-
-/// How long SQLite waits for the write lock of another process, such as the command line's.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Opens `sqlite://path` or `postgres://…` and migrates it.
@@ -68,7 +61,6 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
             "the folder of the database {shown} does not exist; make it first"
         )));
     }
-    // All options here and none by a hook after the connect: there, an error would show only as a pool that timed out.
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -76,81 +68,61 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        .pragma("journal_size_limit", "67108864")
         .pragma("mmap_size", "0")
         .disable_statement_logging();
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(ACQUIRE_TIMEOUT + BUSY_TIMEOUT)
-        .before_acquire(|connection, _| is_at_rest(connection));
-    let writer = connect_sqlite(&writer, &options)
-        .await
-        .map_err(|error| sqlite_open_error(path, &error))?;
+    let refused = |error: &sqlx::Error| sqlite_open_error(path, sqlite_code(error), &error.to_string());
+    let mut first = connect_sqlite(&options).await.map_err(|error| refused(&error))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-        .fetch_one(&writer)
+        .fetch_one(&mut first)
         .await
-        .map_err(|error| sqlite_open_error(path, &error))?;
+        .map_err(|error| refused(&error))?;
     if version_of(&version) < LEAST_SQLITE {
         let (major, minor, patch) = LEAST_SQLITE;
         return Err(OpenError(format!(
             "this program was built with SQLite {version}; it needs {major}.{minor}.{patch} or newer"
         )));
     }
-    migrate::sqlite(&writer).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .before_acquire(|connection, _| is_at_rest(connection))
-        .connect_with(options.create_if_missing(false).read_only(true))
-        .await
-        .map_err(|error| sqlite_open_error(path, &error))?;
-    Ok(Store::new(Pools::Sqlite { writer, readers }))
+    migrate::sqlite(&mut first).await?;
+    let opened = Sqlite::open(path).map_err(|error| {
+        let code = error.sqlite_error().map(|error| error.extended_code & 0xff);
+        sqlite_open_error(path, code, &error.to_string())
+    })?;
+    // Only now: the last connection to leave takes the log's file away, and the next would make it anew.
+    first.close().await.map_err(|error| refused(&error))?;
+    Ok(Store::new(Engines::Sqlite(Arc::new(opened))))
 }
 
-/// Opens the writer, and tries again while another process makes the same file: turning a new file into WAL mode takes it whole, and
-/// SQLite then says that it is locked without waiting for the time that it was given.
-async fn connect_sqlite(pool: &SqlitePoolOptions, options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+/// Opens the file, and tries again while another process makes the same: turning a new file into WAL mode takes it whole, and SQLite
+/// then says that it is locked without waiting for the time that it was given.
+async fn connect_sqlite(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
     const PAUSE: Duration = Duration::from_millis(20);
-    const SQLITE_BUSY: u32 = 5;
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
-        match pool.clone().connect_with(options.clone()).await {
-            Err(error) if sqlite_code(&error) == Some(SQLITE_BUSY) && Instant::now() < deadline => sleep(PAUSE).await,
+        match options.connect().await {
+            Err(error) if sqlite_code(&error) == Some(ffi::SQLITE_BUSY) && Instant::now() < deadline => {
+                sleep(PAUSE).await;
+            }
             connected => return connected,
         }
     }
 }
 
-/// Where the disk is full SQLite rolls a transaction back by itself. The driver's own `ROLLBACK` fails then, it goes on believing
-/// that the transaction is open, and would refuse every later one on this connection: a new one takes its place.
-fn is_at_rest(connection: &mut SqliteConnection) -> BoxFuture<'_, sqlx::Result<bool>> {
-    let is_at_rest = !connection.is_in_transaction();
-    Box::pin(async move { Ok(is_at_rest) })
-}
-
-fn sqlite_open_error(path: &Path, error: &sqlx::Error) -> OpenError {
+fn sqlite_open_error(path: &Path, code: Option<i32>, text: &str) -> OpenError {
     let shown = path.display();
-    OpenError(match sqlite_code(error) {
-        // SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_PERM
-        Some(14 | 8 | 3) => {
+    OpenError(match code {
+        Some(ffi::SQLITE_CANTOPEN | ffi::SQLITE_READONLY | ffi::SQLITE_PERM) => {
             format!("the database {shown} cannot be opened for writing; check the rights of the file and its folder")
         }
-        // SQLITE_NOTADB, SQLITE_CORRUPT
-        Some(26) => format!("{shown} is not a database of turnpike's"),
-        Some(11) => format!("the database {shown} is damaged; restore a backup"),
-        Some(13) => format!("the disk of the database {shown} is full"),
-        _ => format!("the database {shown} cannot be opened: {error}"),
+        Some(ffi::SQLITE_NOTADB) => format!("{shown} is not a database of turnpike's"),
+        Some(ffi::SQLITE_CORRUPT) => format!("the database {shown} is damaged; restore a backup"),
+        Some(ffi::SQLITE_FULL) => format!("the disk of the database {shown} is full"),
+        _ => format!("the database {shown} cannot be opened: {text}"),
     })
 }
 
 /// What kind of failure SQLite tells, without the finer distinctions of its extended codes.
-fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(code & 0xff)
 }
 
@@ -203,7 +175,7 @@ async fn open_postgres(url: &str) -> Result<Store, OpenError> {
                 bounded(CHECK_BOUND, row).await?.try_get::<bool, _>("is_clean")
             })
         });
-    Ok(Store::new(Pools::Postgres(connect(pool, &limited).await?)))
+    Ok(Store::new(Engines::Postgres(connect(pool, &limited).await?)))
 }
 
 async fn connect(pool: PgPoolOptions, options: &PgConnectOptions) -> Result<PgPool, OpenError> {

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use rusqlite::ffi;
 use sqlx::error::DatabaseError;
 
 use crate::error::Error;
 
-/// The shop's error for an engine's.
+/// The shop's error for one of PostgreSQL's or its driver's.
 pub(super) fn of(error: sqlx::Error) -> Error {
     match &error {
         sqlx::Error::Database(database) => of_database(&**database),
@@ -25,23 +26,38 @@ pub(super) fn of(error: sqlx::Error) -> Error {
 fn of_database(error: &dyn DatabaseError) -> Error {
     let text = error.to_string();
     match error.code().as_deref().unwrap_or_default() {
-        // SQLITE_FULL; disk_full
-        "13" | "53100" => Error::StorageFull(text),
+        // disk_full
+        "53100" => Error::StorageFull(text),
         code if is_passing(code) => Error::Unavailable(text),
         _ => Error::Failed(text),
     }
 }
 
+/// The shop's error for one of SQLite's.
+pub(super) fn of_sqlite(error: &rusqlite::Error) -> Error {
+    let text = error.to_string();
+    match error.sqlite_error().map(|error| error.extended_code & 0xff) {
+        Some(ffi::SQLITE_FULL) => Error::StorageFull(text),
+        Some(
+            ffi::SQLITE_BUSY
+            | ffi::SQLITE_LOCKED
+            | ffi::SQLITE_IOERR
+            | ffi::SQLITE_CANTOPEN
+            | ffi::SQLITE_ABORT
+            | ffi::SQLITE_NOMEM,
+        ) => Error::Unavailable(text),
+        _ => Error::Failed(text),
+    }
+}
+
+/// An error as SQLite would tell it.
+pub(super) fn sqlite(code: i32, text: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(text.to_owned()))
+}
+
 /// Whether the same call may succeed later.
 fn is_passing(code: &str) -> bool {
-    // SQLite gives extended codes, whose low byte is the primary one: SQLITE_BUSY (5), SQLITE_LOCKED (6), SQLITE_IOERR (10),
-    // SQLITE_CANTOPEN (14).
-    if let Ok(code) = code.parse::<u32>()
-        && code < 10_000
-    {
-        return matches!(code & 0xff, 5 | 6 | 10 | 14);
-    }
-    // PostgreSQL's classes: connection exceptions, transaction rollbacks, insufficient resources, operator intervention
+    // Classes: connection exceptions, transaction rollbacks, insufficient resources, operator intervention
     // (shutdown, cancelled statements), lock_not_available, idle_in_transaction_session_timeout.
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || matches!(code, "55P03" | "25P03")
 }

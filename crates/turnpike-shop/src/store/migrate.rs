@@ -2,7 +2,7 @@
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::SqliteConnection;
 
 use crate::shop::OpenError;
 
@@ -10,10 +10,9 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Migrates under the write lock, so that of two processes that start at once one waits for the other.
-pub(super) async fn sqlite(pool: &SqlitePool) -> Result<(), OpenError> {
-    let mut connection = pool.acquire().await.map_err(|error| OpenError(error.to_string()))?;
+pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     // The migrator's own transactions nest inside as savepoints.
-    let mut tx = sqlx::Connection::begin_with(&mut *connection, "BEGIN IMMEDIATE")
+    let mut tx = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE")
         .await
         .map_err(|error| OpenError(format!("the database cannot be locked for migration: {error}")))?;
     run(&SQLITE, &mut *tx).await?;

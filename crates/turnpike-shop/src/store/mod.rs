@@ -3,10 +3,11 @@
 //! SQL is PostgreSQL's dialect with `$1` placeholders, columns BIGINT, TEXT and BYTEA only. [`dialect`] removes what SQLite
 //! has no word for (row locks: its writer is alone anyway).
 //!
-//! Every transaction runs in a task of its own. A caller that goes away (a web client that hangs up) can therefore not leave
-//! one half begun on a pooled connection, where the next caller's writes would be lost with it. Twice more is that seen to: a
-//! transaction that is not brought to its end closes its connection ([`postgres`]), and a pooled connection is asked whether it
-//! is in a transaction before it is handed out ([`engine`]).
+//! Every transaction runs apart from who asked for it: on PostgreSQL in a task of its own, on SQLite on a thread of the store's
+//! ([`sqlite`]). A caller that goes away (a web client that hangs up) can therefore not leave one half begun on a connection,
+//! where the next caller's writes would be lost with it. On PostgreSQL that is seen to twice more: a transaction that is not
+//! brought to its end closes its connection ([`postgres`]), and a pooled connection is asked whether it is in a transaction
+//! before it is handed out ([`engine`]).
 
 mod dialect;
 mod engine;
@@ -14,17 +15,18 @@ mod failure;
 mod migrate;
 mod postgres;
 mod row;
+mod sqlite;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use rand::RngExt as _;
-use sqlx::Transaction;
 use sqlx::postgres::PgPool;
-use sqlx::sqlite::{Sqlite, SqlitePool};
 use tokio::sync::watch;
 
 use self::postgres::{PgTransaction, bounded};
+use self::sqlite::{Connection, Sqlite};
 use crate::error::{Error, Result};
 
 pub use dialect::Engine;
@@ -34,21 +36,20 @@ pub use row::{Row, Value};
 /// How often a transaction is run in all when the engine asks for it to be run again.
 const ATTEMPTS: u32 = 5;
 
+/// A caller is told that the database is away rather than kept waiting for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    pools: Pools,
+    engine: Engines,
     /// Counts up after each commit that gateways or the rotation queue should look at.
     wakes: watch::Sender<u64>,
 }
 
 #[derive(Clone)]
-enum Pools {
-    /// One writer, since SQLite has one; a pool of one is a fair queue, which SQLite's lock is not.
-    Sqlite {
-        writer: SqlitePool,
-        readers: SqlitePool,
-    },
+enum Engines {
+    Sqlite(Arc<Sqlite>),
     Postgres(PgPool),
 }
 
@@ -66,7 +67,7 @@ pub struct Tx {
 }
 
 enum Open {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Connection),
     Postgres(PgTransaction),
 }
 
@@ -77,9 +78,9 @@ enum Access {
 }
 
 impl Store {
-    fn new(pools: Pools) -> Self {
+    fn new(engine: Engines) -> Self {
         Self {
-            pools,
+            engine,
             wakes: watch::Sender::new(0),
         }
     }
@@ -92,13 +93,13 @@ impl Store {
     /// Which engine it is.
     #[must_use]
     pub fn engine(&self) -> Engine {
-        match self.pools {
-            Pools::Sqlite { .. } => Engine::Sqlite,
-            Pools::Postgres(_) => Engine::Postgres,
+        match self.engine {
+            Engines::Sqlite(_) => Engine::Sqlite,
+            Engines::Postgres(_) => Engine::Postgres,
         }
     }
 
-    /// Runs `work` in one read-write transaction, in a task of its own, so that a caller that goes away leaves nothing half
+    /// Runs `work` in one read-write transaction, apart from its caller, so that a caller that goes away leaves nothing half
     /// done. Committed when `work` is Ok, rolled back otherwise. Run again (at most 5 times) when the engine reports a
     /// serialization failure or a deadlock, which is why `work` can be called more than once.
     ///
@@ -129,86 +130,91 @@ impl Store {
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
-        let store = self.clone();
-        tokio::spawn(async move {
-            let mut attempt = 1;
-            loop {
-                let mut tx = store.begin(access).await?;
-                let outcome = work(&mut tx).await;
-                let (is_to_be_run_again, wakes) = (tx.is_to_be_run_again, tx.wakes);
-                let outcome = tx.end(outcome).await;
-                if wakes && outcome.is_ok() {
-                    store.wakes.send_modify(|count| *count += 1);
-                }
-                if outcome.is_ok() || !is_to_be_run_again || attempt == ATTEMPTS {
-                    return outcome;
-                }
-                let pause = rand::rng().random_range(1..=10 * u64::from(attempt));
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-                attempt += 1;
+        match (&self.engine, access) {
+            (Engines::Sqlite(sqlite), Access::Write) => sqlite.write(work, self.wakes.clone()).await,
+            (Engines::Sqlite(sqlite), Access::Read) => sqlite.read(work).await,
+            (Engines::Postgres(pool), access) => {
+                let run = run_on_postgres(pool.clone(), access, work, self.wakes.clone());
+                let ended = tokio::spawn(run).await;
+                ended.unwrap_or_else(|join| Err(Error::Failed(format!("a transaction's task ended: {join}"))))
             }
-        })
-        .await
-        .unwrap_or_else(|join| Err(Error::Failed(format!("a transaction's task ended: {join}"))))
-    }
-
-    async fn begin(&self, access: Access) -> Result<Tx> {
-        let open = match (&self.pools, access) {
-            (Pools::Sqlite { writer, .. }, Access::Write) => {
-                writer.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite)
-            }
-            (Pools::Sqlite { readers, .. }, Access::Read) => readers.begin().await.map(Open::Sqlite),
-            (Pools::Postgres(pool), Access::Write) => PgTransaction::begin(pool, "BEGIN").await.map(Open::Postgres),
-            (Pools::Postgres(pool), Access::Read) => {
-                let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                PgTransaction::begin(pool, begin).await.map(Open::Postgres)
-            }
-        };
-        Ok(Tx {
-            open: open.map_err(failure::of)?,
-            is_to_be_run_again: false,
-            wakes: false,
-            is_undone: false,
-            is_lost: false,
-        })
+        }
     }
 
     /// Closes the database, waiting for what is under way.
     pub async fn close(&self) {
-        match &self.pools {
-            Pools::Sqlite { writer, readers } => {
-                readers.close().await;
-                writer.close().await;
-            }
-            Pools::Postgres(pool) => pool.close().await,
+        match &self.engine {
+            Engines::Sqlite(sqlite) => sqlite.close().await,
+            Engines::Postgres(pool) => pool.close().await,
         }
     }
 }
 
-/// The same call on either engine: each binds with its own argument type.
-macro_rules! on_either {
-    ($tx:expr, $sql:expr, $values:expr, $call:ident) => {{
-        let outcome = match &mut $tx.open {
-            Open::Sqlite(open) => {
-                let query = sqlx::query_with(dialect::for_sqlite($sql), row::for_sqlite($values)?);
-                query.$call(&mut **open).await.map(row::Answer::from_sqlite)
-            }
-            Open::Postgres(open) => {
-                let query = sqlx::query_with($sql, row::for_postgres($values)?);
-                bounded(open.bound(), query.$call(open.connection()))
-                    .await
-                    .map(row::Answer::from_postgres)
-            }
-        };
-        outcome.map_err(|error| {
-            $tx.is_to_be_run_again |= failure::asks_to_run_again(&error);
-            $tx.is_lost |= failure::is_of_connection(&error);
-            failure::of(error)
-        })
+async fn run_on_postgres<T, F>(pool: PgPool, access: Access, work: F, wakes: watch::Sender<u64>) -> Result<T>
+where
+    F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>>,
+{
+    let begin = match access {
+        Access::Write => "BEGIN",
+        Access::Read => "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    };
+    let mut attempt = 1;
+    loop {
+        let open = PgTransaction::begin(&pool, begin).await.map_err(failure::of)?;
+        let mut tx = Tx::new(Open::Postgres(open));
+        let outcome = work(&mut tx).await;
+        let (is_to_be_run_again, asks_to_wake) = (tx.is_to_be_run_again, tx.wakes);
+        let outcome = end(tx, outcome).await;
+        if asks_to_wake && outcome.is_ok() {
+            wakes.send_modify(|count| *count += 1);
+        }
+        if outcome.is_ok() || !is_to_be_run_again || attempt == ATTEMPTS {
+            return outcome;
+        }
+        let pause = rand::rng().random_range(1..=10 * u64::from(attempt));
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        attempt += 1;
+    }
+}
+
+/// A statement on PostgreSQL, in bounded time.
+macro_rules! on_postgres {
+    ($tx:ident, $open:ident, $sql:ident, $values:ident, $call:ident) => {{
+        let query = sqlx::query_with($sql, row::for_postgres($values)?);
+        bounded($open.bound(), query.$call($open.connection()))
+            .await
+            .map_err(|error| {
+                $tx.is_to_be_run_again |= failure::asks_to_run_again(&error);
+                $tx.is_lost |= failure::is_of_connection(&error);
+                failure::of(error)
+            })
     }};
 }
 
 impl Tx {
+    fn new(open: Open) -> Self {
+        Self {
+            open,
+            is_to_be_run_again: false,
+            wakes: false,
+            is_undone: false,
+            is_lost: false,
+        }
+    }
+
+    /// One in the transaction that the connection is in.
+    fn on_sqlite(connection: Connection) -> Self {
+        Self::new(Open::Sqlite(connection))
+    }
+
+    /// Gives the connection back.
+    fn into_sqlite(self) -> Connection {
+        match self.open {
+            Open::Sqlite(connection) => connection,
+            Open::Postgres(_) => unreachable!("a transaction stays on its engine"),
+        }
+    }
+
     /// Which engine it runs on.
     #[must_use]
     pub fn engine(&self) -> Engine {
@@ -244,7 +250,10 @@ impl Tx {
     /// # Errors
     /// The database's.
     pub async fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64> {
-        on_either!(self, sql, values, execute)
+        match &mut self.open {
+            Open::Sqlite(open) => open.execute(sql, values).map_err(|error| failure::of_sqlite(&error)),
+            Open::Postgres(open) => on_postgres!(self, open, sql, values, execute).map(|done| done.rows_affected()),
+        }
     }
 
     /// The only row, or none.
@@ -252,7 +261,10 @@ impl Tx {
     /// # Errors
     /// The database's.
     pub async fn optional(&mut self, sql: &'static str, values: &[Value]) -> Result<Option<Row>> {
-        on_either!(self, sql, values, fetch_optional)
+        match &mut self.open {
+            Open::Sqlite(open) => Ok(sqlite_rows(open, sql, values, 1)?.pop()),
+            Open::Postgres(open) => on_postgres!(self, open, sql, values, fetch_optional).map(|row| row.map(Row::from)),
+        }
     }
 
     /// The only row; its absence is a failure.
@@ -260,7 +272,8 @@ impl Tx {
     /// # Errors
     /// The database's.
     pub async fn one(&mut self, sql: &'static str, values: &[Value]) -> Result<Row> {
-        on_either!(self, sql, values, fetch_one)
+        let row = self.optional(sql, values).await?;
+        row.ok_or_else(|| Error::Failed("a row that must be there is not".to_owned()))
     }
 
     /// All rows.
@@ -268,26 +281,40 @@ impl Tx {
     /// # Errors
     /// The database's.
     pub async fn all(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>> {
-        on_either!(self, sql, values, fetch_all)
+        match &mut self.open {
+            Open::Sqlite(open) => sqlite_rows(open, sql, values, usize::MAX),
+            Open::Postgres(open) => {
+                let rows = on_postgres!(self, open, sql, values, fetch_all)?;
+                Ok(rows.into_iter().map(Row::from).collect())
+            }
+        }
     }
+}
 
-    /// Commits what is Ok and rolls back what is not.
-    async fn end<T>(self, outcome: Result<T>) -> Result<T> {
-        let is_kept = outcome.is_ok() && !self.is_undone;
-        if self.is_lost {
-            // There is nobody to ask for a rollback; the connection is closed, which is one.
-            return outcome.and_then(|_| Err(Error::Unavailable("its connection was lost".to_owned())));
-        }
-        let ended = match self.open {
-            Open::Sqlite(open) if is_kept => open.commit().await,
-            Open::Postgres(open) if is_kept => open.commit().await,
-            Open::Sqlite(open) => open.rollback().await,
-            Open::Postgres(open) => open.rollback().await,
-        };
-        match outcome {
-            Ok(value) => ended.map(|()| value).map_err(failure::of),
-            // The work's error is the one worth telling; a connection that cannot roll back is not taken from its pool again.
-            Err(error) => Err(error),
-        }
+fn sqlite_rows(open: &mut Connection, sql: &'static str, values: &[Value], most: usize) -> Result<Vec<Row>> {
+    let rows = open
+        .rows(sql, values, most)
+        .map_err(|error| failure::of_sqlite(&error))?;
+    Ok(rows.into_iter().map(Row::from).collect())
+}
+
+/// Commits what is Ok and rolls back what is not.
+async fn end<T>(tx: Tx, outcome: Result<T>) -> Result<T> {
+    let Open::Postgres(open) = tx.open else {
+        return outcome;
+    };
+    if tx.is_lost {
+        // There is nobody to ask for a rollback; the connection is closed, which is one.
+        return outcome.and_then(|_| Err(Error::Unavailable("its connection was lost".to_owned())));
+    }
+    let ended = if outcome.is_ok() && !tx.is_undone {
+        open.commit().await
+    } else {
+        open.rollback().await
+    };
+    match outcome {
+        Ok(value) => ended.map(|()| value).map_err(failure::of),
+        // The work's error is the one worth telling; a connection that cannot roll back is not taken from its pool again.
+        Err(error) => Err(error),
     }
 }

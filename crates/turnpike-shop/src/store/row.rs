@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, Postgres};
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteQueryResult, SqliteRow};
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Arguments as _, Decode, Row as _, Type};
 
+use super::sqlite::{Cell, SqliteRow};
 use crate::error::{Error, Result};
 
 /// A value bound to a placeholder.
@@ -24,23 +24,6 @@ pub enum Value {
     NullText,
     /// A NULL of BYTEA type.
     NullBytes,
-}
-
-/// The values as SQLite takes them.
-pub(super) fn for_sqlite(values: &[Value]) -> Result<SqliteArguments> {
-    let mut arguments = SqliteArguments::default();
-    for value in values {
-        match value.clone() {
-            Value::Int(int) => arguments.add(int),
-            Value::Text(text) => arguments.add(text),
-            Value::Bytes(bytes) => arguments.add(bytes),
-            Value::NullInt => arguments.add(None::<i64>),
-            Value::NullText => arguments.add(None::<String>),
-            Value::NullBytes => arguments.add(None::<Vec<u8>>),
-        }
-        .map_err(unbindable)?;
-    }
-    Ok(arguments)
 }
 
 /// The values as PostgreSQL takes them.
@@ -144,13 +127,60 @@ impl Row {
 
     fn column<T>(&self, column: &'static str) -> Result<T>
     where
-        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+        T: Column + for<'r> Decode<'r, Postgres> + Type<Postgres>,
     {
         match &self.0 {
-            EngineRow::Sqlite(row) => row.try_get(column),
-            EngineRow::Postgres(row) => row.try_get(column),
+            EngineRow::Sqlite(row) => {
+                let cell = row.cell(column);
+                let value = cell.and_then(T::of_cell);
+                value.ok_or_else(|| Error::Failed(format!("reading column {column}: it is {cell:?}")))
+            }
+            EngineRow::Postgres(row) => row
+                .try_get(column)
+                .map_err(|error| Error::Failed(format!("reading column {column}: {error}"))),
         }
-        .map_err(|error| Error::Failed(format!("reading column {column}: {error}")))
+    }
+}
+
+/// What a column is read as.
+trait Column: Sized {
+    /// Absent where the cell holds something else.
+    fn of_cell(cell: &Cell) -> Option<Self>;
+}
+
+impl Column for i64 {
+    fn of_cell(cell: &Cell) -> Option<Self> {
+        if let Cell::Int(int) = cell { Some(*int) } else { None }
+    }
+}
+
+impl Column for String {
+    fn of_cell(cell: &Cell) -> Option<Self> {
+        if let Cell::Text(text) = cell {
+            Some(text.to_string())
+        } else {
+            None
+        }
+    }
+}
+
+impl Column for Vec<u8> {
+    fn of_cell(cell: &Cell) -> Option<Self> {
+        if let Cell::Bytes(bytes) = cell {
+            Some(bytes.to_vec())
+        } else {
+            None
+        }
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    fn of_cell(cell: &Cell) -> Option<Self> {
+        if matches!(cell, Cell::Null) {
+            Some(None)
+        } else {
+            T::of_cell(cell).map(Some)
+        }
     }
 }
 
@@ -162,44 +192,14 @@ where
         .map_err(|error| Error::Failed(format!("column {column} holds something else: {error}")))
 }
 
-/// What a call answers, made from either engine's own kind.
-pub(super) trait Answer<S, P> {
-    fn from_sqlite(answer: S) -> Self;
-    fn from_postgres(answer: P) -> Self;
-}
-
-impl Answer<SqliteQueryResult, PgQueryResult> for u64 {
-    fn from_sqlite(answer: SqliteQueryResult) -> Self {
-        answer.rows_affected()
-    }
-    fn from_postgres(answer: PgQueryResult) -> Self {
-        answer.rows_affected()
+impl From<SqliteRow> for Row {
+    fn from(row: SqliteRow) -> Self {
+        Self(EngineRow::Sqlite(row))
     }
 }
 
-impl Answer<SqliteRow, PgRow> for Row {
-    fn from_sqlite(answer: SqliteRow) -> Self {
-        Self(EngineRow::Sqlite(answer))
-    }
-    fn from_postgres(answer: PgRow) -> Self {
-        Self(EngineRow::Postgres(answer))
-    }
-}
-
-impl Answer<Option<SqliteRow>, Option<PgRow>> for Option<Row> {
-    fn from_sqlite(answer: Option<SqliteRow>) -> Self {
-        answer.map(Row::from_sqlite)
-    }
-    fn from_postgres(answer: Option<PgRow>) -> Self {
-        answer.map(Row::from_postgres)
-    }
-}
-
-impl Answer<Vec<SqliteRow>, Vec<PgRow>> for Vec<Row> {
-    fn from_sqlite(answer: Vec<SqliteRow>) -> Self {
-        answer.into_iter().map(Row::from_sqlite).collect()
-    }
-    fn from_postgres(answer: Vec<PgRow>) -> Self {
-        answer.into_iter().map(Row::from_postgres).collect()
+impl From<PgRow> for Row {
+    fn from(row: PgRow) -> Self {
+        Self(EngineRow::Postgres(row))
     }
 }
