@@ -40,6 +40,7 @@ mod routes;
 mod schema;
 mod sessions;
 mod switch_network;
+mod together;
 mod traffic;
 mod trial;
 mod unavailable;
