@@ -23,12 +23,14 @@ pub mod ports;
 pub mod postgres;
 pub mod race;
 pub mod relay;
+mod running;
 pub mod shadowsocks;
 pub mod tunnel;
 pub mod turnpike;
 mod wait;
 
 pub use machine::{SKIPPED_VARIABLE, node_modules, program, python, python_environment, shadowsocks_rust, skip};
+pub use running::Running;
 pub use wait::{eventually, poll};
 
 /// Makes two tests of each function that takes a [`turnpike::Builder`]: one on SQLite, and one on PostgreSQL, which is ignored

@@ -11,8 +11,6 @@ mod lists;
 mod mihomo;
 mod pac;
 mod pictures;
-#[path = "../peers/program.rs"]
-mod program;
 mod shadowsocks;
 mod sing_box;
 mod world;

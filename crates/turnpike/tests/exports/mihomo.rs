@@ -12,8 +12,8 @@ use testbed::client::{curl, mihomo};
 use testbed::ports::Ports;
 use testbed::{eventually, http, poll};
 
-use crate::program::Running;
 use crate::world::{PROTOCOLS, World, loaded};
+use testbed::Running;
 
 /// What mihomo says to a configuration as it is.
 #[track_caller]

@@ -6,8 +6,8 @@ use serde_json::Value;
 use testbed::client::{Script, curled};
 use testbed::{program, skip};
 
-use crate::program::Running;
 use crate::world::{World, loaded};
+use testbed::Running;
 
 #[test]
 fn subconverter_loads_the_servers() {

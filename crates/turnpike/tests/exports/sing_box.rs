@@ -7,8 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 use testbed::client::{curled, sing_box};
 
-use crate::program::Running;
 use crate::world::{PROTOCOLS, World, loaded};
+use testbed::Running;
 
 /// What sing-box says to a configuration as it is.
 #[track_caller]

@@ -7,7 +7,7 @@ use testbed::dns::NameServer;
 use testbed::origin::Origin;
 use testbed::turnpike::{Subscription, Turnpike};
 
-use crate::program::Running;
+use testbed::Running;
 
 /// A name that only our name server knows: whoever reaches it had it resolved by the gateway.
 pub(crate) const NAME: &str = "origin.example";

@@ -12,11 +12,11 @@ use testbed::shadowsocks::{Client, Method, Request, address};
 use testbed::turnpike::Subscription;
 
 use crate::links::Vless;
-use crate::program::Running;
 use crate::recorded;
 use crate::sing_box::{shadowsocks, started, vless};
 use crate::socks::{Datagrams, connect};
 use crate::world::{EXIT, World};
+use testbed::Running;
 
 /// Tunnels that have lost their right end within a second; another is for a machine that is busy with other tests.
 const AT_ONCE: Duration = Duration::from_secs(2);

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use testbed::turnpike::Subscription;
 
-use crate::program::Running;
 use crate::{libev, sing_box, v2ray};
+use testbed::Running;
 
 /// A client by one protocol.
 pub(crate) struct Lane {

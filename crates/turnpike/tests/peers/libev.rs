@@ -10,8 +10,8 @@ use testbed::turnpike::Subscription;
 use testbed::{program, skip};
 
 use crate::links::Shadowsocks;
-use crate::program::Running;
 use crate::world::{EXIT, World};
+use testbed::Running;
 
 /// What fits into a packet of Ethernet.
 const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_350];

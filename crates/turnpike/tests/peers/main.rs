@@ -12,7 +12,6 @@ mod effect;
 mod lanes;
 mod libev;
 mod links;
-mod program;
 mod quic;
 #[path = "../recorded/mod.rs"]
 mod recorded;

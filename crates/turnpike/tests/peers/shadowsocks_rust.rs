@@ -6,8 +6,8 @@ use testbed::client::{curled, sslocal};
 use testbed::turnpike::Subscription;
 
 use crate::links::Shadowsocks;
-use crate::program::Running;
 use crate::world::{EXIT, World};
+use testbed::Running;
 
 /// What fits into a packet of Ethernet, and more.
 const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_350, 1_472, 1_473, 8_193, 30_000];

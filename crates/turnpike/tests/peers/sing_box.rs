@@ -10,8 +10,8 @@ use testbed::client::sing_box;
 use testbed::turnpike::Subscription;
 
 use crate::links::{Shadowsocks, Vless};
-use crate::program::Running;
 use crate::world::World;
+use testbed::Running;
 
 /// From a byte to more than what any client puts into one piece.
 const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472, 4_096, 8_000];

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use crate::program::Running;
+use testbed::Running;
 
 /// So long is waited for an answer that a client may have given to somebody else.
 const MIXED_UP: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use testbed::turnpike::Subscription;
 use testbed::{program, skip};
 
 use crate::links::{Shadowsocks, Vless};
-use crate::program::Running;
 use crate::world::World;
+use testbed::Running;
 
 /// It holds a datagram in two kilobytes, with all that stands before it.
 const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472];

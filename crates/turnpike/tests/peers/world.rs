@@ -10,8 +10,8 @@ use testbed::eventually;
 use testbed::origin::{Origin, pattern};
 use testbed::turnpike::{Builder, Subscription, Turnpike};
 
-use crate::program::Running;
 use crate::socks::{Datagrams, connect};
+use testbed::Running;
 
 /// A name that only our name server knows: whoever reaches it had it resolved by the gateway.
 pub(crate) const NAME: &str = "origin.example";

@@ -12,8 +12,8 @@ use testbed::turnpike::Turnpike;
 use testbed::{eventually, program, skip};
 use url::Url;
 
-use crate::program::Running;
 use crate::world::{Authority, EXIT, protocols};
+use testbed::Running;
 
 /// As much in each direction of a connection.
 const BULK: usize = 64 << 20;

@@ -9,6 +9,4 @@
 mod acme;
 mod clients;
 mod files;
-#[path = "../peers/program.rs"]
-mod program;
 mod world;

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::ports::Ports;
+use crate::{eventually, poll};
 use tempfile::TempDir;
-use testbed::ports::Ports;
-use testbed::{eventually, poll};
 
 /// A client with a SOCKS5 port for its user. It is killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     process: Child,
     home: TempDir,
     ports: Ports,
@@ -22,7 +22,7 @@ pub(crate) struct Running {
 impl Running {
     /// Starts what `command` makes of an empty directory and the port to listen at, and waits until it listens.
     #[track_caller]
-    pub(crate) fn start(command: impl FnOnce(&Path, u16) -> Command) -> Self {
+    pub fn start(command: impl FnOnce(&Path, u16) -> Command) -> Self {
         let (home, ports) = (tempfile::tempdir().unwrap(), Ports::reserve(1));
         let log = File::create(home.path().join("log")).unwrap();
         let process = command(home.path(), ports.nth(0))
@@ -49,23 +49,27 @@ impl Running {
     }
 
     /// The same for a client that hands an answer to whom it is not for, now and then.
-    pub(crate) fn that_mixes_up(mut self) -> Self {
+    #[must_use]
+    pub fn that_mixes_up(mut self) -> Self {
         self.mixes_up = true;
         self
     }
 
-    pub(crate) fn mixes_up(&self) -> bool {
+    /// Whether it does so.
+    #[must_use]
+    pub fn mixes_up(&self) -> bool {
         self.mixes_up
     }
 
     /// Waits until its port takes datagrams, which programs open after that for connections.
     #[track_caller]
-    pub(crate) fn takes_datagrams(&self) {
+    pub fn takes_datagrams(&self) {
         eventually("it takes datagrams", || UdpSocket::bind(self.port()).is_err());
     }
 
     /// How often it has said `words`.
-    pub(crate) fn said(&self, words: &str) -> usize {
+    #[must_use]
+    pub fn said(&self, words: &str) -> usize {
         self.log().matches(words).count()
     }
 
@@ -74,12 +78,14 @@ impl Running {
     }
 
     /// Its SOCKS5 port, for TCP and UDP.
-    pub(crate) fn socks(&self) -> SocketAddr {
+    #[must_use]
+    pub fn socks(&self) -> SocketAddr {
         self.port()
     }
 
     /// Its port, whatever it is told to do there.
-    pub(crate) fn port(&self) -> SocketAddr {
+    #[must_use]
+    pub fn port(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports.nth(0)).into()
     }
 }
