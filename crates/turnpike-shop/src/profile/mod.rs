@@ -32,6 +32,9 @@ pub struct Profile {
     pub ends_at: Option<UnixMillis>,
     /// Bytes from and to the customer, over all that the profile is about.
     pub traffic: traffic::Total,
+    /// What `traffic` may come to: all that was ever allowed to move, of everything that it counts. Absent where one of these may
+    /// move as much as it likes.
+    pub allowed: Option<i64>,
 }
 
 /// What a profile is about.
@@ -91,6 +94,14 @@ async fn look(shop: &Shop, tx: &mut Tx, asked: &Owner, shown: &str) -> Result<Pr
             (Extent::Account, all, traffic::total_of_account(tx, &account).await?)
         }
     };
+    // What has moved before there was an allowance is in the total, so it is in the bound.
+    let counted = all.iter().filter(|one| one.state != SubscriptionState::Released);
+    let allowances: Option<Vec<i64>> = counted
+        .map(|one| Some(one.limits.traffic_bytes?.saturating_add(one.usage.before)))
+        .collect();
+    let allowed = allowances
+        .filter(|all| !all.is_empty())
+        .map(|all| all.into_iter().fold(0, i64::saturating_add));
     let is_suspended = row.parsed::<AccountStatus>("status")? == AccountStatus::Suspended;
     let latest = all.iter().map(|one| one.ends_at).max();
     let live: Vec<Subscription> = all
@@ -110,6 +121,7 @@ async fn look(shop: &Shop, tx: &mut Tx, asked: &Owner, shown: &str) -> Result<Pr
         live,
         ends_at,
         traffic: total,
+        allowed,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What plans limit: fixed with the purchase, taken over by renewals, told to gateways, and traffic counted against it.
 
 use turnpike_shop::limits::{GIGABYTE, Limits, Usage};
+use turnpike_shop::profile;
 use turnpike_shop::traffic::{self, Row};
 use turnpike_shop::types::{Span, UnixMillis};
 use turnpike_shop::{PurchaseOrder, RenewOrder, catalogue, plans, renewal_plans, routes};
@@ -15,6 +16,7 @@ on_both_engines! {
     a_renewal_without_a_traffic_limit_lifts_it_and_the_next_counts_anew,
     a_trial_has_the_plans_limits_and_its_share_of_the_traffic,
     what_has_moved_is_seen_by_the_owner_and_told_to_the_gateway,
+    a_profile_tells_what_may_move_of_one_and_of_all,
     another_network_and_new_credentials_change_no_limits,
     a_remembered_answer_from_before_there_were_limits_is_still_an_answer,
 }
@@ -195,6 +197,33 @@ async fn a_renewal_without_a_traffic_limit_lifts_it_and_the_next_counts_anew(sit
         }
     );
     assert_eq!(world.told().await, (seen.limits, seen.usage));
+}
+
+async fn a_profile_tells_what_may_move_of_one_and_of_all(site: &Site) {
+    let mut world = limited(site).await;
+    let own = profile::account_token(&world.shop, &world.ann).await.unwrap();
+    let allowed = async |world: &World<'_>, token: &str| profile::open(&world.shop, token).await.unwrap().allowed;
+    assert_eq!(allowed(&world, &own).await, None, "nothing is bought, nothing is bound");
+    let (one, other) = (world.bought("NL-AMS").await, world.bought("DE-BER").await);
+    assert_eq!(allowed(&world, &one.url_token).await, Some(100 * GIGABYTE));
+    assert_eq!(allowed(&world, &own).await, Some(200 * GIGABYTE));
+    world.moves(&one, 1, 1, 2).await;
+    world.now_limits(FREE).await;
+    let order = world.renewal(&one).await;
+    world.renew(order.clone()).await.unwrap();
+    assert_eq!(allowed(&world, &one.url_token).await, None);
+    assert_eq!(allowed(&world, &other.url_token).await, Some(100 * GIGABYTE));
+    assert_eq!(
+        allowed(&world, &own).await,
+        None,
+        "of one that has no bound and one that has"
+    );
+    // A client shows what is left as the bound less all that has moved: also before there was a bound.
+    world.moves(&one, 2, 10, 20).await;
+    world.now_limits(LIMITS).await;
+    world.renew(order).await.unwrap();
+    assert_eq!(allowed(&world, &one.url_token).await, Some(100 * GIGABYTE + 33));
+    assert_eq!(allowed(&world, &own).await, Some(200 * GIGABYTE + 33));
 }
 
 async fn a_trial_has_the_plans_limits_and_its_share_of_the_traffic(site: &Site) {

@@ -137,6 +137,7 @@ pub(super) mod tests {
             ends_at: Some(UnixMillis(1_762_592_000_999)),
             live,
             traffic: Total { up: 3, down: 40 },
+            allowed: None,
         }
     }
 

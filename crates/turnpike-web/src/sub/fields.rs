@@ -42,8 +42,9 @@ fn user_info(document: &Document<'_>) -> String {
     let traffic = document.profile.traffic;
     // Rounded down: a client must not call alive what is not.
     let expire = document.profile.ends_at.map_or(0, |at| at.0.div_euclid(1_000));
+    let total = document.profile.allowed.unwrap_or(0);
     format!(
-        "upload={}; download={}; total=0; expire={expire}",
+        "upload={}; download={}; total={total}; expire={expire}",
         traffic.up, traffic.down
     )
 }
@@ -97,6 +98,12 @@ mod tests {
         assert_eq!(
             account("subscription-userinfo"),
             "upload=3; download=40; total=0; expire=1762592000"
+        );
+        profile.allowed = Some(5_000);
+        let limited = told(&profile, Format::Clash);
+        assert_eq!(
+            limited("subscription-userinfo"),
+            "upload=3; download=40; total=5000; expire=1762592000"
         );
         assert_eq!(account("profile-title"), "shop.example");
         assert_eq!(account("profile-web-page-url"), "https://shop.example");
