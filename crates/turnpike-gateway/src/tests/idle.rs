@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::world::{World, now, route, within};
+use super::world::{World, eventually, now, route, within};
 use crate::{Change, Route};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,23 +45,42 @@ async fn shadowsocks_sessions_end_five_minutes_after_their_clients_last_datagram
     for client in Method::ALL.map(|method| Client::new(method, PASSWORD)) {
         let (socket, origin) = (bound().await, bound().await);
         let to = address(origin.local_addr().unwrap());
-        let packet = if client.method().is_2022() {
-            let session = ClientSession {
-                session: rand::random(),
-                number: 0,
-                time: u64::try_from(now() / 1_000).unwrap(),
-            };
-            client.packet_2022(&session, &to, b"hello")
-        } else {
-            let salt = rand::random::<[u8; 32]>();
-            client.packet(&salt[..client.method().key_length()], &to, b"hello")
-        };
-        socket.send_to(&packet, gateway).await.unwrap();
+        socket.send_to(&opening(&client, &to), gateway).await.unwrap();
         within(PATIENCE, origin.recv(&mut [0; 64])).await.unwrap();
         let lived = sessions_live_for(&world).await;
         assert!((299..=301).contains(&lived.as_secs()), "{lived:?}");
         assert_eq!(world.gateway.shared().descriptors.used(), used);
     }
+}
+
+#[tokio::test]
+async fn shadowsocks_sessions_that_only_asked_for_names_end_after_a_minute() {
+    let world = world().await;
+    let gateway = SocketAddr::new(world.address, PORT);
+    for client in Method::ALL.map(|method| Client::new(method, PASSWORD)) {
+        let socket = bound().await;
+        // Whether anybody listens there makes no difference.
+        let packet = opening(&client, &address("127.0.0.1:53".parse().unwrap()));
+        socket.send_to(&packet, gateway).await.unwrap();
+        let shared = world.gateway.shared();
+        eventually(PATIENCE, "the session is open", || shared.connections() > 0).await;
+        let lived = sessions_live_for(&world).await;
+        assert!((59..=61).contains(&lived.as_secs()), "{lived:?}");
+    }
+}
+
+/// The first datagram of a new session.
+fn opening(client: &Client, to: &[u8]) -> Vec<u8> {
+    if client.method().is_2022() {
+        let session = ClientSession {
+            session: rand::random(),
+            number: 0,
+            time: u64::try_from(now() / 1_000).unwrap(),
+        };
+        return client.packet_2022(&session, to, b"hello");
+    }
+    let salt = rand::random::<[u8; 32]>();
+    client.packet(&salt[..client.method().key_length()], to, b"hello")
 }
 
 #[tokio::test]

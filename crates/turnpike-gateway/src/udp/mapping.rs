@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(300);
 /// The same where all that was sent were questions to name servers: one datagram each way, and then nobody cares.
 const IDLE_AFTER_DNS: Duration = Duration::from_secs(15);
 
-const DNS: u16 = 53;
+pub(super) const DNS: u16 = 53;
 
 #[derive(Debug)]
 pub(super) struct Mapping {

@@ -5,15 +5,17 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use turnpike_wire::address::Destination;
 use turnpike_wire::shadowsocks::datagram::{self, Header, Reply, SessionId, SessionKey};
 use turnpike_wire::shadowsocks::{Method, Salt};
 
 use super::association::{Association, Customer};
+use super::mapping::DNS;
 use super::socket::{Datagram, DatagramSocket, Received};
 use super::window::Window;
 use super::{Path, Port};
@@ -26,6 +28,10 @@ use crate::sealed::{self, Sealed, Stale};
 
 /// A client that has been silent for this long has gone (RFC 4787 REQ-5).
 const IDLE: Duration = Duration::from_secs(300);
+
+/// The same for one that has asked name servers only, which some clients do from a new session for each question: else these would soon
+/// have all places of a subscription. SIP022 §3.2.4 wants a session's numbers remembered for at least this long.
+const IDLE_AFTER_DNS: Duration = Duration::from_secs(60);
 
 /// A port's sessions.
 #[derive(Default)]
@@ -41,6 +47,7 @@ struct Session {
     /// Absent for a client of the older methods.
     numbered: Option<Numbered>,
     last_used: Mutex<Instant>,
+    is_dns_only: AtomicBool,
     /// Its place among the addresses that the subscription is used from.
     seat: Mutex<SourceSeat>,
 }
@@ -52,12 +59,17 @@ struct Numbered {
 }
 
 impl Session {
-    fn used(&self) {
+    fn used(&self, to: &Destination) {
+        if to.port != DNS {
+            self.is_dns_only.store(false, Ordering::Relaxed);
+        }
         *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     fn due(&self) -> Instant {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) + IDLE
+        let is_dns_only = self.is_dns_only.load(Ordering::Relaxed);
+        let allowed = if is_dns_only { IDLE_AFTER_DNS } else { IDLE };
+        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) + allowed
     }
 }
 
@@ -179,7 +191,7 @@ impl Desk<'_> {
         if !self.may_come_from(session, received.source) {
             return true;
         }
-        session.used();
+        session.used(&opened.destination);
         session.path.lead(self.socket, received.source, received.local);
         let data = received.datagram.payload().get(opened.data).unwrap_or_default();
         session.association.send(&opened.destination, data);
@@ -218,7 +230,7 @@ impl Desk<'_> {
                     session
                 }
             };
-            session.used();
+            session.used(&opened.destination);
             session.path.lead(self.socket, received.source, received.local);
             let data = packet.get(opened.data).unwrap_or_default();
             session.association.send(&opened.destination, data);
@@ -271,6 +283,7 @@ impl Desk<'_> {
             path,
             numbered,
             last_used: Mutex::new(Instant::now()),
+            is_dns_only: AtomicBool::new(true),
             seat,
         }))
     }

@@ -8,7 +8,6 @@ use testbed::shadowsocks::{Client, ClientSession, Method, Request, address, name
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::egress::tests::spellings;
 use crate::tests::upstream::{Manners, Proxy};
 use crate::tests::world::{eventually, now};
 
@@ -32,15 +31,8 @@ async fn strict(proxy: &Proxy) -> World {
 /// Everything that is closed, as `type address port` of SOCKS5: each as it is written, in the place of a name, and addresses
 /// as such too.
 fn closed() -> Vec<Vec<u8>> {
-    // Clients' names for their multiplexing are no destinations: sessions know them.
-    let groups = spellings::CLOSED
-        .iter()
-        .filter(|(what, _)| !what.contains("multiplexing"));
-    let hosts = groups
-        .flat_map(|(_, hosts)| hosts.iter().copied())
-        .chain(CLOSED.iter().copied());
     let mut all = Vec::new();
-    for host in hosts {
+    for host in super::closed() {
         all.push(named(host, 53));
         if let Ok(ip) = host.parse::<IpAddr>() {
             all.push(address(SocketAddr::new(ip, 53)));
