@@ -26,9 +26,11 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+        // All at once, so that the program's use of descriptors does not depend on how busy it has been.
+        let all: rusqlite::Result<Vec<_>> = (0..READERS).map(|_| Connection::reader(path)).collect();
         Ok(Self {
             path: path.to_owned(),
-            resting: Mutex::new(vec![Connection::reader(path)?]),
+            resting: Mutex::new(all?),
             permits: Arc::new(Semaphore::new(READERS as usize)),
         })
     }
