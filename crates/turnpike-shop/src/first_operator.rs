@@ -1,8 +1,5 @@
 //! The first operator: whoever holds the link that `serve` prints while the shop has no account at all.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::account::{self, Account};
@@ -19,7 +16,7 @@ const ROW: &str = "first_operator_link";
 /// # Errors
 /// Only the database's.
 pub async fn invite(shop: &Shop) -> Result<Option<SecretString>> {
-    let token = SecretString::from(URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 32]>()));
+    let token = secrets::random_token();
     let hash = hashed(token.expose_secret());
     let is_invited = shop
         .store

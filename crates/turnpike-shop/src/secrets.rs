@@ -6,11 +6,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use rand::RngExt as _;
+use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -148,6 +149,11 @@ pub(crate) fn keyed_hash(key: &[u8; KEY_LENGTH], message: &[u8]) -> [u8; KEY_LEN
     let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(message);
     mac.finalize().into_bytes().into()
+}
+
+/// A token for a cookie or a link: 256 random bits in letters, digits, `-` and `_`.
+pub(crate) fn random_token() -> SecretString {
+    SecretString::from(URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 32]>()))
 }
 
 /// SHA-256, for secrets of so many random bits that nobody can guess them.

@@ -6,9 +6,6 @@
 
 use std::net::IpAddr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::account::{self, SignedIn};
@@ -120,7 +117,7 @@ pub async fn confirm(shop: &Shop, token: &str, password: SecretString, source: I
 
 /// Opens a session for somebody who has just proved who he is.
 pub(crate) async fn begin(shop: &Shop, who: &SignedIn, needs_code: bool, origin: &Origin) -> Result<SecretString> {
-    let token = random_token();
+    let token = secrets::random_token();
     let now = Value::Int(shop.now().0);
     let values = [
         Value::Text(SessionId::random().to_string()),
@@ -151,7 +148,7 @@ pub(crate) async fn begin(shop: &Shop, who: &SignedIn, needs_code: bool, origin:
 
 /// The session has proved more than before: it gets another token, and may take dangerous steps for a while.
 async fn advance(shop: &Shop, id: &SessionId) -> Result<SecretString> {
-    let token = random_token();
+    let token = secrets::random_token();
     let values = [hashed(&token), Value::Int(shop.now().0), Value::Text(id.to_string())];
     let changed = shop
         .store
@@ -383,10 +380,6 @@ fn read(row: &Row, now: UnixMillis) -> Result<Session> {
 }
 
 /// 256 bits that nobody can guess.
-fn random_token() -> SecretString {
-    SecretString::from(URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 32]>()))
-}
-
 fn hashed(token: &SecretString) -> Value {
     Value::Bytes(secrets::hash(token.expose_secret().as_bytes()).to_vec())
 }

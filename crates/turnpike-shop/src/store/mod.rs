@@ -163,7 +163,7 @@ where
         let open = PgTransaction::begin(&pool, begin).await.map_err(failure::of)?;
         let mut tx = Tx::new(Open::Postgres(open));
         let outcome = work(&mut tx).await;
-        let (is_to_be_run_again, asks_to_wake) = (tx.is_to_be_run_again, tx.wakes);
+        let (is_to_be_run_again, asks_to_wake) = (tx.is_to_be_run_again, tx.wakes && !tx.is_undone);
         let outcome = end(tx, outcome).await;
         if asks_to_wake && outcome.is_ok() {
             wakes.send_modify(|count| *count += 1);

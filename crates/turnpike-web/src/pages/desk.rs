@@ -53,17 +53,9 @@ where
     F: Fn(C, Desk) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Outcome> + Send + 'static,
 {
-    any(move |State(app), Extension(visit), path, request| {
-        serve(
-            app,
-            visit,
-            path,
-            request,
-            Offer {
-                get: Some(show),
-                post: None::<fn(C, Desk) -> R>,
-            },
-        )
+    route(Offer {
+        get: Some(show),
+        post: None::<fn(C, Desk) -> R>,
     })
 }
 
@@ -74,17 +66,9 @@ where
     F: Fn(C, Desk) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Outcome> + Send + 'static,
 {
-    any(move |State(app), Extension(visit), path, request| {
-        serve(
-            app,
-            visit,
-            path,
-            request,
-            Offer {
-                get: None::<fn(C, Desk) -> R>,
-                post: Some(act),
-            },
-        )
+    route(Offer {
+        get: None::<fn(C, Desk) -> R>,
+        post: Some(act),
     })
 }
 
@@ -98,24 +82,29 @@ where
     R: Future<Output = Outcome> + Send + 'static,
     S: Future<Output = Outcome> + Send + 'static,
 {
-    any(move |State(app), Extension(visit), path, request| {
-        serve(
-            app,
-            visit,
-            path,
-            request,
-            Offer {
-                get: Some(show),
-                post: Some(act),
-            },
-        )
+    route(Offer {
+        get: Some(show),
+        post: Some(act),
     })
 }
 
 /// What a path answers to.
+#[derive(Clone)]
 struct Offer<F, G> {
     get: Option<F>,
     post: Option<G>,
+}
+
+fn route<C, D, F, G, R, S>(offer: Offer<F, G>) -> MethodRouter<Arc<App>>
+where
+    C: Visitor,
+    D: Visitor,
+    F: Fn(C, Desk) -> R + Clone + Send + Sync + 'static,
+    G: Fn(D, Desk) -> S + Clone + Send + Sync + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+    S: Future<Output = Outcome> + Send + 'static,
+{
+    any(move |State(app), Extension(visit), path, request| serve(app, visit, path, request, offer))
 }
 
 async fn serve<C, D, F, G, R, S>(

@@ -13,7 +13,7 @@ use super::Connection;
 use crate::error::{Error, Result};
 use crate::store::{Tx, failure};
 
-/// Runs the work in the transaction that the connection is in. The second value tells whether what it did is to be kept.
+/// Runs the work in the transaction that the connection is in, and gives the connection back with what came of it.
 pub(super) fn perform<T>(
     connection: Connection,
     runtime: &Handle,

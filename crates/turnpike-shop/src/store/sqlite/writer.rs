@@ -106,12 +106,7 @@ impl Bench {
         let mut next = orders.recv().ok();
         while let Some(order) = next {
             match order {
-                Order::Write(job) => {
-                    next = self.write(job, orders);
-                    if next.is_none() {
-                        next = orders.recv().ok();
-                    }
-                }
+                Order::Write(job) => next = self.write(job, orders).or_else(|| orders.recv().ok()),
                 Order::Close(told) => {
                     drop(self.connection.take());
                     let _gone = told.send(());
@@ -123,41 +118,24 @@ impl Bench {
 
     /// Runs this one and all that wait behind it in one transaction. What is to be done after it, where that is known.
     fn write(&mut self, first: Box<dyn Job>, orders: &Receiver<Order>) -> Option<Order> {
-        let mut together = Vec::new();
-        let (ended, next) = self.transaction(first, orders, &mut together);
-        for job in together {
-            job.settle(&ended);
-        }
-        next
-    }
-
-    fn transaction(
-        &mut self,
-        first: Box<dyn Job>,
-        orders: &Receiver<Order>,
-        together: &mut Vec<Box<dyn Job>>,
-    ) -> (rusqlite::Result<()>, Option<Order>) {
-        let begun = self.begin();
-        let mut connection = match begun {
+        let mut connection = match self.begin() {
             Ok(connection) => connection,
             Err(error) => {
                 if first.start() {
-                    together.push(first);
+                    first.settle(&Err(error));
                 }
-                return (Err(error), None);
+                return None;
             }
         };
+        let mut together = Vec::new();
         let mut next = Some(Order::Write(first));
         while let Some(Order::Write(mut job)) = next {
             if job.start() {
                 connection = job.run(connection, &self.runtime);
                 together.push(job);
             }
-            next = if together.len() < MOST_TOGETHER && connection.is_in_transaction() {
-                orders.try_recv().ok()
-            } else {
-                None
-            };
+            let has_room = together.len() < MOST_TOGETHER && connection.is_in_transaction();
+            next = if has_room { orders.try_recv().ok() } else { None };
         }
         let ended = if connection.is_in_transaction() {
             connection.control("COMMIT")
@@ -166,7 +144,10 @@ impl Bench {
         };
         let is_at_rest = !connection.is_in_transaction() || connection.control("ROLLBACK").is_ok();
         self.connection = is_at_rest.then_some(connection);
-        (ended, next)
+        for job in together {
+            job.settle(&ended);
+        }
+        next
     }
 
     fn begin(&mut self) -> rusqlite::Result<Connection> {
