@@ -21,12 +21,23 @@ use testbed::turnpike::{Builder, Turnpike};
 use testbed::{eventually, on_both_engines};
 
 on_both_engines!(
+    a_stop_is_heard_as_soon_as_the_first_port_answers,
     a_stop_takes_no_new_work_and_waits_for_open_tunnels,
     a_stop_cuts_tunnels_when_their_drain_time_is_over,
     a_stop_lets_an_open_request_finish,
     a_restart_brings_everything_back_however_it_ended,
     traffic_is_counted_once_over_stops_and_crashes,
 );
+
+fn a_stop_is_heard_as_soon_as_the_first_port_answers(with: Builder) {
+    // An empty shop has the most to do between its first answer and its rest: it invites its first operator.
+    let mut shop = with.prepare();
+    for _ in 0..10 {
+        shop.launch();
+        eventually("its API takes connections", || TcpStream::connect(shop.api()).is_ok());
+        shop.stop();
+    }
+}
 
 fn a_stop_takes_no_new_work_and_waits_for_open_tunnels(with: Builder) {
     let echo = Origin::echo();

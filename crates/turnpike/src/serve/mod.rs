@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,6 +52,7 @@ pub(crate) struct Server {
     api: Option<SocketAddr>,
     metrics: Option<SocketAddr>,
     drain: Duration,
+    signals: Signals,
     /// Cancelled when no new work is taken.
     stop: CancellationToken,
     servers: JoinSet<std::io::Result<()>>,
@@ -64,6 +66,8 @@ impl Server {
     /// # Errors
     /// A sentence for the operator: a listener that cannot be opened.
     pub(crate) async fn start(config: &Config, shop: Shop) -> Result<Self> {
+        // First of all: whoever asks it to stop from here on is heard, however early.
+        let signals = Signals::listen()?;
         raise_descriptor_limit();
         let certificate = match config.roles.contains(&Role::Gateway) {
             true => tls::Source::open(config)?,
@@ -80,6 +84,7 @@ impl Server {
             metrics: listeners.metrics.as_ref().map(|(_, address)| *address),
             drain: config.gateway.drain_timeout,
             stop: stop.clone(),
+            signals,
             servers: JoinSet::new(),
             loops: loops.clone(),
             shop: shop.clone(),
@@ -174,8 +179,8 @@ impl Server {
     /// A server that ended although nobody asked it to.
     pub(crate) async fn run_until_signal(mut self) -> Result<()> {
         let failed = tokio::select! {
-            signal = signal() => {
-                tracing::info!(signal = signal?, "stopping: no new work, open requests finish, tunnels get their drain time");
+            signal = self.signals.next() => {
+                tracing::info!(signal, "stopping: no new work, open requests finish, tunnels get their drain time");
                 None
             }
             Some(ended) = self.servers.join_next() => Some(why_ended(ended)),
@@ -314,14 +319,27 @@ where
     }
 }
 
-async fn signal() -> Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// What asks a server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("waiting for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("waiting for SIGINT")?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 fn why_ended(ended: Result<std::io::Result<()>, JoinError>) -> String {
