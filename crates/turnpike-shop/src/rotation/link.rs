@@ -16,7 +16,7 @@ pub(crate) fn own_token(shop: &Shop, subscription: &SubscriptionId, version: i64
 }
 
 /// The same of a named link.
-pub(super) fn named_token(shop: &Shop, link: &LinkId, version: i64) -> String {
+pub(crate) fn named_token(shop: &Shop, link: &LinkId, version: i64) -> String {
     derive(&shop.derived_key("named link"), link.as_str(), version)
 }
 

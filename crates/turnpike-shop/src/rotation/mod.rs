@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(crate) use link::{own_token, token_hash};
+pub(crate) use link::{named_token, own_token, token_hash};
 pub use links::{Link, LinkName, MOST_LINKS, NewLink, NotAName, create_link, links, renew_link, revoke_link};
 pub(crate) use policy::resume;
 pub use policy::set_policy;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use turnpike_shop::address_list::AddressList;
 use turnpike_shop::audit::audit;
 use turnpike_shop::catalogue::Discount;
 use turnpike_shop::limits::{GIGABYTE, Limits};
-use turnpike_shop::types::{ConnectionType, Span};
-use turnpike_shop::{PurchaseOrder, TrialOrder, purchase, rotation, traffic, trial};
+use turnpike_shop::rotation::{LinkName, NewLink, create_link, renew_link, revoke_link};
+use turnpike_shop::types::{ConnectionType, LinkKind, Span, SubscriptionId};
+use turnpike_shop::{PurchaseOrder, TrialOrder, purchase, rotation, set_allowed_addresses, traffic, trial};
 
 use crate::site::Site;
 use crate::world::{GATEWAY, MONTH, NOW, World, coupon, key, quantity};
@@ -92,6 +94,22 @@ breakages! {
     a_balance_that_does_not_follow: "I14" by "UPDATE posting SET balance_after = balance_after + 1 WHERE number = 2";
     a_line_without_its_order: "I14" by "DELETE FROM shop_order WHERE kind = 'trial'";
     a_charge_without_an_order: "I14" by "UPDATE ledger_transaction SET order_id = NULL WHERE kind = 'trial'";
+    a_link_of_a_subscription_that_is_not_there: "I16" by "UPDATE rotate_link SET subscription_id = 'nobody' WHERE kind = 'status'";
+    a_revoked_link_that_still_has_a_token: "I16" by "UPDATE rotate_link SET revoked_at = 1 WHERE kind = 'status'";
+    a_link_that_works_without_a_token: "I16" by "UPDATE rotate_link SET revoked_at = NULL";
+    more_links_than_a_subscription_may_have: "I16" by
+        "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 20)
+         INSERT INTO rotate_link (id, subscription_id, name, kind, allowed_addresses, version, created_at, revoked_at)
+             SELECT 'link' || CAST(n AS TEXT), subscription_id, 'link', 'rotate', '', 1, 1, 1 FROM rotate_link, many
+             WHERE revoked_at IS NOT NULL";
+    two_links_of_one_name: "I16" by "UPDATE rotate_link SET name = 'van' WHERE revoked_at IS NULL";
+    a_link_that_is_called_as_the_own_one_is: "I16" by "UPDATE rotate_link SET name = 'main' WHERE kind = 'status'";
+    a_link_with_a_token_that_is_not_its_own: "I16" by "UPDATE rotate_link SET version = version + 1 WHERE kind = 'status'";
+    an_own_link_with_a_token_that_is_not_its_own: "I16" by "UPDATE subscription SET rotate_version = rotate_version + 1";
+    a_list_that_names_no_address: "I16" by "UPDATE rotate_link SET allowed_addresses = 'everywhere' WHERE kind = 'status'";
+    a_list_that_names_a_whole_continent: "I16" by "UPDATE subscription SET allowed_addresses = '0.0.0.0/0' WHERE state = 'active'";
+    a_list_in_another_order_than_it_is_written: "I16" by
+        "UPDATE subscription SET allowed_addresses = '192.0.2.7/32,192.0.2.0/28' WHERE state = 'active'";
 }
 
 /// Ann, Bob and Carol, and at least one of all that the invariants speak of.
@@ -139,6 +157,7 @@ async fn busy(site: &Site) -> World<'_> {
     let one = world.bought("NL-AMS").await;
     let renewal = world.renewal(&one).await;
     world.renew(renewal).await.unwrap();
+    link_up(&world, &one.id).await;
     rotation::request(&world.shop, &one.rotate_token, [203, 0, 113, 7].into())
         .await
         .unwrap();
@@ -150,6 +169,33 @@ async fn busy(site: &Site) -> World<'_> {
     };
     traffic::record(&world.shop, GATEWAY, "run", 1, &[moved]).await.unwrap();
     world
+}
+
+/// A link to rotate and one to look, both with a list, and one that was revoked.
+async fn link_up(world: &World<'_>, subscription: &SubscriptionId) {
+    let list = || AddressList::parse(&["192.0.2.7", "2001:db8::/48"]).unwrap();
+    let mut made = Vec::new();
+    for (name, kind) in [
+        ("van", LinkKind::Rotate),
+        ("screen", LinkKind::Status),
+        ("lost", LinkKind::Rotate),
+    ] {
+        let new = NewLink {
+            name: LinkName::try_from(name.to_owned()).unwrap(),
+            kind,
+            allowed: list(),
+        };
+        made.push(create_link(&world.shop, &world.ann, subscription, new).await.unwrap());
+    }
+    renew_link(&world.shop, &world.ann, subscription, &made[0].id)
+        .await
+        .unwrap();
+    revoke_link(&world.shop, &world.ann, subscription, &made[2].id)
+        .await
+        .unwrap();
+    set_allowed_addresses(&world.shop, &world.ann, subscription, list())
+        .await
+        .unwrap();
 }
 
 async fn breaks(site: &Site, found: &str, sql: &str) {
@@ -185,7 +231,7 @@ async fn every_invariant_that_is_about_rows_is_audited(site: &Site) {
         .collect();
     // I15 is about moments.
     let expected = [
-        "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14",
+        "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I16",
     ];
     assert_eq!(audited, expected.into());
 }
