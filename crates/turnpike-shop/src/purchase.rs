@@ -170,20 +170,20 @@ impl Opening<'_> {
         };
         let wanted = self.quantity.value();
         let mut changed = Vec::new();
-        for taken in 0..wanted {
+        for (taken, id) in (0..wanted).zip(SubscriptionId::ascending(wanted)) {
             let found = slot::take(tx, search, taken, wanted, self.now).await?;
             changed.extend(found.ended);
-            changed.push(self.open(shop, tx, &found.slot).await?);
+            self.open(shop, tx, &id, &found.slot).await?;
+            changed.push(id);
         }
         routes::publish(tx, &changed).await?;
         subscription::of_order(shop, tx, self.order).await
     }
 
     /// Opens one on a locked slot.
-    async fn open(&self, shop: &Shop, tx: &mut Tx, slot: &Slot) -> Result<SubscriptionId> {
-        let id = SubscriptionId::random();
+    async fn open(&self, shop: &Shop, tx: &mut Tx, id: &SubscriptionId, slot: &Slot) -> Result<()> {
         let port = slot::free_port(tx, &slot.gateway, None).await?;
-        let link = rotation::own_token(shop, &id, FIRST_LINK);
+        let link = rotation::own_token(shop, id, FIRST_LINK);
         let bought = Limits {
             traffic_bytes: self.traffic,
             ..self.terms.limits
@@ -205,7 +205,7 @@ impl Opening<'_> {
                 Value::Text(slot.gateway.clone()),
                 Value::Int(port),
                 Value::Text(format!("u_{}", random_lowercase(USER_NAME_LENGTH))),
-                Value::Bytes(Credentials::random().seal(&shop.master_key, &id)?),
+                Value::Bytes(Credentials::random().seal(&shop.master_key, id)?),
                 Value::Int(FIRST_LINK),
                 Value::Bytes(rotation::token_hash(&link)),
                 Value::Int(self.now.0),
@@ -217,10 +217,9 @@ impl Opening<'_> {
             ],
         )
         .await?;
-        slot::give(tx, slot, &id).await?;
-        slot::give_port(tx, &slot.gateway, port, &id).await?;
-        order::add_line(tx, self.order, &id, self.duration, self.traffic).await?;
-        Ok(id)
+        slot::give(tx, slot, id).await?;
+        slot::give_port(tx, &slot.gateway, port, id).await?;
+        order::add_line(tx, self.order, id, self.duration, self.traffic).await
     }
 }
 

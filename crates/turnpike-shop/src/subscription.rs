@@ -198,12 +198,12 @@ pub(crate) async fn one(shop: &Shop, tx: &mut Tx, id: &SubscriptionId) -> Result
     shown(shop, &row)
 }
 
-/// What an order was for, by port.
+/// What an order was for, in the order in which lists show it too ([`SubscriptionId::ascending`]).
 pub(crate) async fn of_order(shop: &Shop, tx: &mut Tx, order: &OrderId) -> Result<Vec<Subscription>> {
     let rows = tx
         .all(
             select_shown!(
-                "JOIN order_line l ON l.subscription_id = s.id WHERE l.order_id = $1 ORDER BY s.gateway, s.port"
+                "JOIN order_line l ON l.subscription_id = s.id WHERE l.order_id = $1 ORDER BY s.started_at, s.id"
             ),
             &[Value::Text(order.to_string())],
         )

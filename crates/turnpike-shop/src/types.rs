@@ -103,6 +103,16 @@ ids! {
     TransactionId: ID_LENGTH;
 }
 
+impl SubscriptionId {
+    /// New ones for what one order opens, by position. What began in the same moment is listed by id, so that lists keep to the order
+    /// in which it was opened, which is that of the order's answer.
+    pub(crate) fn ascending(count: i64) -> Vec<Self> {
+        let mut ids: Vec<_> = (0..count).map(|_| Self::random()).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
 /// Not an id: ids are lowercase letters and digits, 24 of them (an API key's 12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 24 lowercase letters and digits")]

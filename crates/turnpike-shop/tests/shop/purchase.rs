@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use turnpike_shop::subscription::Page;
 use turnpike_shop::types::{AccountStatus, Cents, ConnectionType, PlanId, RotationPolicy, Span, SubscriptionState};
-use turnpike_shop::{PurchaseOrder, Refusal, account, ledger, purchase};
+use turnpike_shop::{PurchaseOrder, Refusal, account, ledger, purchase, subscriptions};
 
 use crate::site::Site;
 use crate::world::{ANN, GATEWAY, MONTH, PRICE, World, quantity, times};
@@ -11,6 +12,7 @@ use crate::world::{ANN, GATEWAY, MONTH, PRICE, World, quantity, times};
 on_both_engines! {
     a_purchase_takes_the_price_a_slot_and_a_port,
     several_have_ports_names_and_secrets_of_their_own,
+    what_was_bought_at_once_is_listed_as_the_purchase_has_it,
     repeating_multiplies_time_and_price,
     a_purchase_of_more_than_there_is_leaves_nothing,
     a_purchase_beyond_the_balance_leaves_nothing,
@@ -71,6 +73,32 @@ async fn a_purchase_takes_the_price_a_slot_and_a_port(site: &Site) {
     );
     let seen = world.see(one).await;
     assert_eq!(serde_json::to_value(&seen).unwrap(), serde_json::to_value(one).unwrap());
+}
+
+async fn what_was_bought_at_once_is_listed_as_the_purchase_has_it(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(20).open().await;
+    let mut bought = Vec::new();
+    for _ in 0..4 {
+        let order = PurchaseOrder {
+            quantity: quantity(5),
+            ..world.order("NL-AMS").await
+        };
+        bought.extend(world.buy(order).await.unwrap().subscriptions);
+        world.advance(Span::seconds(1));
+    }
+    // Nothing has been given back yet, so ports are taken in turn.
+    assert!(bought.is_sorted_by_key(|one| one.port));
+    let bought: Vec<_> = bought.into_iter().map(|one| one.id).collect();
+    let (listed, _) = subscriptions(&world.shop, &world.ann, Page::default()).await.unwrap();
+    let listed: Vec<_> = listed.into_iter().map(|one| one.id).collect();
+    assert_eq!(listed, bought);
+    let page = Page {
+        after: Some(bought[6].clone()),
+        limit: Some(3),
+    };
+    let (listed, has_more) = subscriptions(&world.shop, &world.ann, page).await.unwrap();
+    let listed: Vec<_> = listed.into_iter().map(|one| one.id).collect();
+    assert_eq!((listed.as_slice(), has_more), (&bought[7..10], true));
 }
 
 async fn several_have_ports_names_and_secrets_of_their_own(site: &Site) {
