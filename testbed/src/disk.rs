@@ -77,6 +77,22 @@ impl SmallDisk {
         }
     }
 
+    /// Leaves so many KiB on it, or some less.
+    ///
+    /// # Panics
+    /// When it has been filled, or writing fails for another reason than that it is.
+    pub fn fill_but(&self, kibibytes: u64) {
+        let spare = self.path().join("spare");
+        let kept = vec![1; usize::try_from(kibibytes << 10).expect("a small number")];
+        let written = File::create(&spare).and_then(|mut file| {
+            file.write_all(&kept)?;
+            file.sync_all()
+        });
+        written.expect("room for what is to be spared");
+        self.fill();
+        fs::remove_file(spare).expect("removing what was spared");
+    }
+
     /// Makes room again.
     ///
     /// # Panics

@@ -82,9 +82,9 @@ async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
             "this program was built with SQLite {version}; it needs {major}.{minor}.{patch} or newer"
         )));
     }
-    migrate::sqlite(&mut first).await?;
+    migrate::sqlite(&mut first, path).await?;
     let opened = Sqlite::open(path).map_err(|error| {
-        let code = error.sqlite_error().map(|error| error.extended_code & 0xff);
+        let code = error.sqlite_error().map(|error| error.extended_code);
         sqlite_open_error(path, code, &error.to_string())
     })?;
     // Only now: the last connection to leave takes the log's file away, and the next would make it anew.
@@ -99,7 +99,7 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> sqlx::Result<SqliteCo
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match options.connect().await {
-            Err(error) if sqlite_code(&error) == Some(ffi::SQLITE_BUSY) && Instant::now() < deadline => {
+            Err(error) if kind(sqlite_code(&error)) == Some(ffi::SQLITE_BUSY) && Instant::now() < deadline => {
                 sleep(PAUSE).await;
             }
             connected => return connected,
@@ -107,23 +107,40 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> sqlx::Result<SqliteCo
     }
 }
 
+/// The sentence for a failure with this code to open the database.
 fn sqlite_open_error(path: &Path, code: Option<i32>, text: &str) -> OpenError {
     let shown = path.display();
-    OpenError(match code {
+    OpenError(match kind(code) {
+        _ if is_full(code) => format!("the disk of the database {shown} is full; make room there, and start again"),
         Some(ffi::SQLITE_CANTOPEN | ffi::SQLITE_READONLY | ffi::SQLITE_PERM) => {
             format!("the database {shown} cannot be opened for writing; check the rights of the file and its folder")
         }
         Some(ffi::SQLITE_NOTADB) => format!("{shown} is not a database of turnpike's"),
         Some(ffi::SQLITE_CORRUPT) => format!("the database {shown} is damaged; restore a backup"),
-        Some(ffi::SQLITE_FULL) => format!("the disk of the database {shown} is full"),
         _ => format!("the database {shown} cannot be opened: {text}"),
     })
 }
 
-/// What kind of failure SQLite tells, without the finer distinctions of its extended codes.
+/// The same for a failure to bring its tables up to date, where that tells of the disk.
+pub(super) fn full_disk(path: &Path, error: &sqlx::Error) -> Option<OpenError> {
+    let code = sqlite_code(error);
+    is_full(code).then(|| sqlite_open_error(path, code, ""))
+}
+
+/// Whether there was no room: for the file and its log, or for the index of the log, of whose trouble SQLite tells no more than that it
+/// had some (`SQLITE_IOERR_SHMSIZE`). It makes that file longer and does nothing else with it then.
+fn is_full(code: Option<i32>) -> bool {
+    code == Some(ffi::SQLITE_IOERR_SHMSIZE) || kind(code) == Some(ffi::SQLITE_FULL)
+}
+
+/// The extended code of SQLite's that an error has.
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// What kind of failure a code tells, without the finer distinctions.
+fn kind(code: Option<i32>) -> Option<i32> {
+    code.map(|code| code & 0xff)
 }
 
 fn version_of(text: &str) -> (u32, u32, u32) {

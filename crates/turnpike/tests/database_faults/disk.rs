@@ -84,6 +84,58 @@ fn a_crash_on_a_full_disk_loses_nothing_that_was_acknowledged() {
     assert_eq!(shop.balance(&shop.email), 1_000_000 - 1 - done);
 }
 
+#[test]
+fn who_cannot_start_on_a_full_disk_is_told_so() {
+    let Some(disk) = SmallDisk::mount(16) else { return };
+    let sentence = |shop: &Turnpike, command: &[&str]| {
+        let output = shop.try_run(command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        said
+    };
+    let mut shop = shop_on(&disk).start();
+    let _ = shop.buy_shared("NL-AMS");
+    shop.stop();
+    let database = disk.path().join("turnpike.db");
+    let expected = format!(
+        "turnpike: the disk of the database {} is full; make room there, and start again\n",
+        database.display()
+    );
+    disk.fill();
+    for command in [&["serve"][..], &["audit"], &["account", "create", "second@example.com"]] {
+        assert_eq!(sentence(&shop, command), expected);
+    }
+    // With more and more room SQLite comes to an end at one place after another.
+    for room in (4..=64).step_by(4) {
+        disk.free();
+        disk.fill_but(room);
+        let output = shop.try_run(&["account", "create", &format!("{room}@example.com")]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || said.contains("full"), "{room} KiB: {said}");
+    }
+    disk.free();
+    shop.serve();
+    assert_eq!(shop.subscriptions().len(), 1);
+    shop.stop();
+
+    // Before there is a database, too.
+    disk.fill();
+    let other = shop.home().join("other.toml");
+    let text = std::fs::read_to_string(shop.home().join("turnpike.toml")).unwrap();
+    let text = text
+        .replace("turnpike.db", "other.db")
+        .replace("turnpike.key", "other.key");
+    std::fs::write(&other, text).unwrap();
+    let mut command = std::process::Command::new(testbed::turnpike::binary());
+    let output = command.arg("--config").arg(&other).arg("serve").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        (output.status.code(), said),
+        (Some(1), expected.replace("turnpike.db", "other.db"))
+    );
+    disk.free();
+}
+
 /// Renews until the shop says that its disk is full; how often it did not.
 fn renew_until_refused(shop: &Customer, renewal: &Value, round: i64) -> i64 {
     for done in 0..MANY {
