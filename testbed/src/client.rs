@@ -107,7 +107,10 @@ fn carried(name: &str, file: &str) -> Option<PathBuf> {
 
 /// A Python program that uses a library which customers use; they lie in `crates/turnpike/tests/clients`.
 #[derive(Debug, Clone)]
-pub struct Script(PathBuf);
+pub struct Script {
+    file: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
 
 impl Script {
     /// The program, where this machine has the libraries; else the test is to be skipped, and that has been said.
@@ -118,7 +121,17 @@ impl Script {
             return None;
         }
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates/turnpike/tests/clients");
-        Some(Self(clients.join(name)))
+        Some(Self {
+            file: clients.join(name),
+            environment: Vec::new(),
+        })
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
     }
 
     /// A command that runs it.
@@ -128,7 +141,8 @@ impl Script {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(crate::python().expect("Python was there"));
-        command.arg(&self.0).args(arguments).stdin(Stdio::null());
+        command.arg(&self.file).args(arguments).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -144,7 +158,7 @@ impl Script {
         assert!(
             output.status.success(),
             "{} {arguments:?}: {}: {complained}",
-            self.0.display(),
+            self.file.display(),
             output.status
         );
         serde_json::from_slice(&output.stdout).expect("the client prints JSON")

@@ -10,6 +10,7 @@
     reason = "a fixture that cannot be set up fails its test on the spot, and says on standard output why a test was skipped"
 )]
 
+pub mod authority;
 pub mod client;
 pub mod clock;
 pub mod disk;

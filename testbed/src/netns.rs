@@ -31,6 +31,7 @@ trap '' INT TERM HUP
 "$1" netns add "$0" || exit 1
 "$1" -netns "$0" link set lo up && echo ready && cat > /dev/null
 for pid in $("$1" netns pids "$0"); do kill -9 "$pid"; done
+rm -rf "/etc/netns/$0"
 "$1" netns delete "$0"
 "#;
 
@@ -123,6 +124,18 @@ impl Namespace {
     pub fn sysctl(&self, name: &str, value: &str) {
         let written = self.enter(|| std::fs::write(format!("/proc/sys/{name}"), value));
         written.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    /// Has the programs that are run by [`Namespace::command`] ask this name server, at port 53.
+    ///
+    /// # Panics
+    /// When that cannot be written down.
+    pub fn resolves_by(&self, name_server: std::net::IpAddr) {
+        // `ip netns exec` puts what lies here in the place of the machine's own.
+        let folder = std::path::Path::new("/etc/netns").join(self.name());
+        let written = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(folder.join("resolv.conf"), format!("nameserver {name_server}\n")));
+        written.expect("writing down the name server");
     }
 
     /// A command that runs a program inside.

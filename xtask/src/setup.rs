@@ -40,7 +40,7 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 19] = [
+const PACKAGES: [Package; 20] = [
     Package {
         name: "postgresql",
         service: None,
@@ -55,6 +55,11 @@ const PACKAGES: [Package; 19] = [
         name: "chromium",
         service: None,
         is_there: || program("chromium").is_some(),
+    },
+    Package {
+        name: "libnss3-tools",
+        service: None,
+        is_there: || program("certutil").is_some(),
     },
     Package {
         name: "npm",

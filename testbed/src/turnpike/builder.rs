@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use super::Turnpike;
+use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::netns::Namespace;
 use crate::ports::Ports;
@@ -69,6 +70,13 @@ impl Builder {
             .or_default()
             .insert(key.to_owned(), value.to_owned());
         self
+    }
+
+    /// Gives the gateway what this authority has issued.
+    #[must_use]
+    pub fn certified(self, authority: &Authority) -> Self {
+        let settings = authority.settings().into_iter();
+        settings.fold(self, |builder, (key, value)| builder.set(key, &value))
     }
 
     /// Sets a variable of the binary's environment.

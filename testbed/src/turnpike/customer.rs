@@ -205,6 +205,8 @@ impl Subscription {
         let link = |protocol: &str| text(&value["protocols"][protocol]);
         let http = link("http");
         let address = http.rsplit_once('@').map_or(http.as_str(), |(_, address)| address);
+        // Whatever else this machine knows by that name.
+        let address = address.replace("localhost", "127.0.0.1");
         Self {
             id: text(&value["subscriptionId"]),
             port: address

@@ -13,4 +13,5 @@ mod pac;
 mod pictures;
 mod shadowsocks;
 mod sing_box;
+mod tls;
 mod world;

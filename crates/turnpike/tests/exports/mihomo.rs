@@ -17,7 +17,7 @@ use testbed::Running;
 
 /// What mihomo says to a configuration as it is.
 #[track_caller]
-fn is_valid(program: &Path, configuration: &str) {
+pub(crate) fn is_valid(program: &Path, configuration: &str) {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("config.yaml");
     fs::write(&file, configuration).unwrap();
@@ -37,7 +37,7 @@ fn is_valid(program: &Path, configuration: &str) {
 }
 
 /// Starts it with a controller besides, and does not wait until it serves what it listens for.
-fn listening(program: &Path, configuration: &str, control: SocketAddr) -> Running {
+fn listening(program: &Path, configuration: &str, control: SocketAddr, root: Option<&str>) -> Running {
     let (first, rest) = configuration.split_once('\n').unwrap();
     assert_eq!(first, "mixed-port: 7890");
     Running::start(|home, port| {
@@ -46,23 +46,29 @@ fn listening(program: &Path, configuration: &str, control: SocketAddr) -> Runnin
         let mut command = Command::new(program);
         command.arg("-d").arg(home).arg("-f").arg(file);
         command.args(["-ext-ctl", &control.to_string()]);
+        command.envs(root.map(|root| ("SSL_CERT_FILE", root)));
         command
     })
 }
 
 /// A client that is at work, and its controller.
-struct Working {
-    client: Running,
+pub(crate) struct Working {
+    pub(crate) client: Running,
     control: SocketAddr,
     _ports: Ports,
 }
 
 impl Working {
     fn start(program: &Path, configuration: &str) -> Self {
+        Self::trusting(program, configuration, None)
+    }
+
+    /// With the one authority in this file in place of all that the system knows.
+    pub(crate) fn trusting(program: &Path, configuration: &str, root: Option<&str>) -> Self {
         let ports = Ports::reserve(1);
         let control = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.nth(0)));
         Self {
-            client: listening(program, configuration, control),
+            client: listening(program, configuration, control, root),
             control,
             _ports: ports,
         }
@@ -80,7 +86,7 @@ impl Working {
     }
 
     #[track_caller]
-    fn leaves_by(&self, world: &World, address: &str) {
+    pub(crate) fn leaves_by(&self, world: &World, address: &str) {
         self.serves(world);
         world.leaves_by(&self.client, address);
     }
@@ -94,7 +100,7 @@ impl Working {
     }
 
     /// What it tells of the provider, once it has loaded its URL.
-    fn provided(&self) -> Value {
+    pub(crate) fn provided(&self) -> Value {
         let shown = poll(Duration::from_secs(60), || {
             let answer = http::try_request(self.control, "GET", "/providers/proxies/shop", &[], b"").ok()?;
             let shown: Value = serde_json::from_str(&answer.body).ok()?;
@@ -144,12 +150,12 @@ fn nothing_gets_out_when_nothing_is_live() {
 }
 
 /// One that loads a URL by itself.
-fn loading(program: &Path, url: &str) -> Working {
+pub(crate) fn loading(program: &Path, url: &str, root: Option<&str>) -> Working {
     let configuration = format!(
         "mixed-port: 7890\nproxy-providers: {{shop: {{type: http, url: \"{url}\", path: ./shop.yaml}}}}\n\
          proxy-groups: [{{name: Proxy, type: select, use: [shop]}}]\nrules: [\"MATCH,Proxy\"]\n"
     );
-    Working::start(program, &configuration)
+    Working::trusting(program, &configuration, root)
 }
 
 fn names(shown: &Value) -> Vec<&str> {
@@ -161,7 +167,7 @@ fn names(shown: &Value) -> Vec<&str> {
 fn it_loads_lists_of_links_by_itself_and_leaves_by_them() {
     let Some(program) = mihomo() else { return };
     let world = World::new();
-    let both = loading(&program, &format!("{}?format=base64", world.own_url)).provided();
+    let both = loading(&program, &format!("{}?format=base64", world.own_url), None).provided();
     let kinds: Vec<_> = both["proxies"]
         .as_array()
         .unwrap()
@@ -173,7 +179,7 @@ fn it_loads_lists_of_links_by_itself_and_leaves_by_them() {
     let (bought, address) = &world.bought[1];
     for protocol in PROTOCOLS {
         let url = format!("{}?format=base64&protocol={protocol}", bought.subscription_url);
-        let working = loading(&program, &url);
+        let working = loading(&program, &url, None);
         assert_eq!(names(&working.provided()).len(), 1);
         working.leaves_by(&world, address);
     }
@@ -184,7 +190,7 @@ fn it_is_known_by_its_name_and_shows_end_and_traffic() {
     let Some(program) = mihomo() else { return };
     let world = World::new();
     let (bought, address) = &world.bought[0];
-    let working = loading(&program, &bought.subscription_url);
+    let working = loading(&program, &bought.subscription_url, None);
     let shown = working.provided();
     assert_eq!(names(&shown).len(), 2);
     working.leaves_by(&world, address);

@@ -8,7 +8,7 @@ use testbed::{program, skip};
 use crate::world::{PROTOCOLS, World, loaded};
 
 /// What zbar sees in a picture.
-fn seen(svg: &str) -> Option<String> {
+pub(crate) fn seen(svg: &str) -> Option<String> {
     let (Some(draws), Some(reads)) = (program("rsvg-convert"), program("zbarimg")) else {
         skip("no rsvg-convert and zbarimg on this machine (Debian: librsvg2-bin, zbar-tools)");
         return None;

@@ -42,10 +42,15 @@ fn subconverter_loads_the_servers() {
 
 #[test]
 fn shadowsocks_libev_uses_the_servers_and_outlines_key() {
+    uses_the_servers(World::new);
+}
+
+/// What shadowsocks-libev makes of the lists of a world.
+pub(crate) fn uses_the_servers(world: impl FnOnce() -> World) {
     let Some(ss_local) = program("ss-local") else {
         return skip("no shadowsocks-libev on this machine (Debian: shadowsocks-libev)");
     };
-    let world = World::new();
+    let world = world();
     for (bought, address) in &world.bought {
         let list: Value = serde_json::from_str(&loaded(
             &bought.subscription_url,

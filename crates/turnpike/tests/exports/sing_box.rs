@@ -12,7 +12,7 @@ use testbed::Running;
 
 /// What sing-box says to a configuration as it is.
 #[track_caller]
-fn is_valid(program: &Path, configuration: &str) {
+pub(crate) fn is_valid(program: &Path, configuration: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), configuration).unwrap();
     let output = Command::new(program)
@@ -27,6 +27,11 @@ fn is_valid(program: &Path, configuration: &str) {
 }
 
 fn started(program: &Path, configuration: &str) -> Running {
+    trusting(program, configuration, None)
+}
+
+/// The same, with the one authority in this file in place of all that the system knows.
+pub(crate) fn trusting(program: &Path, configuration: &str, root: Option<&str>) -> Running {
     is_valid(program, configuration);
     let mut configuration: Value = serde_json::from_str(configuration).unwrap();
     assert_eq!(configuration["inbounds"][0]["listen"], "127.0.0.1");
@@ -36,6 +41,7 @@ fn started(program: &Path, configuration: &str) -> Running {
         fs::write(&file, configuration.to_string()).unwrap();
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(file);
+        command.envs(root.map(|root| ("SSL_CERT_FILE", root)));
         command
     })
 }

@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use testbed::authority::Authority;
 use testbed::client::{curl, curled};
 use testbed::dns::NameServer;
 use testbed::origin::Origin;
-use testbed::turnpike::{Subscription, Turnpike};
-
-use testbed::Running;
+use testbed::turnpike::{Builder, Subscription, Turnpike};
+use testbed::{Running, eventually};
 
 /// A name that only our name server knows: whoever reaches it had it resolved by the gateway.
 pub(crate) const NAME: &str = "origin.example";
@@ -27,8 +27,25 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::of(Turnpike::with())
+    }
+
+    /// Ports speak TLS, under a name that everybody here knows, with what this authority issues for that.
+    pub(crate) fn with_tls(authority: &Authority) -> Self {
+        authority.issue(&["localhost"], 2090);
+        let builder = Turnpike::with().set("gateway.public_host", "\"localhost\"");
+        let world = Self::of(builder.certified(authority));
+        let has_tls = || {
+            let told = world.shop.ask("subscriptions").expect_status(200).json();
+            told["subscriptions"][0]["protocols"]["https"].is_string()
+        };
+        eventually("links tell of TLS", has_tls);
+        world
+    }
+
+    fn of(builder: Builder) -> Self {
         let names = NameServer::knowing(&[(NAME, Ipv4Addr::LOCALHOST)]);
-        let shop = Turnpike::with()
+        let shop = builder
             .set("gateway.dns_servers", &format!("[\"{}\"]", names.address()))
             .network("NL-AMS")
             .pool("nl-1", &["127.0.0.11"])

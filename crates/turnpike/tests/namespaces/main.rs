@@ -18,5 +18,6 @@ mod loss;
 mod naming;
 mod page;
 mod rotation;
+mod tls;
 mod upstream;
 mod world;

@@ -7,13 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
+use testbed::authority::Authority;
 use testbed::client::{curl, curled};
 use testbed::dns::NameServer;
 use testbed::origin::Origin;
 use testbed::ports::Ports;
 use testbed::{eventually, poll, program, skip};
 
-use crate::world::{Authority, EXIT, bought, gauge, protocols};
+use crate::world::{EXIT, bought, gauge, protocols};
 
 /// What a certificate is ordered for; only our name server knows it.
 const NAME: &str = "proxy.test.example";

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use testbed::authority::Authority;
 use testbed::client::{curl, curled};
 use testbed::eventually;
 use testbed::origin::Origin;
 use testbed::turnpike::Turnpike;
 
-use crate::world::{Authority, EXIT, gauge, protocols};
+use crate::world::{EXIT, certified, gauge, protocols};
 
 /// What the log says, to the test.
 fn says(shop: &Turnpike, what: &str) {
@@ -20,7 +21,7 @@ fn says(shop: &Turnpike, what: &str) {
 fn other_files_are_in_force_without_a_restart_and_broken_ones_are_not() {
     let (old, new) = (Authority::new(), Authority::new());
     old.issue(&["127.0.0.1"], 2089);
-    let shop = old.shop().start();
+    let shop = certified(&old).start();
     let bought = shop.buy("NL-AMS");
     eventually("links tell of TLS", || protocols(&shop)["https"].is_string());
     let https = protocols(&shop)["https"].as_str().unwrap().to_owned();
@@ -65,7 +66,7 @@ fn other_files_are_in_force_without_a_restart_and_broken_ones_are_not() {
 fn a_certificate_for_another_name_is_served_and_links_do_not_speak_of_it() {
     let authority = Authority::new();
     authority.issue(&["other.example"], 2090);
-    let shop = authority.shop().start();
+    let shop = certified(&authority).start();
     let _ = shop.buy("NL-AMS");
     says(&shop, "is for other.example and not for 127.0.0.1");
     assert!(protocols(&shop)["https"].is_null());
@@ -83,7 +84,7 @@ fn a_certificate_for_another_name_is_served_and_links_do_not_speak_of_it() {
 fn one_that_has_ended_is_told_of_by_log_and_doctor() {
     let authority = Authority::new();
     authority.issue(&["127.0.0.1"], 2021);
-    let shop = authority.shop().start();
+    let shop = certified(&authority).start();
     says(&shop, "the gateway's certificate has ended");
     let doctor = shop.try_run(&["doctor"]);
     let told = String::from_utf8_lossy(&doctor.stdout);
@@ -104,7 +105,7 @@ fn what_cannot_be_used_keeps_the_server_from_starting_and_is_named() {
     let authority = Authority::new();
     authority.issue(&["127.0.0.1"], 2090);
     let other = authority.signed(&["127.0.0.1"], 2090).1;
-    let shop = authority.shop().prepare();
+    let shop = certified(&authority).prepare();
     for (file, content, expected) in [
         ("chain.pem", "nothing", "which holds no certificate in PEM"),
         ("key.pem", "nothing", "which holds no private key in PEM"),
@@ -131,7 +132,7 @@ fn what_cannot_be_used_keeps_the_server_from_starting_and_is_named() {
 fn without_the_section_nothing_changes_and_links_forget() {
     let authority = Authority::new();
     authority.issue(&["127.0.0.1"], 2090);
-    let mut shop = authority.shop().start();
+    let mut shop = certified(&authority).start();
     let bought = shop.buy("NL-AMS");
     eventually("links tell of TLS", || protocols(&shop)["https"].is_string());
     shop.stop();

@@ -9,4 +9,5 @@
 mod acme;
 mod clients;
 mod files;
+mod mistakes;
 mod world;
