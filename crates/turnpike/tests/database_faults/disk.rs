@@ -111,7 +111,10 @@ fn who_cannot_start_on_a_full_disk_is_told_so() {
         disk.fill_but(room);
         let output = shop.try_run(&["account", "create", &format!("{room}@example.com")]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() || said.contains("full"), "{room} KiB: {output:?}");
+        assert!(
+            output.status.success() || said.contains("full"),
+            "{room} KiB: {output:?}"
+        );
     }
     disk.free();
     shop.serve();

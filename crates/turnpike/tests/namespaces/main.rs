@@ -6,7 +6,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test's broken assumption should stop it"
+    clippy::print_stdout,
+    reason = "a test's broken assumption should stop it, and what a client complained of should be seen"
 )]
 
 mod client;
