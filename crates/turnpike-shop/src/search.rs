@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::shop::Shop;
 use crate::store::{Row, Value};
-use crate::types::{AccountId, ConnectionType, SubscriptionId, SubscriptionState, UnixMillis};
+use crate::types::{AccountId, ConnectionType, NetworkId, SubscriptionId, SubscriptionState, UnixMillis};
 
 /// What is looked for, and which part of what is found.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct Search {
     pub text: String,
     /// Active or expired ones only.
     pub state: Option<SubscriptionState>,
+    /// Those in this network only.
+    pub network: Option<NetworkId>,
     /// Which come first.
     pub order: Order,
     /// Those behind this one.
@@ -86,7 +88,8 @@ macro_rules! search {
                AND ($2 = '' OR ($2 = 'active' AND s.state = 'active' AND s.ends_at > $3)
                     OR ($2 = 'expired' AND (s.state <> 'active' OR s.ends_at <= $3)))
                AND ($4 = '' OR LOWER(s.user_note) LIKE $4 ESCAPE '!' OR LOWER(n.code) LIKE $4 ESCAPE '!'
-                    OR LOWER(n.city) LIKE $4 ESCAPE '!' OR CAST(s.port AS TEXT) LIKE $4 ESCAPE '!') ",
+                    OR LOWER(n.city) LIKE $4 ESCAPE '!' OR CAST(s.port AS TEXT) LIKE $4 ESCAPE '!')
+               AND ($8 = '' OR s.network_id = $8) ",
             $tail
         )
     };
@@ -115,6 +118,7 @@ pub async fn search(shop: &Shop, account: &AccountId, search: Search) -> Result<
         Value::Text(id),
         // One more than asked for tells whether there are more.
         Value::Int(search.limit + 1),
+        Value::Text(search.network.map_or(String::new(), |network| network.to_string())),
     ];
     let sql = match search.order {
         Order::Newest => search!("AND (s.started_at, s.id) < ($5, $6) ORDER BY s.started_at DESC, s.id DESC LIMIT $7"),
@@ -134,6 +138,50 @@ pub async fn search(shop: &Shop, account: &AccountId, search: Search) -> Result<
     let has_more = found.len() > limit;
     found.truncate(limit);
     Ok((found, has_more))
+}
+
+/// A network that an account has subscriptions in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldNetwork {
+    /// Its id.
+    pub id: NetworkId,
+    /// `NL-AMS`.
+    pub code: String,
+    /// `Amsterdam`.
+    pub city: String,
+}
+
+/// The networks of the account's subscriptions that hold a port, by code.
+///
+/// # Errors
+/// Only the database's.
+pub async fn held_networks(shop: &Shop, account: &AccountId) -> Result<Vec<HeldNetwork>> {
+    let account = [Value::Text(account.to_string())];
+    shop.store
+        .read(move |tx| {
+            let account = account.clone();
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT n.id, n.code, n.city FROM network n
+                         WHERE n.id IN (SELECT s.network_id FROM subscription s
+                                        WHERE s.account_id = $1 AND s.state <> 'released')
+                         ORDER BY n.code, n.id",
+                        &account,
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(HeldNetwork {
+                            id: row.parsed("id")?,
+                            code: row.text("code")?,
+                            city: row.text("city")?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
 }
 
 /// The text anywhere, without regard to case; its own `%` and `_` are just letters.

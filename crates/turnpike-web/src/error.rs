@@ -8,6 +8,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 use utoipa::ToSchema;
 
 use crate::limit::{Exceeded, whole_seconds};
+use crate::pages::on_a_page;
 use crate::response::False;
 use crate::visit::{Money, Visit};
 
@@ -363,10 +364,12 @@ pub(crate) fn told(error: &ApiError, visit: &Visit) -> (StatusCode, String) {
     (row.status, capitalised(page_sentence(error)))
 }
 
-/// As [`sentence`], without the words that the contract has put before some.
+/// As [`sentence`], without the words that the contract has put before some, and without those that only programs know.
 fn page_sentence(error: &ApiError) -> String {
     match error {
-        ApiError::Shop(ShopError::Refused(refusal)) => refusal.to_string(),
+        ApiError::Shop(ShopError::Refused(refusal)) => {
+            on_a_page(refusal).map_or_else(|| refusal.to_string(), ToOwned::to_owned)
+        }
         other => sentence(other),
     }
 }

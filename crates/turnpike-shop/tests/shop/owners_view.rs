@@ -1,7 +1,7 @@
 //! What owners see of what they have, what they ask before they buy, and what they write beside it.
 
 use turnpike_shop::api_key::{self, NewApiKey};
-use turnpike_shop::search::{Order, Search, search};
+use turnpike_shop::search::{Order, Search, held_networks, search};
 use turnpike_shop::types::{Cents, ConnectionType, Health, Span, SubscriptionId, SubscriptionState};
 use turnpike_shop::{
     NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, rotation, set_note, subscription, traffic,
@@ -106,6 +106,7 @@ fn all(text: &str) -> Search {
     Search {
         text: text.to_owned(),
         state: None,
+        network: None,
         order: Order::Newest,
         after: None,
         limit: 100,
@@ -164,8 +165,19 @@ async fn subscriptions_are_found_by_what_people_know_of_them(site: &Site) {
         );
         world.upkeep().await;
     }
+    let held = held_networks(&world.shop, &world.ann).await.unwrap();
+    let codes: Vec<&str> = held.iter().map(|network| network.code.as_str()).collect();
+    assert_eq!(codes, ["DE-BER", "NL-AMS"]);
+    for (network, own) in held.into_iter().zip([&de.id, &nl.id]) {
+        let only = Search {
+            network: Some(network.id),
+            ..all("")
+        };
+        assert_eq!(found(&world, only).await, std::slice::from_ref(own));
+    }
     let bob = world.person("bob@example.com", 0).await;
     assert!(search(&world.shop, &bob, all("")).await.unwrap().0.is_empty());
+    assert_eq!(held_networks(&world.shop, &bob).await.unwrap(), []);
 }
 
 async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {

@@ -30,13 +30,18 @@ pub(crate) struct LinkItem {
     created_at: i64,
 }
 
+/// Where a link leads to, without the shop's address.
+pub(crate) fn path(link: &Link) -> String {
+    match link.kind {
+        LinkKind::Rotate => format!("/r/{}", link.token),
+        LinkKind::Status => format!("/status/{}", link.token),
+    }
+}
+
 impl LinkItem {
     /// `public_url` is the shop's address, without a slash at the end.
     pub(super) fn new(link: Link, public_url: &str) -> Self {
-        let path = match link.kind {
-            LinkKind::Rotate => format!("/r/{}", link.token),
-            LinkKind::Status => format!("/status/{}", link.token),
-        };
+        let path = path(&link);
         Self {
             url: format!("{public_url}{path}"),
             path,

@@ -8,7 +8,7 @@ pub(crate) mod available_networks;
 pub(crate) mod change_credentials;
 pub(crate) mod create_rotate_link;
 mod limits;
-mod link_item;
+pub(crate) mod link_item;
 pub(crate) mod plans;
 pub(crate) mod protocols;
 pub(crate) mod purchase;

@@ -21,11 +21,14 @@ mod entry;
 mod form;
 mod frame;
 mod keys;
+mod links;
 mod overview;
 mod plans;
+mod profile;
 mod renewal;
 mod second_factor;
 mod sizes;
+mod snippets;
 mod statement;
 mod subscription;
 mod subscriptions;
@@ -47,6 +50,7 @@ use crate::app::App;
 use crate::error::settle;
 use crate::visit::Visit;
 
+pub(crate) use self::texts::on_a_page;
 pub(crate) use self::trouble::{plain as trouble, wants_page};
 
 /// The pages' part of the map of paths.
@@ -63,6 +67,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/plans", page(plans::list))
         .route("/plans/{plan}", form(plans::order, plans::buy))
         .route("/subscriptions", page(subscriptions::list))
+        .route("/subscriptions/url", action(subscriptions::renew_url))
         .route("/subscriptions/{subscription}", page(subscription::show))
         .route("/subscriptions/{subscription}/note", action(subscription::note))
         .route("/subscriptions/{subscription}/rotate", action(subscription::rotate))
@@ -72,6 +77,18 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/subscriptions/{subscription}/credentials",
             action(subscription::credentials),
         )
+        .route("/subscriptions/{subscription}/url", action(subscription::renew_url))
+        .route(
+            "/subscriptions/{subscription}/picture/{protocol}",
+            page(subscription::picture),
+        )
+        .route("/subscriptions/{subscription}/links", form(links::show, links::create))
+        .route("/subscriptions/{subscription}/links/{link}/renew", action(links::renew))
+        .route(
+            "/subscriptions/{subscription}/links/{link}/revoke",
+            action(links::revoke),
+        )
+        .route("/subscriptions/{subscription}/sources", action(links::set_sources))
         .route("/subscriptions/{subscription}/renew", form(renewal::form, renewal::act))
         .route("/statement", page(statement::show))
         .route("/statement.csv", page(statement::file))

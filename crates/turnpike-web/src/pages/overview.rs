@@ -35,6 +35,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
     let first = Search {
         text: String::new(),
         state: Some(SubscriptionState::Active),
+        network: None,
         order: Order::EndsFirst,
         after: None,
         limit: ENDING_ROWS,

@@ -1,7 +1,10 @@
 //! `/subscriptions/{subscription}`: one subscription, and all that can be done with it.
 
 use askama::Template;
-use http::StatusCode;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use turnpike_shop::profile::renew_token;
 use turnpike_shop::refusals::{Refusal, refusals};
 use turnpike_shop::subscription::{Subscription, see};
 use turnpike_shop::types::{Health, NetworkId, RotationPolicy, SubscriptionId, SubscriptionState};
@@ -11,20 +14,25 @@ use super::chart::Chart;
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::plans::{Choice, kind};
+use super::profile::Profile;
 use super::sizes::bytes;
+use super::snippets::{self, Snippet};
 use super::subscriptions::ENDING;
 use super::texts::{ENGLISH, Notice};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when::{moment, span};
 use crate::api::protocols::{proxy_url, shadowsocks_url, vless_url};
-use crate::api::subscription::{label, subscription_url};
+use crate::api::subscription::label;
 use crate::api::wait_applied;
 use crate::error::ApiError;
 use crate::sub;
 
 /// Addresses of the history.
 const ADDRESSES: i64 = 20;
+/// The protocols whose URLs clients read from a picture.
+const VLESS: &str = "vless";
+const SHADOWSOCKS: &str = "shadowsocks";
 /// Days of the chart.
 const DAYS: i64 = 14;
 
@@ -46,10 +54,9 @@ struct SubscriptionPage {
     username: String,
     password: String,
     ways: Vec<Way>,
-    snippets: Vec<Way>,
-    profile_url: String,
+    snippets: Vec<Snippet>,
+    profile: Profile,
     picture: String,
-    exports: Vec<&'static str>,
     exit: Option<Exit>,
     addresses: Vec<(String, String)>,
     policies: Vec<Choice>,
@@ -69,10 +76,12 @@ struct Refused {
     reason: String,
 }
 
-/// Something to copy, and what it is.
+/// A URL to copy, or to read from the screen with a telephone.
 struct Way {
     name: &'static str,
-    text: String,
+    url: String,
+    /// The protocol's name in the path of the picture; absent where no client takes such a picture.
+    picture: Option<&'static str>,
 }
 
 /// How its exit stands.
@@ -106,7 +115,7 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Opti
     };
     let left = subscription.ends_at.since(shop.now());
     let named = label(&subscription);
-    let profile_url = subscription_url(&desk.app.config.public_url, &subscription.url_token);
+    let profile = Profile::new(desk, &subscription.url_token, format!("/subscriptions/{id}/url"));
     let page = SubscriptionPage {
         frame: desk.frame(Place::Subscriptions, &named).await?,
         id: id.to_string(),
@@ -126,18 +135,9 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Opti
         username: subscription.username.clone(),
         password: subscription.password.clone(),
         ways: ways(&subscription, &named),
-        snippets: snippets(&subscription, &desk.app.config.public_url),
-        picture: sub::inline_picture(&profile_url)?,
-        profile_url,
-        exports: vec![
-            "sing-box",
-            "clash",
-            "sip008",
-            "csv",
-            "json",
-            "pac",
-            "host:port:user:pass",
-        ],
+        snippets: snippets::of(&subscription, &named, &desk.app.config.public_url)?,
+        picture: sub::inline_picture(&profile.url)?,
+        profile,
         exit: exit(desk, customer, &id).await?,
         addresses: rotation::addresses(shop, account, &id, ADDRESSES)
             .await?
@@ -178,63 +178,36 @@ impl From<Refusal> for Refused {
 }
 
 fn ways(subscription: &Subscription, named: &str) -> Vec<Way> {
+    let way = |name, url, picture| Way { name, url, picture };
     let mut ways = vec![
-        Way {
-            name: "HTTP",
-            text: proxy_url("http", subscription),
-        },
-        Way {
-            name: "SOCKS5",
-            text: proxy_url("socks5", subscription),
-        },
+        way("HTTP", proxy_url("http", subscription), None),
+        way("SOCKS5", proxy_url("socks5", subscription), None),
     ];
     if subscription.tls.is_some() {
-        ways.push(Way {
-            name: "HTTPS",
-            text: proxy_url("https", subscription),
-        });
+        ways.push(way("HTTPS", proxy_url("https", subscription), None));
     }
-    ways.push(Way {
-        name: "VLESS",
-        text: vless_url(subscription, named),
-    });
-    ways.push(Way {
-        name: "Shadowsocks",
-        text: shadowsocks_url(subscription, named),
-    });
+    ways.push(way("VLESS", vless_url(subscription, named), Some(VLESS)));
+    ways.push(way(
+        "Shadowsocks",
+        shadowsocks_url(subscription, named),
+        Some(SHADOWSOCKS),
+    ));
     ways
 }
 
-/// What to paste; each asks our own `/ip`, so that it shows that the port works.
-fn snippets(subscription: &Subscription, public_url: &str) -> Vec<Way> {
-    let (http, socks) = (proxy_url("http", subscription), proxy_url("socks5h", subscription));
-    let Subscription {
-        host,
-        port,
-        username,
-        password,
-        ..
-    } = subscription;
-    vec![
-        Way {
-            name: "curl",
-            text: format!("curl -x \"{http}\" {public_url}/ip\ncurl -x \"{socks}\" {public_url}/ip"),
-        },
-        Way {
-            name: "Python requests",
-            text: format!(
-                "import requests\n\nproxy = \"{http}\"\nprint(requests.get(\"{public_url}/ip\", \
-                 proxies={{\"http\": proxy, \"https\": proxy}}).text)"
-            ),
-        },
-        Way {
-            name: "Playwright",
-            text: format!(
-                "const browser = await chromium.launch({{\n  proxy: {{\n    server: \"http://{host}:{port}\",\n    \
-                 username: \"{username}\",\n    password: \"{password}\",\n  }},\n}});"
-            ),
-        },
-    ]
+/// `GET /subscriptions/{subscription}/picture/{protocol}`: the URL as a QR code.
+pub(crate) async fn picture(customer: Customer, desk: Desk) -> Outcome {
+    let subscription = see(&desk.app.shop, customer.account(), &id(&desk)?).await?;
+    let named = label(&subscription);
+    let url = match desk.part("protocol") {
+        VLESS => vless_url(&subscription, &named),
+        SHADOWSOCKS => shadowsocks_url(&subscription, &named),
+        _ => return Err(Trouble::Failed(ApiError::NoSuchPath)),
+    };
+    let mut answer = Response::new(Body::from(sub::picture(&url)?));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
+    Ok(answer)
 }
 
 async fn exit(desk: &Desk, customer: &Customer, id: &SubscriptionId) -> Result<Option<Exit>, Trouble> {
@@ -323,6 +296,12 @@ pub(crate) async fn note(customer: Customer, desk: Desk) -> Outcome {
     )
     .await;
     settled(set, Notice::NoteSaved, &customer, &desk).await
+}
+
+/// `POST /subscriptions/{subscription}/url`
+pub(crate) async fn renew_url(customer: Customer, desk: Desk) -> Outcome {
+    let renewed = renew_token(&desk.app.shop, customer.account(), Some(&id(&desk)?)).await;
+    settled(renewed.map(|_| ()), Notice::UrlRenewed, &customer, &desk).await
 }
 
 /// `POST /subscriptions/{subscription}/rotate`

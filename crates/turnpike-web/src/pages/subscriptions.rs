@@ -2,15 +2,18 @@
 
 use askama::Template;
 use http::StatusCode;
-use turnpike_shop::search::{Cursor, Found, Order, Search, search};
-use turnpike_shop::types::SubscriptionState;
+use turnpike_shop::profile;
+use turnpike_shop::search::{Cursor, Found, Order, Search, held_networks, search};
+use turnpike_shop::types::{NetworkId, SubscriptionState};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::plans::kind;
-use super::texts::ENGLISH;
+use super::plans::{Choice, kind};
+use super::profile::Profile;
+use super::texts::{ENGLISH, Notice};
 use super::visitor::Customer;
 use super::when::{moment, span};
+use crate::api::subscription::network_label;
 
 /// Rows of a page.
 const ROWS: i64 = 50;
@@ -23,6 +26,10 @@ struct SubscriptionsPage {
     text: String,
     state: &'static str,
     order: &'static str,
+    /// Those that the customer has something in.
+    networks: Vec<Choice>,
+    /// From where programs load all of them.
+    profile: Profile,
     /// Where the next page begins.
     next: Option<String>,
     /// Whether this is not the first page.
@@ -80,11 +87,14 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
         "end" => (Order::EndsFirst, "end"),
         _ => (Order::Newest, ""),
     };
+    let network = fields.text("network").parse::<NetworkId>().ok();
+    let network_word = network.as_ref().map_or("", |_| fields.text("network"));
     let after = cursor(fields.text("after"));
     let is_later = after.is_some();
     let asked = Search {
         text: fields.text("q").to_owned(),
         state,
+        network,
         order,
         after,
         limit: ROWS,
@@ -93,7 +103,12 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
     let next = found.last().filter(|_| has_more).map(|last| {
         let cursor = last.cursor(order);
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("q", fields.text("q")), ("state", state_word), ("order", order_word)] {
+        for (name, value) in [
+            ("q", fields.text("q")),
+            ("state", state_word),
+            ("network", network_word),
+            ("order", order_word),
+        ] {
             if !value.is_empty() {
                 query.append_pair(name, value);
             }
@@ -101,6 +116,16 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
         query.append_pair("after", &format!("{}.{}", cursor.at, cursor.id));
         query.finish()
     });
+    let networks = held_networks(&desk.app.shop, customer.account())
+        .await?
+        .into_iter()
+        .map(|held| Choice {
+            is_chosen: held.id.as_str() == network_word,
+            value: held.id.to_string(),
+            label: network_label(&held.code, &held.city),
+        })
+        .collect();
+    let token = profile::account_token(&desk.app.shop, customer.account()).await?;
     let page = SubscriptionsPage {
         frame: desk.frame(Place::Subscriptions, ENGLISH.subscriptions).await?,
         rows: found.iter().map(|one| Line::of(one, &desk)).collect(),
@@ -109,9 +134,17 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
         order: order_word,
         next,
         is_later,
-        is_filtered: !fields.text("q").is_empty() || state.is_some(),
+        is_filtered: !fields.text("q").is_empty() || state.is_some() || !network_word.is_empty(),
+        networks,
+        profile: Profile::new(&desk, &token, "/subscriptions/url".to_owned()),
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+/// `POST /subscriptions/url`
+pub(crate) async fn renew_url(customer: Customer, desk: Desk) -> Outcome {
+    profile::renew_token(&desk.app.shop, customer.account(), None).await?;
+    Ok(desk.done("/subscriptions", Notice::UrlRenewed))
 }
 
 /// What the link to the next page said; anything else begins at the beginning.

@@ -1,5 +1,7 @@
 //! Every word that the pages say. Another language is another value of [`Texts`].
 
+use turnpike_shop::Refusal;
+
 macro_rules! texts {
     ($($name:ident = $text:literal;)+) => {
         /// The words of one language.
@@ -50,6 +52,11 @@ notices! {
     PolicySet = "policy-set", policy_set;
     Switched = "switched", switched_done;
     CredentialsChanged = "credentials-changed", credentials_changed;
+    UrlRenewed = "url-renewed", url_renewed;
+    LinkMade = "link-made", link_made;
+    LinkRenewed = "link-renewed", link_renewed;
+    LinkRevoked = "link-revoked", link_revoked;
+    SourcesSet = "sources-set", sources_set;
     KeyRevoked = "key-revoked", key_revoked;
     SecondFactorOff = "second-factor-off", second_factor_off_done;
 }
@@ -155,6 +162,7 @@ texts! {
     country = "Country";
     any_country = "All countries";
     connection_type = "Type";
+    any_network = "All networks";
     any_type = "All types";
     order = "Order";
     by_country = "By country";
@@ -207,8 +215,33 @@ texts! {
     server = "Server";
     user = "User name";
     profile = "For apps";
-    profile_lead = "sing-box, Clash, Hiddify and others load this address and stay up to date by themselves. It is as secret as the password.";
-    profile_picture = "The subscription address as a QR code";
+    profile_lead = "sing-box, Clash, Hiddify and others load this URL and stay up to date by themselves.";
+    profile_all = "All in one URL";
+    profile_all_lead = "For apps and programs: whatever you buy later is in it too.";
+    profile_secret = "It is as secret as the password.";
+    profile_picture = "The subscription URL as a QR code";
+    renew_url = "Make a new URL";
+    renew_url_note = "The old one stops working.";
+    url_renewed = "The URL is new. The old one does not work any more.";
+    as_picture = "QR code";
+    links = "Links and addresses";
+    links_lead = "Links let programs and people rotate this exit, or see how it stands, without your password.";
+    own_link = "Main link";
+    rotating_link = "Rotates the exit";
+    status_link = "Only shows how it stands";
+    made = "Made";
+    renew_link = "Renew";
+    renew_link_note = "Renewing gives a link a new address, and the old one stops working. Other links stay as they are.";
+    new_link = "New link";
+    create_link = "Create link";
+    link_made = "The link is made.";
+    link_renewed = "The link has a new address. The old one does not work any more.";
+    link_revoked = "The link is revoked.";
+    sources = "Without a password";
+    sources_lead = "From these addresses, HTTP and SOCKS5 ask for no password on this port.";
+    sources_label = "Addresses and networks";
+    sources_hint = "One a line, like 192.0.2.7 or 2001:db8::/48. Empty: the password is always asked for.";
+    sources_set = "Saved.";
     exports = "Download as";
     exit = "Exit";
     exit_address = "Address now";
@@ -286,4 +319,49 @@ texts! {
     revoke = "Revoke";
     over = "Expired";
     key_revoked = "The key is revoked.";
+}
+
+/// What a refusal says on a page, where the sentence for programs names operations and fields that no page has.
+pub(crate) fn on_a_page(refusal: &Refusal) -> Option<&'static str> {
+    Some(match refusal {
+        Refusal::UnknownPlan => "this plan is not sold; choose another one",
+        Refusal::SubscriptionNotFound => "you have no such subscription",
+        Refusal::UnknownNetwork | Refusal::NetworkInactive => "this network is not available; choose another one",
+        Refusal::PlanInactive => "this plan is no longer sold; choose another one",
+        Refusal::NotARenewalPlan => "this plan cannot renew this subscription; choose another one",
+        Refusal::LinkNotFound => "this link is no longer there",
+        Refusal::IdempotencyMismatch => "this form was sent before with something else in it; load the page anew",
+        Refusal::IdempotencyInFlight => "this is being done already; look again in a moment",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use turnpike_shop::types::Cents;
+
+    use super::*;
+
+    #[test]
+    fn pages_speak_of_pages() {
+        let fields = ["op=", "Id", "targetNetwork", "Idempotency"];
+        for refusal in [
+            Refusal::UnknownPlan,
+            Refusal::SubscriptionNotFound,
+            Refusal::UnknownNetwork,
+            Refusal::NetworkInactive,
+            Refusal::PlanInactive,
+            Refusal::NotARenewalPlan,
+            Refusal::LinkNotFound,
+            Refusal::IdempotencyMismatch,
+            Refusal::IdempotencyInFlight,
+        ] {
+            let said = on_a_page(&refusal).unwrap_or_default();
+            assert!(
+                !said.is_empty() && !fields.iter().any(|word| said.contains(word)),
+                "{said}"
+            );
+        }
+        assert_eq!(on_a_page(&Refusal::BeyondMoney(Cents(1))), None);
+    }
 }

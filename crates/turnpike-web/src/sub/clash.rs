@@ -59,6 +59,13 @@ pub(super) fn write(document: &Document<'_>, protocol: Option<Protocol>) -> Resu
     Ok(text)
 }
 
+/// A way as the list `proxies` with one entry.
+pub(super) fn alone(way: &Way<'_>) -> Result<String, ApiError> {
+    let mut text = String::new();
+    list(&mut text, "proxies", [proxy(way)])?;
+    Ok(text)
+}
+
 fn proxy<'a>(way: &'a Way<'_>) -> Proxy<'a> {
     let subscription = way.subscription;
     let (username, password) = (&subscription.username, &subscription.password);

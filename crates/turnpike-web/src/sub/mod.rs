@@ -31,12 +31,13 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, Uri, header};
+use turnpike_shop::subscription::Subscription;
 use turnpike_shop::{Error as ShopError, Refusal};
 
 pub(crate) use self::description::described;
 use self::document::Document;
 use self::format::Format;
-use self::way::Protocol;
+use self::way::{Protocol, Way};
 use crate::app::{App, note};
 use crate::error::{ApiError, settle};
 use crate::limit::Source;
@@ -73,6 +74,21 @@ async fn handle(app: &App, visit: &Visit, token: Option<Path<String>>, head: &Pa
     let mut response = Response::new(Body::from(body));
     fields::put(response.headers_mut(), format, &document);
     Ok(response)
+}
+
+/// A text as a QR code: an SVG file.
+pub(crate) fn picture(text: &str) -> Result<String, ApiError> {
+    qr::picture(text)
+}
+
+/// A subscription as one of sing-box's `outbounds`, for who has a configuration of his own.
+pub(crate) fn sing_box_outbound(subscription: &Subscription, name: &str) -> Result<String, ApiError> {
+    sing_box::alone(&Way::best(subscription, name))
+}
+
+/// A subscription as mihomo's `proxies`, likewise.
+pub(crate) fn clash_proxy(subscription: &Subscription, name: &str) -> Result<String, ApiError> {
+    clash::alone(&Way::best(subscription, name))
 }
 
 /// A text as a QR code that can stand in a page.

@@ -128,6 +128,11 @@ fn groups(ways: &[Way<'_>]) -> Vec<Outbound> {
     groups
 }
 
+/// A way as an entry of `outbounds`.
+pub(super) fn alone(way: &Way<'_>) -> Result<String, ApiError> {
+    serde_json::to_string_pretty(&outbound(way)).map_err(|error| unwritable("a sing-box outbound", error))
+}
+
 fn outbound(way: &Way<'_>) -> Outbound {
     let subscription = way.subscription;
     let (username, password) = (&subscription.username, &subscription.password);

@@ -86,21 +86,26 @@ pub(super) struct Way<'a> {
     pub(super) subscription: &'a Subscription,
 }
 
-/// The ways into all ports: by the protocol that is asked for; else by the two that all clients of today read, the one first
-/// that hides what is said from whoever listens. Without TLS that is Shadowsocks; with it VLESS does as well, and does not
-/// depend on the client's clock.
+/// The two protocols that all clients of today read, the one first that hides what is said from whoever listens. Without TLS that
+/// is Shadowsocks; with it VLESS does as well, and does not depend on the client's clock.
+fn usual(subscription: &Subscription) -> [Protocol; 2] {
+    match subscription.tls {
+        Some(_) => [Protocol::Vless, Protocol::Shadowsocks],
+        None => [Protocol::Shadowsocks, Protocol::Vless],
+    }
+}
+
+/// The ways into all ports: by the protocol that is asked for, else by the two usual ones.
 pub(super) fn into_all<'a>(document: &Document<'a>, asked: Option<Protocol>) -> Result<Vec<Way<'a>>, ApiError> {
     if asked == Some(Protocol::Https) {
         document.needs_tls("protocol")?;
     }
     let mut ways = Vec::new();
     for port in &document.ports {
-        let has_tls = port.subscription.tls.is_some();
         let protocols: &[Protocol] = match &asked {
-            Some(Protocol::Https) if !has_tls => &[],
+            Some(Protocol::Https) if port.subscription.tls.is_none() => &[],
             Some(only) => std::slice::from_ref(only),
-            None if has_tls => &[Protocol::Vless, Protocol::Shadowsocks],
-            None => &[Protocol::Shadowsocks, Protocol::Vless],
+            None => &usual(port.subscription),
         };
         ways.extend(protocols.iter().map(|protocol| Way {
             name: match asked {
@@ -114,7 +119,17 @@ pub(super) fn into_all<'a>(document: &Document<'a>, asked: Option<Protocol>) -> 
     Ok(ways)
 }
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    /// The one that suits most clients.
+    pub(super) fn best(subscription: &'a Subscription, name: &str) -> Self {
+        let [protocol, _] = usual(subscription);
+        Self {
+            name: name.to_owned(),
+            protocol,
+            subscription,
+        }
+    }
+
     /// Its link, with its name behind it.
     pub(super) fn link(&self) -> String {
         let named = |url: String| format!("{url}#{}", encoded(&self.name));

@@ -15,6 +15,8 @@ on_both_engines! {
     other_peoples_subscriptions_are_not_there,
     what_is_wrong_is_told_on_the_page_that_was_sent,
     a_key_is_shown_once_and_is_no_more_than_was_asked_for,
+    a_subscription_url_and_its_links_are_made_void,
+    pictures_are_of_the_urls_that_clients_read,
     the_statement_is_a_file_that_no_spreadsheet_runs,
 }
 
@@ -111,12 +113,31 @@ async fn other_peoples_subscriptions_are_not_there(site: &Site) {
     let mut bob = Browser::new(&world);
     bob.send("/sign-in", &[("email", "bob@example.com"), ("password", PASSWORD)])
         .await;
-    for path in [path.clone(), format!("{path}/renew")] {
+    for path in [
+        path.clone(),
+        format!("{path}/renew"),
+        format!("{path}/links"),
+        format!("{path}/picture/vless"),
+    ] {
         assert_eq!(bob.get(&path).await.status, 404, "{path}");
     }
-    for act in ["note", "rotate", "policy", "network", "credentials", "renew"] {
+    let own_link = format!("links/{}", path.rsplit('/').next().unwrap());
+    for act in [
+        "note",
+        "rotate",
+        "policy",
+        "network",
+        "credentials",
+        "renew",
+        "url",
+        "links",
+        "sources",
+        &format!("{own_link}/renew"),
+        &format!("{own_link}/revoke"),
+    ] {
         let fields = [
             ("note", "mine"),
+            ("name", "mine"),
             ("minutes", "0"),
             ("network", "aaaaaaaaaaaaaaaaaaaaaaaa"),
             ("plan", "x"),
@@ -149,6 +170,81 @@ async fn what_is_wrong_is_told_on_the_page_that_was_sent(site: &Site) {
     );
     let page = browser.get("/subscriptions").await.text();
     assert!(!page.contains("<b>bold") && page.contains("&#60;b&#62;bold"), "{page}");
+}
+
+/// The text between two others.
+fn between<'p>(page: &'p str, start: &str, end: &str) -> &'p str {
+    let (_, rest) = page.split_once(start).unwrap_or_else(|| panic!("no {start} in {page}"));
+    rest.split_once(end).unwrap().0
+}
+
+async fn a_subscription_url_and_its_links_are_made_void(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    for (shown, form) in [
+        (path.clone(), format!("{path}/url")),
+        ("/subscriptions".to_owned(), "/subscriptions/url".to_owned()),
+    ] {
+        let url_on = |page: &str| between(page, "/sub/", "<").to_owned();
+        let before = url_on(&browser.get(&shown).await.text());
+        assert_eq!(browser.get(&format!("/sub/{before}")).await.status, 200);
+        assert_eq!(location(&browser.send(&form, &[]).await), shown);
+        let after = url_on(&browser.get(&shown).await.text());
+        assert_eq!(browser.get(&format!("/sub/{before}")).await.status, 404);
+        assert_eq!(browser.get(&format!("/sub/{after}")).await.status, 200);
+    }
+    let links = format!("{path}/links");
+    for (field, value) in [("allowed", "x"), ("name", ""), ("name", "main")] {
+        let fields = [("name", "Monday"), ("kind", "status"), (field, value)];
+        let fields = if field == "name" { &fields[1..] } else { &fields[..] };
+        let refused = browser.send(&links, fields).await;
+        assert!(refused.status.is_client_error(), "{field} {value}");
+        assert!(refused.text().contains("class=\"wrong\""), "{field} {value}");
+    }
+    let made = browser.send(&links, &[("name", "Monday"), ("kind", "status")]).await;
+    assert_eq!(location(&made), links);
+    let page = browser.get(&links).await.text();
+    let status = format!("/status/{}", between(&page, "/status/", "<"));
+    assert_eq!(browser.get(&status).await.status, 200);
+    let own = between(&page, &format!("{links}/"), "/renew").to_owned();
+    assert_eq!(path, format!("/subscriptions/{own}"));
+    assert_eq!(browser.send(&format!("{links}/{own}/revoke"), &[]).await.status, 409);
+    let rotate = between(&page, "/r/", "<").to_owned();
+    assert_eq!(
+        location(&browser.send(&format!("{links}/{own}/renew"), &[]).await),
+        links
+    );
+    assert!(!browser.get(&links).await.text().contains(&rotate));
+    assert_eq!(browser.get(&status).await.status, 200);
+    let wrong = browser
+        .send(&format!("{path}/sources"), &[("sources", "192.0.2.1 x")])
+        .await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.text().contains("192.0.2.1 x</textarea>"), "{}", wrong.text());
+    let list = [("sources", "192.0.2.1, 2001:db8::7/48")];
+    assert_eq!(location(&browser.send(&format!("{path}/sources"), &list).await), links);
+    assert!(
+        browser
+            .get(&links)
+            .await
+            .text()
+            .contains("192.0.2.1\n2001:db8::/48</textarea>")
+    );
+}
+
+async fn pictures_are_of_the_urls_that_clients_read(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    for protocol in ["vless", "shadowsocks"] {
+        let picture = browser.get(&format!("{path}/picture/{protocol}")).await;
+        assert_eq!(picture.status, 200);
+        assert_eq!(picture.headers["content-type"], "image/svg+xml");
+        assert_eq!(picture.headers["cache-control"], "no-store");
+        assert!(picture.text().contains("<svg"));
+    }
+    assert_eq!(browser.get(&format!("{path}/picture/http")).await.status, 404);
 }
 
 async fn a_key_is_shown_once_and_is_no_more_than_was_asked_for(site: &Site) {

@@ -145,6 +145,11 @@ async function walk(page) {
   expect(/password/.test(await page.locator("#refusals").textContent()), "what the port refused is told");
   for (const closed of await page.locator("details").all()) await closed.locator("summary").click();
   await page.judge("subscription-open");
+  await page.waitForFunction(() => [...document.querySelectorAll("img.qr")].every((picture) => picture.complete && picture.naturalWidth > 0));
+  const profile = await page.locator("#profile-heading ~ .copyable code").textContent();
+  await press(page, "form[action$='/url'] button");
+  expect(await page.locator("#profile-heading ~ .copyable code").textContent() !== profile, "the subscription URL is new");
+  await links(page);
   await press(page, "a[href$='/renew']");
   await page.judge("renewal");
   await press(page, "#price button.primary");
@@ -153,6 +158,14 @@ async function walk(page) {
   await page.judge("subscriptions");
   await page.fill("#q", "client a");
   await page.waitForURL("**q=client%20a**");
+  await page.locator("#found tbody tr").first().waitFor();
+  if (await page.locator("[name=network]").count() > 0) {
+    const [network] = await page.locator("[name=network] option:not([value=''])").all();
+    await page.selectOption("[name=network]", await network.getAttribute("value"));
+    await page.waitForURL("**network=**");
+    await page.selectOption("[name=network]", "");
+    await page.waitForURL((url) => url.searchParams.get("network") === "");
+  }
   expect(await page.locator("tbody tr").count() >= 1, "the note is found");
   await page.fill("#q", "no such thing");
   await page.waitForSelector("#found .empty");
@@ -186,6 +199,37 @@ async function walk(page) {
   await page.goto("/account");
   await press(page, ".bar form button");
   await page.judge("signed-out");
+}
+
+/** Links for others, and addresses that need no password. */
+async function links(page) {
+  const back = page.url();
+  await press(page, "a[href$='/links']");
+  await page.fill("[name=name]", "Scraper on Monday");
+  await page.fill("[name=allowed]", "nowhere");
+  await press(page, "form[action$='/links'] button");
+  expect(/neither an address nor a network/.test(await page.locator("[role=alert]").textContent()), "a wrong address is told");
+  expect(await page.inputValue("[name=name]") === "Scraper on Monday", "what was typed is kept");
+  await page.judge("links-refused");
+  await page.fill("[name=allowed]", "127.0.0.0/8, 2001:db8::/48");
+  await page.check("[name=kind][value=status]");
+  await press(page, "form[action$='/links'] button");
+  expect(await page.locator("tbody tr").count() === 2, "the link is there");
+  const url = page.locator("tbody tr").nth(1).locator("code");
+  const first = await url.textContent();
+  expect((await page.request.get(first)).status() === 200, "the link works");
+  await page.judge("links");
+  await press(page, "tbody tr:nth-child(2) form[action$='/renew'] button");
+  expect(await url.textContent() !== first, "the link is new");
+  expect((await page.request.get(first)).status() === 404, "and the old one is void");
+  await press(page, "form[action$='/revoke'] button");
+  expect(await page.locator("tbody tr").count() === 1, "the link is gone");
+  await page.fill("[name=sources]", "192.0.2.0/24\n2001:db8::/48");
+  await press(page, "form[action$='/sources'] button");
+  expect(await page.inputValue("[name=sources]") === "192.0.2.0/24\n2001:db8::/48", "the addresses are kept");
+  await page.fill("[name=sources]", "");
+  await press(page, "form[action$='/sources'] button");
+  await page.goto(back);
 }
 
 /** Forms alone do it. */

@@ -1,0 +1,215 @@
+//! `/subscriptions/{subscription}/links`: who else may rotate or look, and from where no password is asked.
+
+use askama::Template;
+use http::StatusCode;
+use turnpike_shop::address_list::AddressList;
+use turnpike_shop::rotation::{self, Link, LinkName, NewLink};
+use turnpike_shop::subscription::see;
+use turnpike_shop::types::{LinkId, LinkKind, SubscriptionId, SubscriptionState};
+use turnpike_shop::{allowed_addresses, set_allowed_addresses};
+
+use super::desk::{Desk, Outcome, html};
+use super::frame::{Frame, Place};
+use super::texts::{ENGLISH, Notice};
+use super::trouble::{Trouble, refused};
+use super::visitor::Customer;
+use super::when::moment;
+use crate::api::link_item::path;
+use crate::api::subscription::label;
+use crate::api::wait_applied;
+use crate::error::ApiError;
+
+#[derive(Template)]
+#[template(path = "links.html")]
+struct LinksPage {
+    frame: Frame,
+    id: String,
+    label: String,
+    is_active: bool,
+    links: Vec<Line>,
+    name: String,
+    allowed: String,
+    sources: String,
+    /// What was wrong with the new link.
+    wrong_link: Option<String>,
+    /// What was wrong with the addresses.
+    wrong_sources: Option<String>,
+}
+
+struct Line {
+    id: String,
+    name: String,
+    kind: &'static str,
+    url: String,
+    allowed: String,
+    made: String,
+    /// The subscription's own cannot be revoked, only renewed.
+    is_own: bool,
+}
+
+impl Line {
+    fn of(link: &Link, desk: &Desk, own: &SubscriptionId) -> Self {
+        let is_own = link.id.as_str() == own.as_str();
+        Self {
+            id: link.id.to_string(),
+            name: match is_own {
+                true => ENGLISH.own_link.to_owned(),
+                false => link.name.clone(),
+            },
+            kind: match link.kind {
+                LinkKind::Rotate => ENGLISH.rotating_link,
+                LinkKind::Status => ENGLISH.status_link,
+            },
+            url: format!("{}{}", desk.app.config.public_url, path(link)),
+            allowed: match link.allowed.is_empty() {
+                true => ENGLISH.anywhere.to_owned(),
+                false => link.allowed.entries().join(", "),
+            },
+            made: moment(link.created_at),
+            is_own,
+        }
+    }
+}
+
+/// What was wrong with which form.
+#[derive(Default)]
+struct Wrong {
+    link: Option<String>,
+    sources: Option<String>,
+}
+
+/// `GET /subscriptions/{subscription}/links`
+pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
+    shown(&customer, &desk, StatusCode::OK, Wrong::default()).await
+}
+
+async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Wrong) -> Outcome {
+    let (shop, account) = (&desk.app.shop, customer.account());
+    let id: SubscriptionId = desk.id("subscription")?;
+    let subscription = see(shop, account, &id).await?;
+    let label = label(&subscription);
+    let sources = match &wrong.sources {
+        Some(_) => desk.fields.text("sources").to_owned(),
+        None => allowed_addresses(shop, account, &id).await?.entries().join("\n"),
+    };
+    let page = LinksPage {
+        frame: desk
+            .frame(Place::Subscriptions, &format!("{}: {label}", ENGLISH.links))
+            .await?,
+        id: id.to_string(),
+        label,
+        is_active: subscription.state == SubscriptionState::Active,
+        links: rotation::links(shop, account, &id)
+            .await?
+            .iter()
+            .map(|link| Line::of(link, desk, &id))
+            .collect(),
+        name: desk.fields.text("name").to_owned(),
+        allowed: desk.fields.text("allowed").to_owned(),
+        sources,
+        wrong_link: wrong.link,
+        wrong_sources: wrong.sources,
+    };
+    Ok(html(status, &page))
+}
+
+/// A list as people type it: by lines, commas or blanks.
+fn addresses(desk: &Desk, field: &str) -> Result<AddressList, ApiError> {
+    let entries: Vec<&str> = desk
+        .fields
+        .text(field)
+        .split(|letter: char| letter == ',' || letter.is_whitespace())
+        .filter(|entry| !entry.is_empty())
+        .collect();
+    AddressList::parse(&entries).map_err(|wrong| ApiError::Field {
+        field: field.to_owned(),
+        rule: wrong.to_string(),
+    })
+}
+
+fn back(desk: &Desk, notice: Notice) -> Result<axum::response::Response, Trouble> {
+    let id: SubscriptionId = desk.id("subscription")?;
+    Ok(desk.done(&format!("/subscriptions/{id}/links"), notice))
+}
+
+/// `POST /subscriptions/{subscription}/links`
+pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
+    let id: SubscriptionId = desk.id("subscription")?;
+    let made = match read(&desk) {
+        Ok(new) => rotation::create_link(&desk.app.shop, customer.account(), &id, new)
+            .await
+            .map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok(_) => back(&desk, Notice::LinkMade),
+        Err(error) => wrong_link(&customer, &desk, error).await,
+    }
+}
+
+fn read(desk: &Desk) -> Result<NewLink, ApiError> {
+    let name = LinkName::try_from(desk.fields.text("name").to_owned()).map_err(|wrong| ApiError::Field {
+        field: "name".to_owned(),
+        rule: wrong.to_string(),
+    })?;
+    Ok(NewLink {
+        name,
+        kind: match desk.fields.text("kind") {
+            "status" => LinkKind::Status,
+            _ => LinkKind::Rotate,
+        },
+        allowed: addresses(desk, "allowed")?,
+    })
+}
+
+async fn wrong_link(customer: &Customer, desk: &Desk, error: impl Into<ApiError>) -> Outcome {
+    let (status, sentence) = refused(error, desk)?;
+    let wrong = Wrong {
+        link: Some(sentence),
+        ..Wrong::default()
+    };
+    shown(customer, desk, status, wrong).await
+}
+
+/// `POST /subscriptions/{subscription}/links/{link}/renew`
+pub(crate) async fn renew(customer: Customer, desk: Desk) -> Outcome {
+    let (id, link): (SubscriptionId, LinkId) = (desk.id("subscription")?, desk.id("link")?);
+    match rotation::renew_link(&desk.app.shop, customer.account(), &id, &link).await {
+        Ok(_) => back(&desk, Notice::LinkRenewed),
+        Err(error) => wrong_link(&customer, &desk, error).await,
+    }
+}
+
+/// `POST /subscriptions/{subscription}/links/{link}/revoke`
+pub(crate) async fn revoke(customer: Customer, desk: Desk) -> Outcome {
+    let (id, link): (SubscriptionId, LinkId) = (desk.id("subscription")?, desk.id("link")?);
+    match rotation::revoke_link(&desk.app.shop, customer.account(), &id, &link).await {
+        Ok(()) => back(&desk, Notice::LinkRevoked),
+        Err(error) => wrong_link(&customer, &desk, error).await,
+    }
+}
+
+/// `POST /subscriptions/{subscription}/sources`
+pub(crate) async fn set_sources(customer: Customer, desk: Desk) -> Outcome {
+    let id: SubscriptionId = desk.id("subscription")?;
+    let set = match addresses(&desk, "sources") {
+        Ok(list) => set_allowed_addresses(&desk.app.shop, customer.account(), &id, list)
+            .await
+            .map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    match set {
+        Ok(set) => {
+            wait_applied(&desk.app, &desk.visit, [(set.gateway.as_str(), set.revision)]).await;
+            back(&desk, Notice::SourcesSet)
+        }
+        Err(error) => {
+            let (status, sentence) = refused(error, &desk)?;
+            let wrong = Wrong {
+                sources: Some(sentence),
+                ..Wrong::default()
+            };
+            shown(&customer, &desk, status, wrong).await
+        }
+    }
+}
