@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::document::{self, Mistake, Table};
 
-pub(crate) use tls::{Acme, Files, Tls};
+pub(crate) use tls::{Acme, ExternalAccount, Files, Tls};
 
 /// Read where nobody names a file, if it is there.
 const USUAL_FILE: &str = "turnpike.toml";

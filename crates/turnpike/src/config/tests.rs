@@ -132,6 +132,8 @@ fn certificates_can_be_ordered() {
         tls.contact = "operator@example.com"
         tls.directory = "https://acme.example/directory"
         tls.directory_roots = "/etc/ca.pem"
+        tls.eab_key_id = "kid-1"
+        tls.eab_key = "/etc/turnpike/eab.key"
         tls.challenge_listen = ["127.0.0.1:8402"]
         tls.cache = "/var/cache/turnpike"
     "#;
@@ -242,6 +244,22 @@ fn a_mistake_in_the_file_names_file_line_and_key() {
         ),
         (
             "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\nchallenge_listen = [\"80\"]",
+            &[],
+        ),
+        (
+            "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\neab_key_id = \"kid-1\"",
+            &[],
+        ),
+        (
+            "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\neab_key = \"k\"",
+            &[],
+        ),
+        (
+            "gateway.public_host = \"a.example\"\n[gateway.tls]\nacme = true\neab_key_id = \"\"\neab_key = \"k\"",
+            &[],
+        ),
+        (
+            "[gateway.tls]\ncertificate = \"c\"\nkey = \"k\"\neab_key_id = \"kid-1\"",
             &[],
         ),
         ("[limits]\napi_burst = 0", &[]),

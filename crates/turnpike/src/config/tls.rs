@@ -32,7 +32,7 @@ pub(crate) struct Files {
 }
 
 /// How to come by a certificate (RFC 8555).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Acme {
     /// Whom the directory writes to.
     pub(crate) contact: Option<String>,
@@ -40,10 +40,21 @@ pub(crate) struct Acme {
     pub(crate) directory: String,
     /// What its own certificate is verified by; absent: as the system does.
     pub(crate) directory_roots: Option<PathBuf>,
+    /// What binds our account there to one that somebody has with it already, where it wants that.
+    pub(crate) external_account: Option<ExternalAccount>,
     /// Where its questions are answered.
     pub(crate) challenge_listen: Vec<SocketAddr>,
     /// Where the account and the certificate are kept; absent: `acme`, beside the SQLite file or in the working directory.
     pub(crate) cache: Option<PathBuf>,
+}
+
+/// An account outside of ACME (RFC 8555 §7.3.4).
+#[derive(Debug, Clone)]
+pub(crate) struct ExternalAccount {
+    /// What the directory calls it.
+    pub(crate) key_id: String,
+    /// The file of its key, in base64 as the directory gives it.
+    pub(crate) key: NamedFile,
 }
 
 /// A file and the key that names it, for whatever is wrong with it later.
@@ -76,7 +87,15 @@ impl fmt::Debug for NamedFile {
 }
 
 /// What is for `acme = true` alone.
-const ACME_KEYS: [&str; 5] = ["contact", "directory", "directory_roots", "challenge_listen", "cache"];
+const ACME_KEYS: [&str; 7] = [
+    "contact",
+    "directory",
+    "directory_roots",
+    "eab_key_id",
+    "eab_key",
+    "challenge_listen",
+    "cache",
+];
 
 /// Reads the section. `public_host` is what a certificate is ordered for.
 pub(super) fn read(gateway: &mut Table, public_host: &str) -> Result<Option<Tls>, Mistake> {
@@ -144,6 +163,7 @@ fn order(tls: &mut Table, acme: &Value, public_host: &str) -> Result<Tls, Mistak
             })
         })?,
         directory_roots: tls.optional("directory_roots", |value| file(&value))?,
+        external_account: external_account(tls)?,
         challenge_listen: tls.or("challenge_listen", usual().collect(), |value| {
             let addresses = each(value.clone(), |value| {
                 value.parsed("an address and a port like \"0.0.0.0:80\"")
@@ -155,6 +175,22 @@ fn order(tls: &mut Table, acme: &Value, public_host: &str) -> Result<Tls, Mistak
         })?,
         cache: tls.optional("cache", |value| file(&value))?,
     }))
+}
+
+fn external_account(tls: &mut Table) -> Result<Option<ExternalAccount>, Mistake> {
+    match (tls.take("eab_key_id"), tls.take("eab_key")) {
+        (None, None) => Ok(None),
+        (Some(id), Some(key)) => Ok(Some(ExternalAccount {
+            key_id: id.spelled("the id that the directory gave its key", |text| {
+                (!text.is_empty()).then(|| text.to_owned())
+            })?,
+            key: NamedFile::read(key)?,
+        })),
+        (Some(id), None) => Err(id.wrong("needs gateway.tls.eab_key beside it, the file of the key with this id")),
+        (None, Some(key)) => {
+            Err(key.wrong("needs gateway.tls.eab_key_id beside it, what the directory calls this key"))
+        }
+    }
 }
 
 fn file(value: &Value) -> Result<PathBuf, Mistake> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::authority::Authority;
 use testbed::client::{curl, curled};
 use testbed::dns::NameServer;
@@ -30,6 +30,11 @@ struct Pebble {
 impl Pebble {
     /// Absent where this machine has none, and that has been said.
     fn start(validity_seconds: u64) -> Option<Self> {
+        Self::start_for(validity_seconds, &json!({}))
+    }
+
+    /// One for those alone who have one of these keys, by id, where there are any.
+    fn start_for(validity_seconds: u64, customers: &Value) -> Option<Self> {
         let Some(pebble) = program("pebble") else {
             skip("no pebble on this machine (Debian: pebble)");
             return None;
@@ -44,7 +49,8 @@ impl Pebble {
             "certificate": authority.path("chain.pem"), "privateKey": authority.path("key.pem"),
             // Where it asks; real directories ask at port 80.
             "httpPort": ports.nth(2), "tlsPort": ports.nth(3),
-            "ocspResponderURL": "", "externalAccountBindingRequired": false,
+            "ocspResponderURL": "", "externalAccountBindingRequired": customers != &json!({}),
+            "externalAccountMACKeys": customers,
             "certificateValidityPeriod": validity_seconds,
         }});
         let file = authority.path("pebble.json");
@@ -175,4 +181,57 @@ fn a_directory_that_cannot_reach_us_is_quoted_and_ports_work_without_tls() {
     let origin = Origin::http();
     let proxy = http.replace(NAME, "127.0.0.1");
     assert_eq!(curled(&["--proxy", &proxy, &origin.url("/")]), EXIT);
+}
+
+#[test]
+fn a_directory_for_its_customers_alone_is_shown_their_key() {
+    // 32 bytes, as directories give them.
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wE";
+    let Some(pebble) = Pebble::start_for(86_400, &json!({"kid-1": KEY})) else {
+        return;
+    };
+    let stranger = pebble.shop().start();
+    eventually("it is told what is wanted", || {
+        stranger
+            .log()
+            .contains("set gateway.tls.eab_key_id and gateway.tls.eab_key")
+    });
+    assert!(
+        stranger.log().contains("it is tried again in 1 min"),
+        "{}",
+        stranger.log()
+    );
+    drop(stranger);
+
+    let file = pebble.authority.path("eab.key");
+    let customer = |id: &str| {
+        let shop = pebble.shop().set("gateway.tls.eab_key_id", &format!("{id:?}"));
+        shop.set("gateway.tls.eab_key", &format!("{:?}", file.to_str().unwrap()))
+    };
+    let mut shop = customer("kid-1").prepare();
+    for (content, expected) in [(None, "cannot be read"), (Some("no key!"), "holds no key in base64")] {
+        content.map(|content| fs::write(&file, content).unwrap());
+        let served = shop.try_run(&["serve"]);
+        let told = String::from_utf8_lossy(&served.stderr).into_owned();
+        assert_eq!(served.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("gateway.tls.eab_key names ") && told.contains(expected),
+            "{told}"
+        );
+    }
+    fs::write(&file, format!("{KEY}\n")).unwrap();
+    shop.serve();
+    let _ = bought(&shop);
+    let ordered = poll(Duration::from_secs(60), || {
+        protocols(&shop)["https"].as_str().map(str::to_owned)
+    });
+    assert!(ordered.is_some(), "none is ordered:\n{}", shop.log());
+    drop(shop);
+
+    let other = customer("kid-2").start();
+    eventually("another's key is refused", || {
+        other
+            .log()
+            .contains(&format!("no certificate for {NAME} could be ordered"))
+    });
 }

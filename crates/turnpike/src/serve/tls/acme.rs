@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use instant_acme::{
-    Account, AccountBuilder, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AccountBuilder, AccountCredentials, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
@@ -21,7 +24,8 @@ use turnpike_gateway::Certificate;
 
 use super::{Keeper, TICK};
 use crate::certificate;
-use crate::config::{Acme, Config};
+use crate::config::{Acme, Config, ExternalAccount};
+use crate::document::Mistake;
 
 /// An order that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -33,9 +37,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3_600);
 /// What an account is that the directory has forgotten, or never knew.
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
+/// What a directory says that makes accounts for its own customers only (RFC 8555 §7.3.4).
+const WANTS_EXTERNAL_ACCOUNT: &str = "urn:ietf:params:acme:error:externalAccountRequired";
+
 /// Orders for one name at one directory.
 pub(in crate::serve) struct Orders {
     acme: Acme,
+    external_account: Option<ExternalAccountKey>,
     host: String,
     folder: PathBuf,
     answers: Answers,
@@ -72,6 +80,7 @@ impl Answers {
 impl Orders {
     pub(super) fn open(config: &Config, acme: &Acme) -> Result<Self> {
         let folder = folder(config, acme);
+        let external_account = acme.external_account.as_ref().map(bound_to).transpose()?;
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.with_context(|| format!("gateway.tls.cache: the folder {} cannot be made", folder.display()))?;
         let mut listeners = Vec::new();
@@ -87,6 +96,7 @@ impl Orders {
         });
         Ok(Self {
             acme: acme.clone(),
+            external_account,
             host,
             folder,
             answers: Answers::default(),
@@ -213,7 +223,14 @@ impl Orders {
             only_return_existing: false,
         };
         let directory = self.acme.directory.clone();
-        let (account, credentials) = self.builder()?.create(&wanted, directory, None).await?;
+        let bound = self.external_account.as_ref();
+        let (account, credentials) = match self.builder()?.create(&wanted, directory, bound).await {
+            Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(WANTS_EXTERNAL_ACCOUNT) => bail!(
+                "it makes accounts for its customers only ({problem}); get an EAB key from it, and set gateway.tls.eab_key_id \
+                 and gateway.tls.eab_key"
+            ),
+            made => made?,
+        };
         write(&file, &serde_json::to_string(&credentials)?)?;
         Ok(account)
     }
@@ -229,6 +246,20 @@ impl Orders {
     fn account_file(&self) -> PathBuf {
         self.folder.join("account.json")
     }
+}
+
+/// The key of an account outside, read from its file.
+fn bound_to(account: &ExternalAccount) -> Result<ExternalAccountKey, Mistake> {
+    // Directories show it with padding and without.
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &URL_SAFE,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let text = fs::read_to_string(&account.key.path)
+        .map_err(|error| account.key.wrong(format_args!("cannot be read: {error}")))?;
+    let key = LENIENT.decode(text.trim()).ok().filter(|key| !key.is_empty());
+    let key = key.ok_or_else(|| account.key.wrong("holds no key in base64 (of URLs, with - and _)"))?;
+    Ok(ExternalAccountKey::new(account.key_id.clone(), &key))
 }
 
 /// What was ordered lies apart by directory: certificates of one that is for trials are not taken for real ones.
