@@ -9,5 +9,6 @@
 mod acme;
 mod clients;
 mod files;
+mod limits;
 mod mistakes;
 mod world;
