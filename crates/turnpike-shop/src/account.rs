@@ -129,6 +129,20 @@ pub async fn by_email(shop: &Shop, email: &str) -> Result<Account> {
         .await
 }
 
+/// The account with this id.
+///
+/// # Errors
+/// [`Refusal::UnknownAccount`].
+pub async fn by_id(shop: &Shop, id: &AccountId) -> Result<Account> {
+    let (now, id) = (shop.now(), id.clone());
+    shop.store
+        .read(move |tx| {
+            let id = id.clone();
+            Box::pin(async move { of_id(tx, &id, now).await })
+        })
+        .await
+}
+
 /// Every account, newest last.
 ///
 /// # Errors
@@ -156,8 +170,11 @@ pub async fn list(shop: &Shop) -> Result<Vec<Account>> {
 /// Suspends (`Suspended`) or resumes (`Active`) an account: its keys answer 403 and its ports close within a second, or come back.
 ///
 /// # Errors
-/// [`Refusal::UnknownAccount`].
+/// [`Refusal::UnknownAccount`], [`Refusal::OwnAccount`].
 pub async fn set_status(shop: &Shop, actor: &str, email: &str, status: AccountStatus) -> Result<Account> {
+    if status == AccountStatus::Suspended && normal_email(email).as_deref() == Some(actor) {
+        return Err(Refusal::OwnAccount.into());
+    }
     let (now, actor, email) = (shop.now(), actor.to_owned(), email.to_owned());
     shop.store
         .transaction(move |tx| {
@@ -439,19 +456,25 @@ pub(crate) async fn id_of(tx: &mut Tx, email: &str) -> Result<AccountId> {
 
 async fn one(tx: &mut Tx, email: &str, now: UnixMillis) -> Result<Account> {
     let id = id_of(tx, email).await?;
+    of_id(tx, &id, now).await
+}
+
+async fn of_id(tx: &mut Tx, id: &AccountId, now: UnixMillis) -> Result<Account> {
     let row = tx
-        .one(
+        .optional(
             "SELECT a.id, a.email, a.role, a.status, a.created_at, l.balance,
                     (SELECT COUNT(*) FROM subscription s
                      WHERE s.account_id = a.id AND s.state = 'active' AND s.ends_at > $2) AS active_subscriptions
              FROM account a JOIN ledger_account l ON l.id = a.id WHERE a.id = $1",
             &[Value::Text(id.to_string()), Value::Int(now.0)],
         )
-        .await?;
+        .await?
+        .ok_or_else(|| Refusal::UnknownAccount(id.to_string()))?;
     account(&row)
 }
 
-fn account(row: &Row) -> Result<Account> {
+/// From a row of the account, its balance and the count of its running subscriptions.
+pub(crate) fn account(row: &Row) -> Result<Account> {
     Ok(Account {
         id: row.parsed("id")?,
         email: row.text("email")?,

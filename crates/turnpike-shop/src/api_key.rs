@@ -192,6 +192,33 @@ pub async fn revoke(shop: &Shop, actor: &str, id: &str) -> Result<ApiKey> {
         .await
 }
 
+/// Lets a key give trials, or no longer; the next request with it goes by that.
+///
+/// # Errors
+/// [`Refusal::UnknownApiKey`].
+pub async fn permit_trial(shop: &Shop, actor: &str, id: &ApiKeyId, allow: bool) -> Result<ApiKey> {
+    let (now, actor, id) = (shop.now(), actor.to_owned(), id.clone());
+    shop.store
+        .transaction(move |tx| {
+            let (id, actor) = (id.clone(), actor.clone());
+            Box::pin(async move {
+                let changed = tx
+                    .execute(
+                        "UPDATE api_key SET allow_trial = $1 WHERE id = $2",
+                        &[Value::Int(i64::from(allow)), Value::Text(id.to_string())],
+                    )
+                    .await?;
+                if changed == 0 {
+                    return Err(Refusal::UnknownApiKey(id.to_string()).into());
+                }
+                let detail = serde_json::json!({ "allowTrial": allow });
+                audit_log::write(tx, &actor, "key.trial", id.as_str(), &detail, now).await?;
+                one(tx, &id).await
+            })
+        })
+        .await
+}
+
 /// Makes a key for its owner, who is signed in; the whole key is returned this once.
 ///
 /// # Errors

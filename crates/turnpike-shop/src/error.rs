@@ -176,6 +176,15 @@ pub enum Refusal {
     /// No such key.
     #[error("no API key has the id {0}")]
     UnknownApiKey(String),
+    /// An operator who would lock himself out.
+    #[error("this is your own account; another operator can suspend it")]
+    OwnAccount,
+    /// Money moved by hand without a reason, or with one that is too long or cannot be shown.
+    #[error("say why, in 1 to 200 characters without line breaks")]
+    UnfitReason,
+    /// Money moved by a form that was sent before.
+    #[error("this has been booked already; the statement shows it")]
+    BookedAlready,
     /// A debit of more than the balance.
     #[error("the account {account} has {balance}; {amount} cannot be taken from it")]
     OverDebit {

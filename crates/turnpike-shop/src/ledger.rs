@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::account;
 use crate::audit_log;
 use crate::error::{Refusal, Result};
+use crate::note::NOTE_LENGTH;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{AccountId, Cents, OrderId, OrderKind, TransactionId, UnixMillis};
@@ -41,15 +42,49 @@ pub struct Line {
 /// # Errors
 /// [`Refusal::UnknownAccount`], [`Refusal::OverDebit`], [`Refusal::BeyondMoney`].
 pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: &str) -> Result<Cents> {
+    adjust_as(shop, actor, email, amount, note, TransactionId::random()).await
+}
+
+/// As [`adjust`], with a reason, and once for each `id` however often it is asked for: a form brings its own.
+///
+/// # Errors
+/// [`Refusal::UnfitReason`], [`Refusal::BookedAlready`], and those of [`adjust`].
+pub async fn book(
+    shop: &Shop,
+    actor: &str,
+    email: &str,
+    amount: Cents,
+    reason: &str,
+    id: TransactionId,
+) -> Result<Cents> {
+    let reason = reason.trim();
+    if !(1..=NOTE_LENGTH).contains(&reason.chars().count()) || reason.contains(char::is_control) {
+        return Err(Refusal::UnfitReason.into());
+    }
+    adjust_as(shop, actor, email, amount, reason, id).await
+}
+
+async fn adjust_as(
+    shop: &Shop,
+    actor: &str,
+    email: &str,
+    amount: Cents,
+    note: &str,
+    booking: TransactionId,
+) -> Result<Cents> {
     let (owned, actor, email, note) = (shop.clone(), actor.to_owned(), email.to_owned(), note.to_owned());
     shop.store
         .transaction(move |tx| {
             let (now, actor, email, note) = (owned.now(), actor.clone(), email.clone(), note.clone());
+            let booking = booking.clone();
             Box::pin(async move {
                 let id = account::id_of(tx, &email).await?;
                 let kind = if amount.0 < 0 { "debit" } else { "credit" };
                 if amount > LARGEST {
                     return Err(Refusal::BeyondMoney(amount).into());
+                }
+                if !open(tx, &booking, kind, None, &note, now).await? {
+                    return Err(Refusal::BookedAlready.into());
                 }
                 let Some(moved) = move_money(tx, &id, amount).await? else {
                     if amount.0 > 0 {
@@ -69,7 +104,7 @@ pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: 
                     moved,
                     counterpart: FUNDING,
                 };
-                post(tx, kind, None, &note, posting, now).await?;
+                post(tx, &booking, posting, now).await?;
                 let detail = serde_json::json!({ "cents": amount.0, "note": note });
                 audit_log::write(tx, &actor, &format!("account.{kind}"), &email, &detail, now).await?;
                 Ok(balance)
@@ -117,7 +152,9 @@ pub(crate) async fn charge(
         moved,
         counterpart: REVENUE,
     };
-    post(tx, kind.as_str(), Some(order), "", posting, now).await
+    let id = TransactionId::random();
+    open(tx, &id, kind.as_str(), Some(order), "", now).await?;
+    post(tx, &id, posting, now).await
 }
 
 /// A customer's account after money has been moved.
@@ -167,31 +204,37 @@ struct Posting<'a> {
     counterpart: &'static str,
 }
 
-async fn post(
+/// Begins a ledger transaction; false where there is one of this id.
+async fn open(
     tx: &mut Tx,
+    id: &TransactionId,
     kind: &str,
     order: Option<&OrderId>,
     note: &str,
-    posting: Posting<'_>,
     now: UnixMillis,
-) -> Result<()> {
-    let id = Value::Text(TransactionId::random().to_string());
-    tx.execute(
-        "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)",
-        &[
-            id.clone(),
-            Value::Text(kind.to_owned()),
-            order.map_or(Value::NullText, |order| Value::Text(order.to_string())),
-            Value::Text(note.to_owned()),
-            Value::Int(now.0),
-        ],
-    )
-    .await?;
+) -> Result<bool> {
+    let opened = tx
+        .execute(
+            "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (id) DO NOTHING",
+            &[
+                Value::Text(id.to_string()),
+                Value::Text(kind.to_owned()),
+                order.map_or(Value::NullText, |order| Value::Text(order.to_string())),
+                Value::Text(note.to_owned()),
+                Value::Int(now.0),
+            ],
+        )
+        .await?;
+    Ok(opened > 0)
+}
+
+async fn post(tx: &mut Tx, id: &TransactionId, posting: Posting<'_>, now: UnixMillis) -> Result<()> {
     tx.execute(
         "INSERT INTO posting (transaction_id, line, ledger_account_id, amount_cents, number, balance_after, created_at)
          VALUES ($1, 1, $2, $3, $4, $5, $6), ($1, 2, $7, $8, NULL, NULL, $6)",
         &[
-            id,
+            Value::Text(id.to_string()),
             Value::Text(posting.customer.to_string()),
             Value::Int(posting.amount.0),
             Value::Int(posting.moved.postings),

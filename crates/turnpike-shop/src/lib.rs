@@ -8,13 +8,15 @@
 //! | [`plans`], [`renewal_plans`], [`available_networks`], [`subscriptions`] | [`mod@catalogue`], `offers`, [`mod@subscription`] |
 //! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it, links and who may use them | [`rotation`] |
 //! | [`profile::open`], what client programs load from a subscription URL | [`profile`] |
-//! | accounts, keys, money | [`account`], [`api_key`], [`ledger`] |
+//! | accounts, keys, money | [`account`], [`account_search`], [`api_key`], [`ledger`] |
+//! | how the shop stands, for operators | [`mod@overview`] |
 //! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`], [`refusals`] |
 //! | what plans limit | [`limits`] |
 //! | proof | [`audit`] |
 
 pub mod account;
+pub mod account_search;
 pub mod address_list;
 pub mod allowed_addresses;
 pub mod api_key;
@@ -32,6 +34,7 @@ pub mod limits;
 mod note;
 mod offers;
 mod order;
+pub mod overview;
 mod passwords;
 pub mod price;
 pub mod profile;

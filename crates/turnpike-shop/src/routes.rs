@@ -27,7 +27,7 @@ const APPLIED_POLL: Duration = Duration::from_millis(50);
 
 /// Makes a gateway known, with the host name of its customers' URLs and its port range, or brings those up to date.
 /// Called by everything that opens the shop with a configuration; idempotent. What is known of its TLS
-/// ([`set_gateway_tls`]) stays.
+/// ([`set_gateway_tls`]) and of its version ([`set_gateway_version`]) stays.
 ///
 /// # Errors
 /// [`crate::Refusal::Catalogue`] where the port range is not one.
@@ -88,6 +88,24 @@ pub async fn set_gateway_tls(shop: &Shop, gateway: &str, server_name: Option<&st
             let told = [server_name.clone(), gateway.clone()];
             Box::pin(async move {
                 tx.execute("UPDATE gateway SET tls_server_name = $1 WHERE name = $2", &told)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Remembers which version of the program a gateway runs. Called by the gateway's own process.
+///
+/// # Errors
+/// Only the database's.
+pub async fn set_gateway_version(shop: &Shop, gateway: &str, version: &str) -> Result<()> {
+    let told = [Value::Text(version.to_owned()), Value::Text(gateway.to_owned())];
+    shop.store
+        .transaction(move |tx| {
+            let told = told.clone();
+            Box::pin(async move {
+                tx.execute("UPDATE gateway SET version = $1 WHERE name = $2", &told)
                     .await?;
                 Ok(())
             })

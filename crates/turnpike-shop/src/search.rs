@@ -185,7 +185,7 @@ pub async fn held_networks(shop: &Shop, account: &AccountId) -> Result<Vec<HeldN
 }
 
 /// The text anywhere, without regard to case; its own `%` and `_` are just letters.
-fn pattern(text: &str) -> String {
+pub(crate) fn pattern(text: &str) -> String {
     let text: String = text
         .trim()
         .to_lowercase()
