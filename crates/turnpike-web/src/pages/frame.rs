@@ -1,6 +1,7 @@
 //! What stands around every page: the head, the navigation, who is signed in, what was just done.
 
 use turnpike_shop::account::Account;
+use turnpike_shop::types::Role;
 
 use super::assets::{self, Assets};
 use super::desk::Desk;
@@ -15,6 +16,10 @@ pub(crate) enum Place {
     Statement,
     Keys,
     Account,
+    /// How the shop stands.
+    Shop,
+    /// Everybody's accounts.
+    Accounts,
     /// None of them.
     Elsewhere,
 }
@@ -30,6 +35,7 @@ pub(crate) struct Entry {
 pub(crate) struct Person {
     pub(crate) email: String,
     pub(crate) balance: String,
+    pub(crate) is_operator: bool,
 }
 
 impl Person {
@@ -37,6 +43,7 @@ impl Person {
         Self {
             email: account.email.clone(),
             balance: account.balance.to_string(),
+            is_operator: account.role == Role::Operator,
         }
     }
 }
@@ -86,20 +93,32 @@ impl Frame {
 
     /// The navigation, for whoever is signed in.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        [
+        self.listed([
             ("/overview", self.t.overview, Place::Overview),
             ("/plans", self.t.plans, Place::Plans),
             ("/subscriptions", self.t.subscriptions, Place::Subscriptions),
             ("/statement", self.t.statement, Place::Statement),
             ("/keys", self.t.keys, Place::Keys),
             ("/account", self.t.account, Place::Account),
-        ]
-        .into_iter()
-        .map(|(path, label, place)| Entry {
-            path,
-            label,
-            is_here: place == self.place,
-        })
-        .collect()
+        ])
+    }
+
+    /// Its second part, for operators.
+    pub(crate) fn operators_entries(&self) -> Vec<Entry> {
+        self.listed([
+            ("/operator", self.t.shop, Place::Shop),
+            ("/operator/accounts", self.t.accounts, Place::Accounts),
+        ])
+    }
+
+    fn listed<const N: usize>(&self, entries: [(&'static str, &'static str, Place); N]) -> Vec<Entry> {
+        entries
+            .into_iter()
+            .map(|(path, label, place)| Entry {
+                path,
+                label,
+                is_here: place == self.place,
+            })
+            .collect()
     }
 }

@@ -11,6 +11,7 @@
 //! | what went wrong, as a page | `trouble` |
 //! | style sheet and scripts | `assets` |
 //! | the pages themselves | one file for each subject |
+//! | the operators' pages | `operator` |
 
 mod account;
 mod assets;
@@ -22,6 +23,7 @@ mod form;
 mod frame;
 mod keys;
 mod links;
+mod operator;
 mod overview;
 mod plans;
 mod profile;
@@ -103,6 +105,21 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             form(second_factor::show, second_factor::enable),
         )
         .route("/account/second-factor/off", action(second_factor::disable))
+        .route("/operator", page(operator::shop))
+        .route("/operator/accounts", page(operator::accounts))
+        .route("/operator/accounts/{account}", page(operator::account))
+        .route(
+            "/operator/accounts/{account}/money",
+            form(operator::money_form, operator::move_money),
+        )
+        .route(
+            "/operator/accounts/{account}/status",
+            form(operator::status_form, operator::set_status),
+        )
+        .route(
+            "/operator/accounts/{account}/keys/{key}/trial",
+            action(operator::permit_trial),
+        )
         .route("/.well-known/change-password", page(account::well_known))
 }
 

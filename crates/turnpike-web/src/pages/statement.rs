@@ -29,13 +29,14 @@ struct StatementPage {
     is_later: bool,
 }
 
-struct Line {
-    at: String,
-    what: &'static str,
-    note: String,
-    amount: String,
-    is_credit: bool,
-    balance: String,
+/// A line as it is shown.
+pub(crate) struct Line {
+    pub(crate) at: String,
+    pub(crate) what: &'static str,
+    pub(crate) note: String,
+    pub(crate) amount: String,
+    pub(crate) is_credit: bool,
+    pub(crate) balance: String,
 }
 
 /// `GET /statement`
@@ -55,7 +56,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
     Ok(html(StatusCode::OK, &page))
 }
 
-fn line(numbered: &NumberedLine) -> Line {
+pub(crate) fn line(numbered: &NumberedLine) -> Line {
     let line = &numbered.line;
     Line {
         at: moment(line.at),

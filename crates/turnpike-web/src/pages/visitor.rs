@@ -4,10 +4,11 @@
 //! forgets to say who may call it does not compile, as with the API's operations.
 
 use turnpike_shop::session::Session;
-use turnpike_shop::types::AccountId;
+use turnpike_shop::types::{AccountId, Role};
 
 use super::desk::Desk;
 use super::trouble::Trouble;
+use crate::error::ApiError;
 
 /// A role in which somebody may call a handler.
 pub(crate) trait Visitor: Sized + Send + 'static {
@@ -26,6 +27,12 @@ pub(crate) struct Customer(Session);
 
 /// Somebody who is signed in and gave his password a moment ago: for dangerous steps.
 pub(crate) struct Confirmed(Session);
+
+/// Somebody who is signed in and runs the shop. For everybody else there is nothing here.
+pub(crate) struct Operator(Session);
+
+/// The same who gave his password a moment ago: for what moves money or shuts somebody out.
+pub(crate) struct ConfirmedOperator(Session);
 
 impl Visitor for Anyone {
     fn admit(_: &Desk) -> Result<Self, Trouble> {
@@ -63,6 +70,25 @@ impl Visitor for Confirmed {
     }
 }
 
+impl Visitor for Operator {
+    fn admit(desk: &Desk) -> Result<Self, Trouble> {
+        let Customer(session) = Customer::admit(desk)?;
+        match session.role {
+            Role::Operator => Ok(Self(session)),
+            Role::Customer => Err(Trouble::Failed(ApiError::NoSuchPath)),
+        }
+    }
+}
+
+impl Visitor for ConfirmedOperator {
+    fn admit(desk: &Desk) -> Result<Self, Trouble> {
+        // First: whoever has nothing to do here is not told to confirm anything.
+        Operator::admit(desk)?;
+        let Confirmed(session) = Confirmed::admit(desk)?;
+        Ok(Self(session))
+    }
+}
+
 macro_rules! signed_in {
     ($($name:ident),+) => {$(
         impl $name {
@@ -79,3 +105,15 @@ macro_rules! signed_in {
     )+};
 }
 signed_in!(Customer, Confirmed);
+
+macro_rules! operators {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// By what name the audit log knows him.
+            pub(crate) fn actor(&self) -> &str {
+                &self.0.email
+            }
+        }
+    )+};
+}
+operators!(Operator, ConfirmedOperator);

@@ -1,0 +1,41 @@
+//! `/operator`: the pages of those who run the shop. Customers find nothing here.
+
+mod account;
+mod accounts;
+mod money;
+mod shop;
+mod status;
+
+use turnpike_shop::account::{Account, by_id};
+use turnpike_shop::types::{AccountId, Role};
+use turnpike_shop::{Error as ShopError, Refusal};
+
+pub(super) use self::account::{permit_trial, show as account};
+pub(super) use self::accounts::list as accounts;
+pub(super) use self::money::{act as move_money, form as money_form};
+pub(super) use self::shop::show as shop;
+pub(super) use self::status::{act as set_status, form as status_form};
+use super::desk::Desk;
+use super::texts::ENGLISH;
+use super::trouble::Trouble;
+use crate::error::ApiError;
+
+/// The account that the path names; an unknown one leads nowhere.
+async fn named(desk: &Desk) -> Result<Account, Trouble> {
+    let id: AccountId = desk.id("account")?;
+    by_id(&desk.app.shop, &id).await.map_err(|error| match error {
+        ShopError::Refused(Refusal::UnknownAccount(_)) => Trouble::Failed(ApiError::NoSuchPath),
+        other => other.into(),
+    })
+}
+
+fn path_of(account: &AccountId) -> String {
+    format!("/operator/accounts/{account}")
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Customer => ENGLISH.customer,
+        Role::Operator => ENGLISH.operator,
+    }
+}

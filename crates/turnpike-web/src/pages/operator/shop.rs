@@ -1,0 +1,149 @@
+//! `/operator`: how the shop stands.
+
+use askama::Template;
+use http::StatusCode;
+use turnpike_shop::overview::{DownExit, Exits, Gateway, Overview, Stock, StuckRotation, overview};
+use turnpike_shop::types::UnixMillis;
+
+use super::super::desk::{Desk, Outcome, html};
+use super::super::frame::{Frame, Place};
+use super::super::plans::kind;
+use super::super::texts::ENGLISH;
+use super::super::visitor::Operator;
+use super::super::when::{moment, span};
+
+#[derive(Template)]
+#[template(path = "operator/shop.html")]
+struct ShopPage {
+    frame: Frame,
+    day: String,
+    week: String,
+    month: String,
+    active: i64,
+    customers: i64,
+    failed_rotations: i64,
+    down: Vec<Down>,
+    stuck: Vec<Stuck>,
+    behind: Vec<Way>,
+    stock: Vec<Shelf>,
+    exits: Vec<Exits>,
+    gateways: Vec<Way>,
+}
+
+/// An exit that does not work.
+struct Down {
+    network: String,
+    name: String,
+    since: String,
+    detail: String,
+}
+
+/// A rotation that does not end.
+struct Stuck {
+    network: String,
+    exit: String,
+    gateway: String,
+    since: String,
+    where_: &'static str,
+}
+
+/// What is free of a network and a connection type.
+struct Shelf {
+    code: String,
+    place: String,
+    kind: &'static str,
+    free: i64,
+    taken: i64,
+    is_sold: bool,
+}
+
+/// A gateway.
+struct Way {
+    name: String,
+    host: String,
+    version: String,
+    ports: String,
+    taken: i64,
+    size: i64,
+    applied: i64,
+    /// How many revisions it has still to apply.
+    behind: i64,
+    seen: String,
+}
+
+/// `GET /operator`
+pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
+    let now = desk.app.shop.now();
+    let seen: Overview = overview(&desk.app.shop).await?;
+    let page = ShopPage {
+        frame: desk.frame(Place::Shop, ENGLISH.shop).await?,
+        day: seen.revenue.day.to_string(),
+        week: seen.revenue.week.to_string(),
+        month: seen.revenue.month.to_string(),
+        active: seen.active_subscriptions,
+        customers: seen.customers,
+        failed_rotations: seen.failed_rotations,
+        down: seen.down.into_iter().map(Down::of).collect(),
+        stuck: seen.stuck.into_iter().map(|one| Stuck::of(one, now)).collect(),
+        behind: seen.gateways.iter().map(Way::of).filter(|way| way.behind > 0).collect(),
+        stock: seen.stock.into_iter().map(Shelf::of).collect(),
+        exits: seen.exits,
+        gateways: seen.gateways.iter().map(Way::of).collect(),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+impl Down {
+    fn of(exit: DownExit) -> Self {
+        Self {
+            network: exit.network_code,
+            name: exit.name,
+            since: exit.since.map(moment).unwrap_or_default(),
+            detail: exit.detail.unwrap_or_default(),
+        }
+    }
+}
+
+impl Stuck {
+    fn of(rotation: StuckRotation, now: UnixMillis) -> Self {
+        Self {
+            network: rotation.network_code,
+            exit: rotation.exit,
+            gateway: rotation.gateway,
+            since: span(now.since(rotation.requested_at)),
+            where_: match rotation.is_running {
+                true => ENGLISH.running,
+                false => ENGLISH.waiting,
+            },
+        }
+    }
+}
+
+impl Shelf {
+    fn of(stock: Stock) -> Self {
+        Self {
+            place: format!("{}, {}", stock.city, stock.country),
+            code: stock.network_code,
+            kind: kind(stock.connection_type),
+            free: stock.free,
+            taken: stock.taken,
+            is_sold: stock.is_sold,
+        }
+    }
+}
+
+impl Way {
+    fn of(gateway: &Gateway) -> Self {
+        Self {
+            name: gateway.name.clone(),
+            host: gateway.public_host.clone(),
+            version: gateway.version.clone().unwrap_or_else(|| ENGLISH.not_known.to_owned()),
+            ports: format!("{}–{}", gateway.first_port, gateway.last_port),
+            taken: gateway.ports_taken,
+            size: gateway.last_port - gateway.first_port + 1,
+            applied: gateway.applied_revision,
+            behind: gateway.revision.saturating_sub(gateway.applied_revision),
+            seen: moment(gateway.seen_at),
+        }
+    }
+}
