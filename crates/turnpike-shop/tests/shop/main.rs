@@ -27,6 +27,7 @@ mod limits;
 mod links;
 mod lost_writes;
 mod model;
+mod operators;
 mod owners_view;
 mod policies;
 mod profile;

@@ -21,7 +21,7 @@ on_both_engines! {
 }
 
 /// The value of a hidden field.
-fn hidden<'p>(page: &'p str, name: &str) -> &'p str {
+pub(super) fn hidden<'p>(page: &'p str, name: &str) -> &'p str {
     let start = format!("name=\"{name}\" value=\"");
     let at = page.find(&start).unwrap_or_else(|| panic!("no {name} in {page}")) + start.len();
     page[at..].split('"').next().unwrap()

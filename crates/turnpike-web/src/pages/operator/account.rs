@@ -7,14 +7,14 @@ use turnpike_shop::ledger;
 use turnpike_shop::search::{Order, Search, search};
 use turnpike_shop::types::{AccountStatus, ApiKeyId, UnixMillis};
 
-use super::super::desk::{Desk, Outcome, html};
-use super::super::frame::{Frame, Place};
-use super::super::statement;
-use super::super::subscriptions;
-use super::super::texts::{ENGLISH, Notice};
-use super::super::trouble::Trouble;
-use super::super::visitor::Operator;
-use super::super::when::moment;
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::statement;
+use crate::pages::subscriptions;
+use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::trouble::Trouble;
+use crate::pages::visitor::Operator;
+use crate::pages::when::moment;
 use super::{named, path_of, role};
 use crate::error::ApiError;
 

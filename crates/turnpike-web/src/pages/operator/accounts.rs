@@ -6,11 +6,11 @@ use turnpike_shop::account::Account;
 use turnpike_shop::account_search::{AccountSearch, Place as At, accounts};
 use turnpike_shop::types::{AccountStatus, Role, UnixMillis};
 
-use super::super::desk::{Desk, Outcome, html};
-use super::super::frame::{Frame, Place};
-use super::super::texts::ENGLISH;
-use super::super::visitor::Operator;
-use super::super::when::moment;
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::texts::ENGLISH;
+use crate::pages::visitor::Operator;
+use crate::pages::when::moment;
 use super::{path_of, role};
 
 /// Rows of a page.

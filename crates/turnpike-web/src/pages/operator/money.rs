@@ -6,12 +6,12 @@ use turnpike_shop::account::Account;
 use turnpike_shop::ledger;
 use turnpike_shop::types::{Cents, TransactionId};
 
-use super::super::desk::{Desk, Outcome, html};
-use super::super::form::Fields;
-use super::super::frame::{Frame, Place};
-use super::super::texts::{ENGLISH, Notice};
-use super::super::trouble::refused;
-use super::super::visitor::ConfirmedOperator;
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::form::Fields;
+use crate::pages::frame::{Frame, Place};
+use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::trouble::refused;
+use crate::pages::visitor::ConfirmedOperator;
 use super::{named, path_of};
 use crate::error::ApiError;
 

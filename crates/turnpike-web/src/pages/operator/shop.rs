@@ -5,12 +5,12 @@ use http::StatusCode;
 use turnpike_shop::overview::{DownExit, Exits, Gateway, Overview, Stock, StuckRotation, overview};
 use turnpike_shop::types::UnixMillis;
 
-use super::super::desk::{Desk, Outcome, html};
-use super::super::frame::{Frame, Place};
-use super::super::plans::kind;
-use super::super::texts::ENGLISH;
-use super::super::visitor::Operator;
-use super::super::when::{moment, span};
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::plans::kind;
+use crate::pages::texts::ENGLISH;
+use crate::pages::visitor::Operator;
+use crate::pages::when::{moment, span};
 
 #[derive(Template)]
 #[template(path = "operator/shop.html")]

@@ -5,11 +5,11 @@ use http::StatusCode;
 use turnpike_shop::account::{Account, set_status};
 use turnpike_shop::types::AccountStatus;
 
-use super::super::desk::{Desk, Outcome, html};
-use super::super::frame::{Frame, Place};
-use super::super::texts::{ENGLISH, Notice};
-use super::super::trouble::{Trouble, refused};
-use super::super::visitor::ConfirmedOperator;
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::trouble::{Trouble, refused};
+use crate::pages::visitor::ConfirmedOperator;
 use super::{named, path_of};
 use crate::error::ApiError;
 
