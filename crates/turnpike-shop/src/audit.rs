@@ -74,10 +74,10 @@ const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "I5",
-        rule: "every subscription's paid time is the sum of its orders' durations",
+        rule: "every subscription's paid time is the sum of its orders' durations, less what refunds took back",
         sql: "SELECT s.id AS broken FROM subscription s LEFT JOIN order_line o ON o.subscription_id = s.id
-              GROUP BY s.id, s.started_at, s.ends_at, s.lapsed_ms
-              HAVING s.ends_at - s.started_at - s.lapsed_ms <> CAST(COALESCE(SUM(o.duration_ms), 0) AS BIGINT) LIMIT 20",
+              GROUP BY s.id, s.started_at, s.ends_at, s.lapsed_ms, s.cut_ms
+              HAVING s.ends_at - s.started_at - s.lapsed_ms + s.cut_ms <> CAST(COALESCE(SUM(o.duration_ms), 0) AS BIGINT) LIMIT 20",
         takes: Takes::Nothing,
     },
     Invariant {
@@ -93,6 +93,32 @@ const INVARIANTS: &[Invariant] = &[
                   OR COUNT(CASE WHEN p.ledger_account_id = o.account_id THEN 1 END) <> 1
                   OR CAST(COALESCE(SUM(CASE WHEN p.ledger_account_id = o.account_id THEN p.amount_cents END), 0) AS BIGINT)
                       <> -o.price_cents LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
+        name: "I5",
+        rule: "every refund gives one order's price back to its buyer, and no order has two",
+        sql: "SELECT t.id AS broken FROM ledger_transaction t
+              LEFT JOIN shop_order o ON o.id = t.order_id
+              LEFT JOIN posting p ON p.transaction_id = t.id
+              WHERE t.kind = 'refund'
+              GROUP BY t.id, o.id, o.account_id, o.price_cents
+              HAVING o.id IS NULL OR COUNT(CASE WHEN p.ledger_account_id = o.account_id THEN 1 END) <> 1
+                  OR CAST(COALESCE(SUM(CASE WHEN p.ledger_account_id = o.account_id THEN p.amount_cents END), 0) AS BIGINT)
+                      <> o.price_cents
+              UNION ALL
+              SELECT order_id FROM ledger_transaction WHERE kind = 'refund' AND order_id IS NOT NULL
+              GROUP BY order_id HAVING COUNT(*) > 1 LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
+        name: "I5",
+        rule: "time was taken back only from subscriptions of refunded orders, and no more than these gave",
+        sql: "SELECT s.id AS broken FROM subscription s
+              LEFT JOIN order_line l ON l.subscription_id = s.id
+              LEFT JOIN ledger_transaction t ON t.order_id = l.order_id AND t.kind = 'refund'
+              WHERE s.cut_ms > 0 GROUP BY s.id, s.cut_ms
+              HAVING s.cut_ms > CAST(COALESCE(SUM(CASE WHEN t.id IS NOT NULL THEN l.duration_ms END), 0) AS BIGINT) LIMIT 20",
         takes: Takes::Nothing,
     },
     Invariant {
@@ -239,7 +265,7 @@ const INVARIANTS: &[Invariant] = &[
               SELECT l.order_id FROM order_line l WHERE NOT EXISTS (SELECT 1 FROM shop_order o WHERE o.id = l.order_id)
               UNION ALL
               SELECT t.id FROM ledger_transaction t
-              WHERE t.kind IN ('purchase', 'renewal', 'trial')
+              WHERE t.kind IN ('purchase', 'renewal', 'trial', 'refund')
                 AND NOT EXISTS (SELECT 1 FROM shop_order o WHERE o.id = t.order_id) LIMIT 20",
         takes: Takes::Nothing,
     },

@@ -185,6 +185,15 @@ pub enum Refusal {
     /// Money moved by a form that was sent before.
     #[error("this has been booked already; the statement shows it")]
     BookedAlready,
+    /// No such order.
+    #[error("no order has this id")]
+    UnknownOrder,
+    /// An order that cost nothing.
+    #[error("this order cost nothing, so there is nothing to give back")]
+    NothingToRefund,
+    /// An order whose price was given back before.
+    #[error("this order has been refunded already")]
+    RefundedAlready,
     /// A debit of more than the balance.
     #[error("the account {account} has {balance}; {amount} cannot be taken from it")]
     OverDebit {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::account;
 use crate::audit_log;
-use crate::error::{Refusal, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::note::NOTE_LENGTH;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
@@ -57,11 +57,14 @@ pub async fn book(
     reason: &str,
     id: TransactionId,
 ) -> Result<Cents> {
-    let reason = reason.trim();
-    if !(1..=NOTE_LENGTH).contains(&reason.chars().count()) || reason.contains(char::is_control) {
-        return Err(Refusal::UnfitReason.into());
-    }
-    adjust_as(shop, actor, email, amount, reason, id).await
+    adjust_as(shop, actor, email, amount, fit_reason(reason)?, id).await
+}
+
+/// A reason as it is written down.
+pub(crate) fn fit_reason(text: &str) -> Result<&str> {
+    let reason = text.trim();
+    let is_fit = (1..=NOTE_LENGTH).contains(&reason.chars().count()) && !reason.contains(char::is_control);
+    if is_fit { Ok(reason) } else { Err(Refusal::UnfitReason.into()) }
 }
 
 async fn adjust_as(
@@ -153,8 +156,38 @@ pub(crate) async fn charge(
         counterpart: REVENUE,
     };
     let id = TransactionId::random();
-    open(tx, &id, kind.as_str(), Some(order), "", now).await?;
+    if !open(tx, &id, kind.as_str(), Some(order), "", now).await? {
+        return Err(Error::Failed(format!("order {order} has been charged before")));
+    }
     post(tx, &id, posting, now).await
+}
+
+/// Gives an order's price back to its buyer, by the reversing entry of its charge; the new balance.
+///
+/// # Errors
+/// [`Refusal::RefundedAlready`], [`Refusal::BeyondMoney`].
+pub(crate) async fn give_back(
+    tx: &mut Tx,
+    buyer: &AccountId,
+    price: Cents,
+    order: &OrderId,
+    note: &str,
+    now: UnixMillis,
+) -> Result<Cents> {
+    let id = TransactionId::random();
+    if !open(tx, &id, "refund", Some(order), note, now).await? {
+        return Err(Refusal::RefundedAlready.into());
+    }
+    let moved = move_money(tx, buyer, price).await?.ok_or(Refusal::BeyondMoney(price))?;
+    let balance = moved.balance;
+    let posting = Posting {
+        customer: buyer,
+        amount: price,
+        moved,
+        counterpart: REVENUE,
+    };
+    post(tx, &id, posting, now).await?;
+    Ok(balance)
 }
 
 /// A customer's account after money has been moved.
@@ -204,7 +237,7 @@ struct Posting<'a> {
     counterpart: &'static str,
 }
 
-/// Begins a ledger transaction; false where there is one of this id.
+/// Begins a ledger transaction; false where there is one of this id, or of this kind for this order.
 async fn open(
     tx: &mut Tx,
     id: &TransactionId,
@@ -216,7 +249,7 @@ async fn open(
     let opened = tx
         .execute(
             "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (id) DO NOTHING",
+             ON CONFLICT DO NOTHING",
             &[
                 Value::Text(id.to_string()),
                 Value::Text(kind.to_owned()),

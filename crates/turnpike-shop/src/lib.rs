@@ -9,7 +9,7 @@
 //! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it, links and who may use them | [`rotation`] |
 //! | [`profile::open`], what client programs load from a subscription URL | [`profile`] |
 //! | accounts, keys, money | [`account`], [`account_search`], [`api_key`], [`ledger`] |
-//! | how the shop stands, for operators | [`mod@overview`] |
+//! | for operators: how the shop stands, what was ordered, [`refund`] | [`mod@overview`], [`mod@orders`] |
 //! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`], [`refusals`] |
 //! | what plans limit | [`limits`] |
@@ -34,11 +34,13 @@ pub mod limits;
 mod note;
 mod offers;
 mod order;
+pub mod orders;
 pub mod overview;
 mod passwords;
 pub mod price;
 pub mod profile;
 mod purchase;
+mod refund;
 pub mod refusals;
 mod renew;
 pub mod rotation;
@@ -64,6 +66,7 @@ pub use error::{CouponProblem, Error, Refusal, Result};
 pub use note::{NOTE_LENGTH, set_note};
 pub use offers::{available_networks, renewal_plans};
 pub use purchase::{PurchaseOrder, Purchased, purchase, quote};
+pub use refund::{Refunded, Shortened, refund};
 pub use renew::{RenewOrder, Renewed, quote_renewal, renew};
 pub use shop::{Clock, OpenError, Settings, Shop};
 pub use subscription::subscriptions;

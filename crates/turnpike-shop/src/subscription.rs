@@ -382,13 +382,18 @@ async fn end_all(tx: &mut Tx, due: &[Row], now: UnixMillis) -> Result<Vec<Subscr
     let mut ended = Vec::with_capacity(due.len());
     for row in due {
         let id: SubscriptionId = row.parsed("id")?;
-        tx.execute(
-            "UPDATE subscription SET state = 'expired', next_rotation_at = NULL WHERE id = $1",
-            &[Value::Text(id.to_string())],
-        )
-        .await?;
-        slot::free(tx, &id, now).await?;
+        end(tx, &id, now).await?;
         ended.push(id);
     }
     Ok(ended)
+}
+
+/// Ends a locked subscription whose time is over.
+pub(crate) async fn end(tx: &mut Tx, id: &SubscriptionId, now: UnixMillis) -> Result<()> {
+    tx.execute(
+        "UPDATE subscription SET state = 'expired', next_rotation_at = NULL WHERE id = $1",
+        &[Value::Text(id.to_string())],
+    )
+    .await?;
+    slot::free(tx, id, now).await
 }

@@ -8,7 +8,7 @@ use turnpike_shop::catalogue::Discount;
 use turnpike_shop::limits::{GIGABYTE, Limits};
 use turnpike_shop::rotation::{LinkName, NewLink, create_link, renew_link, revoke_link};
 use turnpike_shop::types::{ConnectionType, LinkKind, Span, SubscriptionId};
-use turnpike_shop::{PurchaseOrder, TrialOrder, purchase, rotation, set_allowed_addresses, traffic, trial};
+use turnpike_shop::{PurchaseOrder, TrialOrder, purchase, refund, rotation, set_allowed_addresses, traffic, trial};
 
 use crate::site::Site;
 use crate::world::{GATEWAY, MONTH, NOW, World, coupon, key, quantity};
@@ -35,6 +35,15 @@ breakages! {
     an_account_without_a_place_in_the_ledger: "I4" by "DELETE FROM ledger_account WHERE kind = 'customer'";
     time_that_nobody_paid: "I5" by "UPDATE subscription SET ends_at = ends_at + 1 WHERE state = 'active'";
     an_ended_subscription_of_another_length: "I5" by "UPDATE subscription SET ends_at = ends_at - 1 WHERE state = 'released'";
+    a_refund_of_another_amount: "I5" by
+        "UPDATE posting SET amount_cents = amount_cents * 2 WHERE transaction_id IN (SELECT id FROM ledger_transaction WHERE kind = 'refund')";
+    a_refund_to_somebody_else: "I5" by
+        "UPDATE posting SET ledger_account_id = (SELECT id FROM account WHERE email = 'carol@example.com'), number = 1000
+             WHERE line = 1 AND transaction_id IN (SELECT id FROM ledger_transaction WHERE kind = 'refund')";
+    a_refund_of_no_order: "I5" by "UPDATE ledger_transaction SET order_id = NULL WHERE kind = 'refund'";
+    time_taken_back_without_a_refund: "I5" by
+        "UPDATE subscription SET ends_at = ends_at - 1, cut_ms = cut_ms + 1 WHERE state = 'active' AND cut_ms = 0";
+    time_that_a_refund_took_and_nobody_has_lost: "I5" by "UPDATE subscription SET cut_ms = cut_ms + 1 WHERE cut_ms > 0";
     a_lapse_that_was_none: "I5" by "UPDATE subscription SET lapsed_ms = lapsed_ms + 1";
     an_order_that_was_not_charged: "I5" by
         "DELETE FROM posting WHERE transaction_id IN (SELECT id FROM ledger_transaction WHERE kind = 'renewal');
@@ -154,6 +163,9 @@ async fn busy(site: &Site) -> World<'_> {
         ..world.order("NL-AMS").await
     };
     purchase(&world.shop, &bob, keyed).await.unwrap();
+    let order = world.order("NL-AMS").await;
+    let returned = world.buy(order).await.unwrap().order;
+    refund(&world.shop, "test", &returned, "a change of mind").await.unwrap();
     let one = world.bought("NL-AMS").await;
     let renewal = world.renewal(&one).await;
     world.renew(renewal).await.unwrap();

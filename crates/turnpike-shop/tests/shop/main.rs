@@ -34,6 +34,7 @@ mod profile;
 mod programs;
 mod purchase;
 mod races;
+mod refund;
 mod refusals;
 mod renew;
 mod rotation;

@@ -442,7 +442,7 @@ impl<'s> World<'s> {
             "SELECT COUNT(*) FROM posting",
             "SELECT CAST(COALESCE(SUM(balance), 0) AS BIGINT) FROM ledger_account",
             "SELECT COUNT(*) FROM subscription",
-            "SELECT CAST(COALESCE(SUM(ends_at + lapsed_ms), 0) AS BIGINT) FROM subscription",
+            "SELECT CAST(COALESCE(SUM(ends_at + lapsed_ms + 2 * cut_ms), 0) AS BIGINT) FROM subscription",
             "SELECT COUNT(*) FROM idempotency",
             "SELECT CAST(COALESCE(SUM(redeemed), 0) AS BIGINT) FROM coupon",
             "SELECT CAST(COALESCE(SUM(redeemed), 0) AS BIGINT) FROM coupon_use",
