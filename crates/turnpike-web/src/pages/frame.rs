@@ -20,6 +20,8 @@ pub(crate) enum Place {
     Shop,
     /// Everybody's accounts.
     Accounts,
+    /// Everybody's orders.
+    Orders,
     /// None of them.
     Elsewhere,
 }
@@ -108,6 +110,7 @@ impl Frame {
         self.listed([
             ("/operator", self.t.shop, Place::Shop),
             ("/operator/accounts", self.t.accounts, Place::Accounts),
+            ("/operator/orders", self.t.orders, Place::Orders),
         ])
     }
 

@@ -120,6 +120,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/operator/accounts/{account}/keys/{key}/trial",
             action(operator::permit_trial),
         )
+        .route("/operator/orders", page(operator::orders))
+        .route("/operator/orders/{order}", page(operator::order))
+        .route(
+            "/operator/orders/{order}/refund",
+            form(operator::refund_form, operator::refund),
+        )
         .route("/.well-known/change-password", page(account::well_known))
 }
 

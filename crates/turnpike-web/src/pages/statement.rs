@@ -68,7 +68,7 @@ pub(crate) fn line(numbered: &NumberedLine) -> Line {
     }
 }
 
-fn signed(cents: i64, amount: &str) -> String {
+pub(crate) fn signed(cents: i64, amount: &str) -> String {
     if cents > 0 {
         format!("+{amount}")
     } else {
@@ -76,7 +76,7 @@ fn signed(cents: i64, amount: &str) -> String {
     }
 }
 
-fn what(kind: &str) -> &'static str {
+pub(crate) fn what(kind: &str) -> &'static str {
     match kind {
         "credit" => ENGLISH.credit,
         "debit" => ENGLISH.debit,

@@ -59,6 +59,7 @@ notices! {
     SourcesSet = "sources-set", sources_set;
     KeyRevoked = "key-revoked", key_revoked;
     Booked = "booked", booked_done;
+    Refunded = "refunded", refunded_done;
     Suspended = "suspended", suspended_done;
     Resumed = "resumed", resumed_done;
     TrialPermission = "trial-permission", trial_permission_done;
@@ -394,6 +395,26 @@ texts! {
     no_keys = "This account has no API key.";
     no_subscriptions = "This account has no subscription that holds a port.";
     newest_subscriptions = "Newest subscriptions";
+    orders = "Orders";
+    one_order = "Order";
+    no_orders = "Nothing has been ordered yet.";
+    orders_of = "Orders of";
+    all_orders = "All orders";
+    price = "Price";
+    unit_price = "Price of one";
+    discount = "Taken off";
+    periods = "Periods";
+    how_many = "Subscriptions";
+    refunded = "Refunded";
+    gave = "What it gave";
+    duration = "Time";
+    traffic = "Traffic";
+    ends_now = "Ends now";
+    moved = "What it moved";
+    give_back = "Refund";
+    give_back_lead = "The whole price goes back to the balance, once. What the order gave is taken back: the time that is still to come, at once. To let the customer keep it, or to give back a part, credit the account instead.";
+    give_back_action = "Refund and take back";
+    refunded_done = "Refunded, and what the order gave is taken back.";
     no_bookings = "The balance has not changed yet.";
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod money;
+mod orders;
 mod shop;
 mod status;
 
@@ -13,6 +14,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 pub(super) use self::account::{permit_trial, show as account};
 pub(super) use self::accounts::list as accounts;
 pub(super) use self::money::{act as move_money, form as money_form};
+pub(super) use self::orders::{act as refund, list as orders, refund_form, show as order};
 pub(super) use self::shop::show as shop;
 pub(super) use self::status::{act as set_status, form as status_form};
 use super::desk::Desk;
