@@ -1,4 +1,4 @@
-// Walks through the pages in Chromium as customers do, and judges each: by axe-core, by the browser's console, by whom it talks to,
+// Walks through the pages in Chromium as customers and operators do, and judges each: by axe-core, by the browser's console, by whom it talks to,
 // by whether it fits. With PICTURES set, a picture of each is kept there.
 import { request } from "node:http";
 import { createRequire } from "node:module";
@@ -7,7 +7,7 @@ const require = createRequire(process.env.NODE_MODULES + "/");
 const { chromium } = require("playwright-core");
 const axe = require("axe-core").source;
 
-const { SHOP, EMAIL, PASSWORD, CHROMIUM, PICTURES } = process.env;
+const { SHOP, EMAIL, PASSWORD, OPERATOR, OPERATOR_PASSWORD, CHROMIUM, PICTURES } = process.env;
 const failures = [];
 let judged = 0;
 
@@ -46,10 +46,10 @@ async function open(browser, { width, scheme, script = true }) {
   return page;
 }
 
-async function signIn(page) {
+async function signIn(page, email = EMAIL, password = PASSWORD) {
   await page.goto("/sign-in");
-  await page.fill("[name=email]", EMAIL);
-  await page.fill("[name=password]", PASSWORD);
+  await page.fill("[name=email]", email);
+  await page.fill("[name=password]", password);
   await page.click("main button");
   await page.waitForURL("**/overview");
 }
@@ -232,6 +232,78 @@ async function links(page) {
   await page.goto(back);
 }
 
+/** Everything that an operator does. With `page` without a script, the forms alone do it. */
+async function operate(page, script = true) {
+  await signIn(page, OPERATOR, OPERATOR_PASSWORD);
+  await press(page, "nav a[href='/operator']");
+  // The gateway has applied all that the customers did, and has said which program it is.
+  for (let tries = 0; tries < 60 && await page.locator("td .badge.good").count() === 0; tries += 1) {
+    await page.waitForTimeout(250);
+    await page.reload();
+  }
+  const gateways = await page.locator("section[aria-labelledby='gateways-heading']").textContent();
+  expect(/Up to date/.test(gateways) && /\d+\.\d+\.\d+/.test(gateways), `the gateway's version and revision: ${gateways}`);
+  await page.judge("operator-shop");
+  await press(page, "nav a[href='/operator/accounts']");
+  await page.judge("operator-accounts");
+  await page.fill("#q", "no such account");
+  if (script) await page.waitForSelector("#found .empty");
+  else await press(page, "form[role=search] button");
+  await page.judge("operator-accounts-none");
+  await page.fill("#q", EMAIL.toUpperCase());
+  if (script) await page.waitForSelector("#found tbody tr:only-child");
+  else await press(page, "form[role=search] button");
+  await press(page, "#found tbody th a");
+  const account = page.url();
+  await page.judge("operator-account");
+  await press(page, "a[href$='/money']");
+  await page.judge("operator-money");
+  await page.fill("[name=amount]", "1,50");
+  await page.fill("[name=reason]", "<b>bank</b> transfer");
+  await press(page, "main form button");
+  expect(/above zero/.test(await page.locator("[role=alert]").textContent()), "a wrong amount is told");
+  expect(await page.inputValue("[name=reason]") === "<b>bank</b> transfer", "what was typed stays");
+  await page.judge("operator-money-refused");
+  await page.fill("[name=amount]", "1.50");
+  await press(page, "main form button");
+  expect(/Booked/.test(await notice(page)) && page.url() === account, "the booking is told");
+  expect(/\+1\.50/.test(await page.locator("section[aria-labelledby='statement-heading'] tbody tr").first().textContent()), "and stands first");
+  await press(page, "a[href$='/money']");
+  await page.check("[value=debit]");
+  await page.fill("[name=amount]", "1.50");
+  await page.fill("[name=reason]", "a mistake");
+  await press(page, "main form button");
+  expect(/Booked/.test(await notice(page)), "the debit is told");
+  await press(page, "a[href$='/status']");
+  await page.judge("operator-suspend");
+  await press(page, "main form button");
+  expect(/suspended/.test(await notice(page)), "the suspension is told");
+  await page.judge("operator-account-suspended");
+  await press(page, "a[href$='/status']");
+  await page.judge("operator-resume");
+  await press(page, "main form button");
+  expect(/works again/.test(await notice(page)), "resuming is told");
+  const keys = "section[aria-labelledby='keys-heading'] form button";
+  const before = await page.locator(keys).first().textContent();
+  await press(page, keys);
+  expect(await page.locator(keys).first().textContent() !== before, "the permission has changed");
+  await press(page, keys);
+  await press(page, "a[href*='/operator/orders?account=']");
+  await page.judge("operator-orders-of");
+  await press(page, "nav a[href='/operator/orders']");
+  await page.judge("operator-orders");
+  await press(page, "tbody tr:not(:has(.badge)) th a");
+  await page.judge("operator-order");
+  await press(page, "a[href$='/refund']");
+  await page.judge("operator-refund");
+  await page.fill("[name=reason]", "a change of mind");
+  await press(page, "main form button");
+  expect(/Refunded/.test(await notice(page)), "the refund is told");
+  expect(await page.locator("a[href$='/refund']").count() === 0, "and is done once");
+  expect(await page.locator("section[aria-labelledby='moved-heading'] tbody tr").count() === 4, "with every line of the ledger");
+  await page.judge("operator-order-refunded");
+}
+
 /** Forms alone do it. */
 async function plain(page) {
   await signIn(page);
@@ -333,6 +405,10 @@ try {
   for (const width of [1440, 390]) {
     for (const scheme of ["light", "dark"]) await walk(await open(browser, { width, scheme }));
   }
+  for (const width of [1440, 390]) {
+    for (const scheme of ["light", "dark"]) await operate(await open(browser, { width, scheme }));
+  }
+  await operate(await open(browser, { width: 1440, scheme: "light", script: false }), false);
   await plain(await open(browser, { width: 1440, scheme: "light", script: false }));
   await keyboard(await open(browser, { width: 1440, scheme: "light" }));
   await hostile(await open(browser, { width: 390, scheme: "light" }));
