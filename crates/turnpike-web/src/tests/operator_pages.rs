@@ -1,10 +1,10 @@
 //! The operators' pages: for operators only, and what they do.
 
 use turnpike_shop::types::{AccountStatus, Role, Span};
-use turnpike_shop::{account, audit_log};
+use turnpike_shop::{account, audit_log, orders};
 
 use super::pages::{Browser, location};
-use super::purchase_pages::hidden;
+use super::purchase_pages::{bought, hidden};
 use super::site::{Site, on_both_engines};
 use super::world::{ALICE, PASSWORD, World};
 
@@ -16,6 +16,7 @@ on_both_engines! {
     a_booking_is_made_once_and_its_mistakes_are_told,
     a_suspension_ends_the_session_and_is_undone,
     trials_are_allowed_key_by_key,
+    an_order_is_refunded_once_and_ends_what_it_gave,
 }
 
 const ROOT: &str = "root@example.com";
@@ -42,7 +43,7 @@ async fn for_customers_there_is_nothing(site: &Site) {
     // Those who owe a confirmation as well: they are told nothing else.
     for minutes in [0, 30] {
         world.advance(Span::minutes(minutes));
-        for page in ["/operator", "/operator/accounts", &path, &money, &status] {
+        for page in ["/operator", "/operator/accounts", "/operator/orders", &path, &money, &status] {
             assert_eq!(browser.get(page).await.status, 404, "{page}");
         }
         let credit = [("direction", "credit"), ("amount", "1"), ("reason", "why not")];
@@ -178,4 +179,42 @@ async fn trials_are_allowed_key_by_key(site: &Site) {
     let own = account::by_email(&world.shop, ROOT).await.unwrap().id;
     let elsewhere = format!("/operator/accounts/{own}/keys/{key}/trial");
     assert_eq!(browser.send(&elsewhere, &[("allow", "1")]).await.status, 404);
+}
+
+async fn an_order_is_refunded_once_and_ends_what_it_gave(site: &Site) {
+    let world = site.world().await;
+    let mut customer = Browser::signed_in(&world).await;
+    let subscription = bought(&mut customer).await;
+    assert_eq!(world.balance(ALICE).await, 48_800);
+    let mut browser = operator(&world).await;
+    let order = orders::orders(&world.shop, None, None, 1).await.unwrap().0.remove(0).id;
+    let path = format!("/operator/orders/{order}");
+    let listed = browser.get("/operator/orders").await.text();
+    assert!(listed.contains(&path) && listed.contains(ALICE), "{listed}");
+    let shown = browser.get(&path).await.text();
+    assert!(shown.contains("revenue") && shown.contains("+12.00") && shown.contains("-12.00"), "{shown}");
+    let form = format!("{path}/refund");
+    assert_eq!(customer.get(&path).await.status, 404);
+    assert_eq!(customer.send(&form, &[("reason", "mine")]).await.status, 404);
+    let unfit = browser.send(&form, &[("reason", "")]).await;
+    assert_eq!(unfit.status, 400);
+    assert!(unfit.text().contains("Say why"), "{}", unfit.text());
+    assert_eq!(location(&browser.send(&form, &[("reason", "a change of mind")]).await), path);
+    let again = browser.send(&form, &[("reason", "a change of mind")]).await;
+    assert_eq!((again.status.as_u16(), world.balance(ALICE).await), (409, 50_000));
+    let shown = browser.get(&path).await.text();
+    assert!(shown.contains("a change of mind") && !shown.contains(&form), "{shown}");
+    assert!(customer.get(&subscription).await.text().contains("This subscription has ended"));
+    world.advance(Span::minutes(10));
+    let asked = browser.get(&form).await;
+    assert_eq!(location(&asked), format!("/confirm?next={}", form.replace('/', "%2F")));
+    let alices = account::by_email(&world.shop, ALICE).await.unwrap().id;
+    let own = browser.get(&format!("/operator/orders?account={alices}")).await;
+    assert!(own.text().contains("Orders of") && own.text().contains(&path));
+    for nobody in ["account=x", "account=aaaaaaaaaaaaaaaaaaaaaaaa"] {
+        assert_eq!(browser.get(&format!("/operator/orders?{nobody}")).await.status, 404, "{nobody}");
+    }
+    for nothing in ["/operator/orders/x", "/operator/orders/aaaaaaaaaaaaaaaaaaaaaaaa"] {
+        assert_eq!(browser.get(nothing).await.status, 404, "{nothing}");
+    }
 }

@@ -28,7 +28,7 @@ pub(super) fn hidden<'p>(page: &'p str, name: &str) -> &'p str {
 }
 
 /// A page of a subscription that was just bought.
-async fn bought(browser: &mut Browser<'_>) -> String {
+pub(super) async fn bought(browser: &mut Browser<'_>) -> String {
     let path = format!("/plans/{}", browser.world.plan("NL-AMS", "private").await);
     let page = browser.get(&path).await.text();
     let fields = [("agreed", hidden(&page, "agreed")), ("once", hidden(&page, "once"))];
