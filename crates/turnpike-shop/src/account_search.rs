@@ -36,10 +36,9 @@ pub struct Place {
 /// # Errors
 /// Only the database's.
 pub async fn accounts(shop: &Shop, search: AccountSearch) -> Result<(Vec<Account>, bool)> {
-    let (at, id) = search
-        .after
-        .as_ref()
-        .map_or((i64::MAX, String::new()), |place| (place.created_at.0, place.id.to_string()));
+    let (at, id) = search.after.as_ref().map_or((i64::MAX, String::new()), |place| {
+        (place.created_at.0, place.id.to_string())
+    });
     let values = [
         Value::Text(pattern(&search.text)),
         Value::Text(search.text.trim().replace('\0', "")),

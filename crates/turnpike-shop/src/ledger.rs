@@ -64,7 +64,11 @@ pub async fn book(
 pub(crate) fn fit_reason(text: &str) -> Result<&str> {
     let reason = text.trim();
     let is_fit = (1..=NOTE_LENGTH).contains(&reason.chars().count()) && !reason.contains(char::is_control);
-    if is_fit { Ok(reason) } else { Err(Refusal::UnfitReason.into()) }
+    if is_fit {
+        Ok(reason)
+    } else {
+        Err(Refusal::UnfitReason.into())
+    }
 }
 
 async fn adjust_as(

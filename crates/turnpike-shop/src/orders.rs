@@ -117,7 +117,9 @@ pub async fn orders(
     after: Option<Place>,
     limit: i64,
 ) -> Result<(Vec<Order>, bool)> {
-    let (at, id) = after.map_or((i64::MAX, String::new()), |place| (place.created_at.0, place.id.to_string()));
+    let (at, id) = after.map_or((i64::MAX, String::new()), |place| {
+        (place.created_at.0, place.id.to_string())
+    });
     // One more than asked for tells whether there are more.
     let mut values = vec![Value::Int(at), Value::Text(id), Value::Int(limit + 1)];
     let sql = match account {

@@ -165,7 +165,9 @@ async fn busy(site: &Site) -> World<'_> {
     purchase(&world.shop, &bob, keyed).await.unwrap();
     let order = world.order("NL-AMS").await;
     let returned = world.buy(order).await.unwrap().order;
-    refund(&world.shop, "test", &returned, "a change of mind").await.unwrap();
+    refund(&world.shop, "test", &returned, "a change of mind")
+        .await
+        .unwrap();
     let one = world.bought("NL-AMS").await;
     let renewal = world.renewal(&one).await;
     world.renew(renewal).await.unwrap();

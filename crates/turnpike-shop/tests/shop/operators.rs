@@ -50,7 +50,14 @@ async fn what_the_shop_earned_lately_is_told(site: &Site) {
 }
 
 async fn what_is_taken_and_free_is_told(site: &Site) {
-    let mut world = World::on(site).network("DE-BER").exits(1).network("NL-AMS").exits(2).shared(5).open().await;
+    let mut world = World::on(site)
+        .network("DE-BER")
+        .exits(1)
+        .network("NL-AMS")
+        .exits(2)
+        .shared(5)
+        .open()
+        .await;
     world.bought("NL-AMS").await;
     world.bought_shared("NL-AMS").await;
     let stock = async |world: &World<'_>| {
@@ -76,7 +83,10 @@ async fn what_is_taken_and_free_is_told(site: &Site) {
     world.apply().await;
     assert_eq!(
         stock(&world).await,
-        [("NL-AMS".to_owned(), private, 1, 0), ("NL-AMS".to_owned(), shared, 1, 0)]
+        [
+            ("NL-AMS".to_owned(), private, 1, 0),
+            ("NL-AMS".to_owned(), shared, 1, 0)
+        ]
     );
     assert!(seen(&world).await.stock.iter().all(|one| !one.is_sold));
     assert_eq!(seen(&world).await.exits, []);
@@ -106,7 +116,9 @@ async fn what_does_not_work_is_named(site: &Site) {
         unknown: 1,
     };
     assert_eq!(now.exits, [expected]);
-    let [down] = now.down.as_slice() else { panic!("{:?}", now.down) };
+    let [down] = now.down.as_slice() else {
+        panic!("{:?}", now.down)
+    };
     assert_eq!((down.name.as_str(), down.since), ("exit-2", Some(world.now())));
     assert_eq!(down.detail.as_deref(), Some("no route to host"));
     let one = world.bought("NL-AMS").await;
@@ -115,9 +127,17 @@ async fn what_does_not_work_is_named(site: &Site) {
     assert_eq!(seen(&world).await.stuck.len(), 0);
     world.advance(STUCK_AFTER);
     let now = seen(&world).await;
-    let [stuck] = now.stuck.as_slice() else { panic!("{:?}", now.stuck) };
-    assert_eq!((&stuck.id, stuck.is_running, now.failed_rotations), (&rotation, true, 0));
-    assert_eq!((stuck.gateway.as_str(), &stuck.exit), (GATEWAY, &world.exit_of(&one).await));
+    let [stuck] = now.stuck.as_slice() else {
+        panic!("{:?}", now.stuck)
+    };
+    assert_eq!(
+        (&stuck.id, stuck.is_running, now.failed_rotations),
+        (&rotation, true, 0)
+    );
+    assert_eq!(
+        (stuck.gateway.as_str(), &stuck.exit),
+        (GATEWAY, &world.exit_of(&one).await)
+    );
     // Whoever asks next records that the old one has failed.
     let refused = turnpike_shop::rotation::wait(&world.shop, &rotation).await;
     assert_eq!(refusal(refused), Refusal::RotationFailed);
@@ -128,14 +148,27 @@ async fn what_does_not_work_is_named(site: &Site) {
 }
 
 async fn a_gateway_tells_its_version_and_how_far_it_has_come(site: &Site) {
-    let world = World::on(site).network("NL-AMS").exits(1).ports(12_001..=12_010).open().await;
+    let world = World::on(site)
+        .network("NL-AMS")
+        .exits(1)
+        .ports(12_001..=12_010)
+        .open()
+        .await;
     world.bought("NL-AMS").await;
     let gateway = async || seen(&world).await.gateways.remove(0);
     let new = gateway().await;
-    assert_eq!((new.name.as_str(), new.public_host.as_str()), (GATEWAY, "gw1.example.com"));
-    assert_eq!((new.version, new.first_port, new.last_port, new.ports_taken), (None, 12_001, 12_010, 1));
+    assert_eq!(
+        (new.name.as_str(), new.public_host.as_str()),
+        (GATEWAY, "gw1.example.com")
+    );
+    assert_eq!(
+        (new.version, new.first_port, new.last_port, new.ports_taken),
+        (None, 12_001, 12_010, 1)
+    );
     assert_eq!((new.revision, new.applied_revision), (world.revision().await, 0));
-    routes::set_gateway_version(&world.shop, GATEWAY, "1.2.3").await.unwrap();
+    routes::set_gateway_version(&world.shop, GATEWAY, "1.2.3")
+        .await
+        .unwrap();
     world.advance(Span::minutes(1));
     routes::applied(&world.shop, GATEWAY, new.revision).await.unwrap();
     // Commands that open the shop beside the server do not know its version.
@@ -171,34 +204,61 @@ async fn accounts_are_found_and_read_page_by_page(site: &Site) {
         world.person(&format!("bob_{number}@example.org"), 0).await;
     }
     world.advance(Span(1));
-    account::create(&world.shop, "test", ROOT, Role::Operator, None).await.unwrap();
+    account::create(&world.shop, "test", ROOT, Role::Operator, None)
+        .await
+        .unwrap();
     account::set_status(&world.shop, "test", "bob_1@example.org", AccountStatus::Suspended)
         .await
         .unwrap();
     let all = emails(&world, everybody()).await;
-    assert_eq!((all.len(), all.first().unwrap().as_str(), all.last().unwrap().as_str()), (6, ROOT, ANN));
+    assert_eq!(
+        (all.len(), all.first().unwrap().as_str(), all.last().unwrap().as_str()),
+        (6, ROOT, ANN)
+    );
     let mut paged = Vec::new();
     let mut after = None;
     loop {
-        let part = AccountSearch { after, limit: 2, ..everybody() };
+        let part = AccountSearch {
+            after,
+            limit: 2,
+            ..everybody()
+        };
         let (found, has_more) = accounts(&world.shop, part).await.unwrap();
-        after = found.last().map(|last| Place { created_at: last.created_at, id: last.id.clone() });
+        after = found.last().map(|last| Place {
+            created_at: last.created_at,
+            id: last.id.clone(),
+        });
         paged.extend(found.into_iter().map(|one| one.email));
         if !has_more {
             break;
         }
     }
     assert_eq!(paged, all);
-    let found = async |text: &str| emails(&world, AccountSearch { text: text.to_owned(), ..everybody() }).await;
+    let found = async |text: &str| {
+        emails(
+            &world,
+            AccountSearch {
+                text: text.to_owned(),
+                ..everybody()
+            },
+        )
+        .await
+    };
     assert_eq!(found(" ANN@ ").await, [ANN]);
     assert_eq!(found(world.ann.as_str()).await, [ANN]);
     // A letter that stands for any other in SQL is just a letter.
     assert_eq!(found("bob_2").await, ["bob_2@example.org"]);
     assert_eq!(found("b_b").await, [""; 0]);
     assert_eq!(found("a\0b'\"").await, [""; 0]);
-    let operators = AccountSearch { role: Some(Role::Operator), ..everybody() };
+    let operators = AccountSearch {
+        role: Some(Role::Operator),
+        ..everybody()
+    };
     assert_eq!(emails(&world, operators).await, [ROOT]);
-    let suspended = AccountSearch { status: Some(AccountStatus::Suspended), ..everybody() };
+    let suspended = AccountSearch {
+        status: Some(AccountStatus::Suspended),
+        ..everybody()
+    };
     assert_eq!(emails(&world, suspended).await, ["bob_1@example.org"]);
     let ann = account::by_id(&world.shop, &world.ann).await.unwrap();
     assert_eq!((ann.email.as_str(), ann.active_subscriptions), (ANN, 1));
@@ -215,15 +275,23 @@ async fn money_is_booked_once_and_with_a_reason(site: &Site) {
     let id = TransactionId::random();
     assert_eq!(book(500, " bank transfer ", &id).await.unwrap(), Cents(1_500));
     for again in [500, -500, 1] {
-        assert_eq!(world.refuses(book(again, "once more", &id)).await, Refusal::BookedAlready);
+        assert_eq!(
+            world.refuses(book(again, "once more", &id)).await,
+            Refusal::BookedAlready
+        );
     }
     for unfit in ["", "  ", "two\nlines", &"x".repeat(201)] {
         let refused = world.refuses(book(1, unfit, &TransactionId::random())).await;
         assert_eq!(refused, Refusal::UnfitReason, "{unfit:?}");
     }
-    let refused = world.refuses(book(-1_501, "chargeback", &TransactionId::random())).await;
+    let refused = world
+        .refuses(book(-1_501, "chargeback", &TransactionId::random()))
+        .await;
     assert!(matches!(refused, Refusal::OverDebit { .. }), "{refused}");
-    assert_eq!(book(-1_500, "chargeback", &TransactionId::random()).await.unwrap(), Cents(0));
+    assert_eq!(
+        book(-1_500, "chargeback", &TransactionId::random()).await.unwrap(),
+        Cents(0)
+    );
     let notes: Vec<_> = ledger::statement(&world.shop, ANN, 2)
         .await
         .unwrap()
@@ -235,7 +303,11 @@ async fn money_is_booked_once_and_with_a_reason(site: &Site) {
     let written = audit_log::newest(&world.shop, 10).await.unwrap();
     let by_root: Vec<_> = written.iter().filter(|entry| entry.actor == ROOT).collect();
     assert_eq!(by_root.len(), 2);
-    assert!(by_root.iter().all(|entry| entry.subject == ANN && entry.detail.contains("note")));
+    assert!(
+        by_root
+            .iter()
+            .all(|entry| entry.subject == ANN && entry.detail.contains("note"))
+    );
 }
 
 async fn money_that_is_booked_many_times_at_once_is_booked_once(site: &Site) {
@@ -262,8 +334,11 @@ async fn money_that_is_booked_many_times_at_once_is_booked_once(site: &Site) {
 
 async fn no_operator_shuts_himself_out(site: &Site) {
     let world = World::on(site).open().await;
-    account::create(&world.shop, "test", ROOT, Role::Operator, None).await.unwrap();
-    let suspend = |actor: &'static str| account::set_status(&world.shop, actor, "Root@Example.com", AccountStatus::Suspended);
+    account::create(&world.shop, "test", ROOT, Role::Operator, None)
+        .await
+        .unwrap();
+    let suspend =
+        |actor: &'static str| account::set_status(&world.shop, actor, "Root@Example.com", AccountStatus::Suspended);
     assert_eq!(world.refuses(suspend(ROOT)).await, Refusal::OwnAccount);
     let suspended = suspend("other@example.com").await.unwrap();
     assert_eq!(suspended.status, AccountStatus::Suspended);
@@ -271,7 +346,9 @@ async fn no_operator_shuts_himself_out(site: &Site) {
 
 async fn a_key_may_give_trials_as_long_as_an_operator_allows_it(site: &Site) {
     let world = World::on(site).open().await;
-    let (key, whole) = api_key::create(&world.shop, ANN, ANN, NewApiKey::default()).await.unwrap();
+    let (key, whole) = api_key::create(&world.shop, ANN, ANN, NewApiKey::default())
+        .await
+        .unwrap();
     let may = async || {
         let caller = api_key::authenticate(&world.shop, whole.expose_secret(), address(VISITOR)).await;
         caller.unwrap().allow_trial

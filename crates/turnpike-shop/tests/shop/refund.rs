@@ -2,7 +2,7 @@
 
 use turnpike_shop::orders::{self, Place, Whole};
 use turnpike_shop::types::{Cents, OrderId, OrderKind, Span, SubscriptionState};
-use turnpike_shop::{Refusal, Refunded, Result, audit_log, catalogue, ledger, refund};
+use turnpike_shop::{Refunded, Refusal, Result, audit_log, catalogue, ledger, refund};
 
 use crate::site::Site;
 use crate::world::{ANN, MONTH, PRICE, World, coupon, quantity, refusal};
@@ -41,7 +41,10 @@ async fn a_refund_gives_back_the_price_and_ends_what_was_bought(site: &Site) {
     world.advance(Span::days(10));
     let before = world.revision().await;
     let refunded = give_back(&world, &bought.order).await.unwrap();
-    assert_eq!((refunded.amount, refunded.balance), (Cents(PRICE * 2 * 9 / 10), Cents(100_000)));
+    assert_eq!(
+        (refunded.amount, refunded.balance),
+        (Cents(PRICE * 2 * 9 / 10), Cents(100_000))
+    );
     assert_eq!((world.balance().await, world.slots_taken().await), (100_000, 0));
     assert_eq!(refunded.shortened.len(), 2);
     for one in &refunded.shortened {
@@ -124,7 +127,10 @@ async fn an_order_is_refunded_once_however_often_it_is_asked_for_at_once(site: &
             refused => assert_eq!(refusal(refused), Refusal::RefundedAlready),
         }
     }
-    assert_eq!((refunded, world.balance().await, world.slots_taken().await), (4, 100_000, 0));
+    assert_eq!(
+        (refunded, world.balance().await, world.slots_taken().await),
+        (4, 100_000, 0)
+    );
     for order in &orders {
         assert_eq!(world.refuses(give_back(&world, order)).await, Refusal::RefundedAlready);
     }
@@ -152,9 +158,17 @@ async fn refunds_and_renewals_at_once_leave_the_books_in_order(site: &Site) {
 }
 
 async fn what_cannot_be_refunded(site: &Site) {
-    let world = World::on(site).network("NL-AMS").exits(2).trial(Span::hours(1)).open().await;
+    let world = World::on(site)
+        .network("NL-AMS")
+        .exits(2)
+        .trial(Span::hours(1))
+        .open()
+        .await;
     let free = world.try_out("NL-AMS").await.unwrap();
-    assert_eq!(world.refuses(give_back(&world, &free.order)).await, Refusal::NothingToRefund);
+    assert_eq!(
+        world.refuses(give_back(&world, &free.order)).await,
+        Refusal::NothingToRefund
+    );
     let unknown = OrderId::random();
     assert_eq!(world.refuses(give_back(&world, &unknown)).await, Refusal::UnknownOrder);
     let order = world.order("NL-AMS").await;
@@ -164,7 +178,10 @@ async fn what_cannot_be_refunded(site: &Site) {
         assert_eq!(world.refuses(refused).await, Refusal::UnfitReason);
     }
     let missing = orders::whole(&world.shop, &unknown).await;
-    assert_eq!(missing.err().map(|error| error.to_string()), Some(Refusal::UnknownOrder.to_string()));
+    assert_eq!(
+        missing.err().map(|error| error.to_string()),
+        Some(Refusal::UnknownOrder.to_string())
+    );
 }
 
 async fn what_was_refunded_can_be_renewed_while_its_port_is_kept(site: &Site) {
@@ -177,7 +194,10 @@ async fn what_was_refunded_can_be_renewed_while_its_port_is_kept(site: &Site) {
     let renewed = world.renew(renewal).await.unwrap();
     assert_eq!(renewed.ends_at, world.now().plus(MONTH));
     let now = world.see(&bought.subscriptions[0]).await;
-    assert_eq!((now.state, now.port), (SubscriptionState::Active, bought.subscriptions[0].port));
+    assert_eq!(
+        (now.state, now.port),
+        (SubscriptionState::Active, bought.subscriptions[0].port)
+    );
 }
 
 async fn orders_are_read_page_by_page_with_all_that_they_moved(site: &Site) {
@@ -194,14 +214,20 @@ async fn orders_are_read_page_by_page_with_all_that_they_moved(site: &Site) {
     let bobs = turnpike_shop::purchase(&world.shop, &bob, order).await.unwrap().order;
     give_back(&world, &bobs).await.unwrap();
     let (all, _) = orders::orders(&world.shop, None, None, 100).await.unwrap();
-    assert_eq!((all.len(), &all[0].id, all[0].email.as_str()), (5, &bobs, "bob@example.com"));
+    assert_eq!(
+        (all.len(), &all[0].id, all[0].email.as_str()),
+        (5, &bobs, "bob@example.com")
+    );
     assert_eq!(all[0].refunded_at, Some(world.now()));
     let (own, _) = orders::orders(&world.shop, Some(&bob), None, 100).await.unwrap();
     assert_eq!(own.iter().map(|one| &one.id).collect::<Vec<_>>(), [&bobs]);
     let (mut paged, mut after) = (Vec::new(), None);
     loop {
         let (found, has_more) = orders::orders(&world.shop, Some(&world.ann), after, 3).await.unwrap();
-        after = found.last().map(|last| Place { created_at: last.created_at, id: last.id.clone() });
+        after = found.last().map(|last| Place {
+            created_at: last.created_at,
+            id: last.id.clone(),
+        });
         paged.extend(found.into_iter().map(|one| one.id));
         if !has_more {
             break;
@@ -212,7 +238,10 @@ async fn orders_are_read_page_by_page_with_all_that_they_moved(site: &Site) {
     paged.sort();
     assert_eq!(paged, made);
     let seen = whole(&world, &bobs).await;
-    assert_eq!((seen.order.kind, seen.order.price, seen.lines.len()), (OrderKind::Purchase, Cents(PRICE), 1));
+    assert_eq!(
+        (seen.order.kind, seen.order.price, seen.lines.len()),
+        (OrderKind::Purchase, Cents(PRICE), 1)
+    );
     assert_eq!((seen.lines[0].duration, seen.lines[0].ends_at), (MONTH, world.now()));
     let moved: Vec<_> = seen
         .bookings

@@ -24,7 +24,9 @@ const ROOT: &str = "root@example.com";
 async fn operator(world: &World) -> Browser<'_> {
     world.person(ROOT, Role::Operator).await;
     let mut browser = Browser::new(world);
-    let answer = browser.send("/sign-in", &[("email", ROOT), ("password", PASSWORD)]).await;
+    let answer = browser
+        .send("/sign-in", &[("email", ROOT), ("password", PASSWORD)])
+        .await;
     assert_eq!(location(&answer), "/overview", "{}", answer.text());
     browser
 }
@@ -43,7 +45,14 @@ async fn for_customers_there_is_nothing(site: &Site) {
     // Those who owe a confirmation as well: they are told nothing else.
     for minutes in [0, 30] {
         world.advance(Span::minutes(minutes));
-        for page in ["/operator", "/operator/accounts", "/operator/orders", &path, &money, &status] {
+        for page in [
+            "/operator",
+            "/operator/accounts",
+            "/operator/orders",
+            &path,
+            &money,
+            &status,
+        ] {
             assert_eq!(browser.get(page).await.status, 404, "{page}");
         }
         let credit = [("direction", "credit"), ("amount", "1"), ("reason", "why not")];
@@ -70,7 +79,9 @@ async fn money_and_suspension_want_the_password_again(site: &Site) {
         let asked = browser.get(&page).await;
         assert_eq!(location(&asked), format!("/confirm?next={}", page.replace('/', "%2F")));
     }
-    let suspended = browser.send(&format!("{path}/status"), &[("status", "suspended")]).await;
+    let suspended = browser
+        .send(&format!("{path}/status"), &[("status", "suspended")])
+        .await;
     assert!(location(&suspended).starts_with("/confirm"));
     let alice = account::by_email(&world.shop, ALICE).await.unwrap();
     assert_eq!(alice.status, AccountStatus::Active);
@@ -80,7 +91,13 @@ async fn the_shops_page_shows_how_it_stands(site: &Site) {
     let world = site.world().await;
     let mut browser = operator(&world).await;
     let page = browser.get("/operator").await.text();
-    for shown in ["NL-AMS", "gw1", "12001–12040", "Gateways that are behind", "Revenue, 24 hours"] {
+    for shown in [
+        "NL-AMS",
+        "gw1",
+        "12001–12040",
+        "Gateways that are behind",
+        "Revenue, 24 hours",
+    ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(!page.contains("Everything works"));
@@ -91,21 +108,36 @@ async fn accounts_are_found(site: &Site) {
     let mut browser = operator(&world).await;
     let page = browser.get("/operator/accounts").await.text();
     assert!(page.contains(ALICE) && page.contains(ROOT));
-    let page = browser.get("/operator/accounts?q=ALICE&role=customer&status=active").await.text();
-    assert!(page.contains(&alice(&world).await) && page.matches("<th scope=\"row\">").count() == 1, "{page}");
+    let page = browser
+        .get("/operator/accounts?q=ALICE&role=customer&status=active")
+        .await
+        .text();
+    assert!(
+        page.contains(&alice(&world).await) && page.matches("<th scope=\"row\">").count() == 1,
+        "{page}"
+    );
     for nothing in ["?q=alice&role=operator", "?status=suspended", "?q=%00", "?q=%25"] {
         let page = browser.get(&format!("/operator/accounts{nothing}")).await;
         assert!(page.text().contains("No account fits"), "{nothing}: {}", page.text());
     }
     for number in 0..60 {
-        account::create(&world.shop, "test", &format!("p{number}@example.com"), Role::Customer, None)
-            .await
-            .unwrap();
+        account::create(
+            &world.shop,
+            "test",
+            &format!("p{number}@example.com"),
+            Role::Customer,
+            None,
+        )
+        .await
+        .unwrap();
     }
     let first = browser.get("/operator/accounts?role=customer").await.text();
     let next = first.split("/operator/accounts?role=customer&#38;after=").nth(1);
     let after = next.expect("a next page").split('"').next().unwrap();
-    let second = browser.get(&format!("/operator/accounts?role=customer&after={after}")).await.text();
+    let second = browser
+        .get(&format!("/operator/accounts?role=customer&after={after}"))
+        .await
+        .text();
     let rows = |page: &str| page.matches("<th scope=\"row\">").count();
     assert_eq!((rows(&first), rows(&second)), (50, 11));
     for nobody in ["/operator/accounts/x", "/operator/accounts/aaaaaaaaaaaaaaaaaaaaaaaa"] {
@@ -128,19 +160,32 @@ async fn a_booking_is_made_once_and_its_mistakes_are_told(site: &Site) {
         ("credit", "5", " ", "Say why"),
         ("debit", "500.01", "<b>too much</b>", "cannot be taken"),
     ] {
-        let fields = [("direction", direction), ("amount", amount), ("reason", reason), ("once", &once)];
+        let fields = [
+            ("direction", direction),
+            ("amount", amount),
+            ("reason", reason),
+            ("once", &once),
+        ];
         let refused = browser.send(&form, &fields).await;
         assert!(refused.status.is_client_error(), "{amount} {reason}");
         assert!(refused.text().contains(said), "{said}: {}", refused.text());
         assert!(!refused.text().contains("<b>"));
     }
     assert_eq!(world.balance(ALICE).await, 50_000);
-    let fields = [("direction", "debit"), ("amount", "12.5"), ("reason", "for a book"), ("once", &once)];
+    let fields = [
+        ("direction", "debit"),
+        ("amount", "12.5"),
+        ("reason", "for a book"),
+        ("once", &once),
+    ];
     assert_eq!(location(&browser.send(&form, &fields).await), path);
     let again = browser.send(&form, &fields).await;
     assert_eq!((again.status.as_u16(), world.balance(ALICE).await), (409, 48_750));
     let shown = browser.get(&path).await.text();
-    assert!(shown.contains("for a book") && shown.contains("487.50") && shown.contains("-12.50"), "{shown}");
+    assert!(
+        shown.contains("for a book") && shown.contains("487.50") && shown.contains("-12.50"),
+        "{shown}"
+    );
     let newest = audit_log::newest(&world.shop, 1).await.unwrap().remove(0);
     assert_eq!((newest.actor.as_str(), newest.action.as_str()), (ROOT, "account.debit"));
 }
@@ -153,7 +198,13 @@ async fn a_suspension_ends_the_session_and_is_undone(site: &Site) {
     assert_eq!(browser.send(&form, &[("status", "x")]).await.status, 400);
     location(&browser.send(&form, &[("status", "suspended")]).await);
     assert!(location(&customer.get("/overview").await).starts_with("/sign-in"));
-    assert!(browser.get(&form).await.text().contains("name=\"status\" value=\"active\""));
+    assert!(
+        browser
+            .get(&form)
+            .await
+            .text()
+            .contains("name=\"status\" value=\"active\"")
+    );
     location(&browser.send(&form, &[("status", "active")]).await);
     Browser::signed_in(&world).await;
     let own = account::by_email(&world.shop, ROOT).await.unwrap().id;
@@ -192,19 +243,31 @@ async fn an_order_is_refunded_once_and_ends_what_it_gave(site: &Site) {
     let listed = browser.get("/operator/orders").await.text();
     assert!(listed.contains(&path) && listed.contains(ALICE), "{listed}");
     let shown = browser.get(&path).await.text();
-    assert!(shown.contains("revenue") && shown.contains("+12.00") && shown.contains("-12.00"), "{shown}");
+    assert!(
+        shown.contains("revenue") && shown.contains("+12.00") && shown.contains("-12.00"),
+        "{shown}"
+    );
     let form = format!("{path}/refund");
     assert_eq!(customer.get(&path).await.status, 404);
     assert_eq!(customer.send(&form, &[("reason", "mine")]).await.status, 404);
     let unfit = browser.send(&form, &[("reason", "")]).await;
     assert_eq!(unfit.status, 400);
     assert!(unfit.text().contains("Say why"), "{}", unfit.text());
-    assert_eq!(location(&browser.send(&form, &[("reason", "a change of mind")]).await), path);
+    assert_eq!(
+        location(&browser.send(&form, &[("reason", "a change of mind")]).await),
+        path
+    );
     let again = browser.send(&form, &[("reason", "a change of mind")]).await;
     assert_eq!((again.status.as_u16(), world.balance(ALICE).await), (409, 50_000));
     let shown = browser.get(&path).await.text();
     assert!(shown.contains("a change of mind") && !shown.contains(&form), "{shown}");
-    assert!(customer.get(&subscription).await.text().contains("This subscription has ended"));
+    assert!(
+        customer
+            .get(&subscription)
+            .await
+            .text()
+            .contains("This subscription has ended")
+    );
     world.advance(Span::minutes(10));
     let asked = browser.get(&form).await;
     assert_eq!(location(&asked), format!("/confirm?next={}", form.replace('/', "%2F")));
@@ -212,7 +275,11 @@ async fn an_order_is_refunded_once_and_ends_what_it_gave(site: &Site) {
     let own = browser.get(&format!("/operator/orders?account={alices}")).await;
     assert!(own.text().contains("Orders of") && own.text().contains(&path));
     for nobody in ["account=x", "account=aaaaaaaaaaaaaaaaaaaaaaaa"] {
-        assert_eq!(browser.get(&format!("/operator/orders?{nobody}")).await.status, 404, "{nobody}");
+        assert_eq!(
+            browser.get(&format!("/operator/orders?{nobody}")).await.status,
+            404,
+            "{nobody}"
+        );
     }
     for nothing in ["/operator/orders/x", "/operator/orders/aaaaaaaaaaaaaaaaaaaaaaaa"] {
         assert_eq!(browser.get(nothing).await.status, 404, "{nothing}");

@@ -7,6 +7,8 @@ use turnpike_shop::ledger;
 use turnpike_shop::search::{Order, Search, search};
 use turnpike_shop::types::{AccountStatus, ApiKeyId, UnixMillis};
 
+use super::{named, path_of, role};
+use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::statement;
@@ -15,8 +17,6 @@ use crate::pages::texts::{ENGLISH, Notice};
 use crate::pages::trouble::Trouble;
 use crate::pages::visitor::Operator;
 use crate::pages::when::moment;
-use super::{named, path_of, role};
-use crate::error::ApiError;
 
 /// Lines of the statement on one page.
 const LINES: i64 = 50;

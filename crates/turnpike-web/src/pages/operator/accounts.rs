@@ -6,12 +6,12 @@ use turnpike_shop::account::Account;
 use turnpike_shop::account_search::{AccountSearch, Place as At, accounts};
 use turnpike_shop::types::{AccountStatus, Role, UnixMillis};
 
+use super::{path_of, role};
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::texts::ENGLISH;
 use crate::pages::visitor::Operator;
 use crate::pages::when::moment;
-use super::{path_of, role};
 
 /// Rows of a page.
 const ROWS: i64 = 50;
@@ -69,10 +69,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         limit: ROWS,
     };
     let (found, has_more) = accounts(&desk.app.shop, asked).await?;
-    let (role, status) = (
-        role.map_or("", Role::as_str),
-        status.map_or("", AccountStatus::as_str),
-    );
+    let (role, status) = (role.map_or("", Role::as_str), status.map_or("", AccountStatus::as_str));
     let next = found.last().filter(|_| has_more).map(|last| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in [("q", fields.text("q")), ("role", role), ("status", status)] {

@@ -6,14 +6,14 @@ use turnpike_shop::account::Account;
 use turnpike_shop::ledger;
 use turnpike_shop::types::{Cents, TransactionId};
 
+use super::{named, path_of};
+use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::form::Fields;
 use crate::pages::frame::{Frame, Place};
 use crate::pages::texts::{ENGLISH, Notice};
 use crate::pages::trouble::refused;
 use crate::pages::visitor::ConfirmedOperator;
-use super::{named, path_of};
-use crate::error::ApiError;
 
 #[derive(Template)]
 #[template(path = "operator/money.html")]
@@ -110,11 +110,29 @@ mod tests {
 
     #[test]
     fn amounts_are_read_as_they_are_written() {
-        for (text, amount) in [("12", 1_200), ("12.5", 1_250), ("12.50", 1_250), ("0.01", 1), ("007", 700)] {
+        for (text, amount) in [
+            ("12", 1_200),
+            ("12.5", 1_250),
+            ("12.50", 1_250),
+            ("0.01", 1),
+            ("007", 700),
+        ] {
             assert_eq!(cents(text), Some(Cents(amount)), "{text}");
         }
         for other in [
-            "", ".", "1.", ".5", "1.234", "1,50", "1 000", "-1", "+1", "1e3", "٣", "92233720368547758.08", "99999999999999999999",
+            "",
+            ".",
+            "1.",
+            ".5",
+            "1.234",
+            "1,50",
+            "1 000",
+            "-1",
+            "+1",
+            "1e3",
+            "٣",
+            "92233720368547758.08",
+            "99999999999999999999",
         ] {
             assert_eq!(cents(other), None, "{other}");
         }

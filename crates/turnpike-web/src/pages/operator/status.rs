@@ -5,13 +5,13 @@ use http::StatusCode;
 use turnpike_shop::account::{Account, set_status};
 use turnpike_shop::types::AccountStatus;
 
+use super::{named, path_of};
+use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::texts::{ENGLISH, Notice};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::ConfirmedOperator;
-use super::{named, path_of};
-use crate::error::ApiError;
 
 #[derive(Template)]
 #[template(path = "operator/status.html")]
