@@ -116,7 +116,7 @@ async fn accounts_are_found(site: &Site) {
         page.contains(&alice(&world).await) && page.matches("<th scope=\"row\">").count() == 1,
         "{page}"
     );
-    for nothing in ["?q=alice&role=operator", "?status=suspended", "?q=%00", "?q=%25"] {
+    for nothing in ["?q=alice&role=operator", "?status=suspended", "?q=%25"] {
         let page = browser.get(&format!("/operator/accounts{nothing}")).await;
         assert!(page.text().contains("No account fits"), "{nothing}: {}", page.text());
     }

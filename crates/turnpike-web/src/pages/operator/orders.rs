@@ -4,7 +4,7 @@ use askama::Template;
 use http::StatusCode;
 use turnpike_shop::account::Account;
 use turnpike_shop::orders::{self, Booking, Line, Order, Place as At, Whole};
-use turnpike_shop::types::{Cents, OrderId, OrderKind, SubscriptionState, UnixMillis};
+use turnpike_shop::types::{AccountId, Cents, OrderId, OrderKind, SubscriptionState, UnixMillis};
 use turnpike_shop::{Error as ShopError, Refusal, account, refund};
 
 use super::path_of;
@@ -77,7 +77,7 @@ fn kind(kind: OrderKind) -> &'static str {
 /// `GET /operator/orders`
 pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let shop = &desk.app.shop;
-    let owner: Option<Account> = match desk.fields.filled("account").map(str::parse) {
+    let owner: Option<Account> = match desk.fields.filled("account").map(str::parse::<AccountId>) {
         Some(Ok(id)) => match account::by_id(shop, &id).await {
             Err(ShopError::Refused(_)) => return Err(Trouble::Failed(ApiError::NoSuchPath)),
             found => Some(found?),
