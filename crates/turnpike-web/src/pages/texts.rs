@@ -374,7 +374,6 @@ texts! {
     id = "Id";
     move_money = "Credit or debit";
     move_money_lead = "It is booked in the ledger for good; a mistake is mended by the opposite booking.";
-    direction = "Booking";
     give = "Credit: add to the balance";
     take = "Debit: take from the balance";
     reason_hint = "It stands in the customer's statement.";
