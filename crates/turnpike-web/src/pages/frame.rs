@@ -105,7 +105,7 @@ impl Frame {
         ])
     }
 
-    /// Its second part, for operators.
+    /// Its part for operators.
     pub(crate) fn operators_entries(&self) -> Vec<Entry> {
         self.listed([
             ("/operator", self.t.shop, Place::Shop),

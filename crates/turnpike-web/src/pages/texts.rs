@@ -324,7 +324,8 @@ texts! {
     revoke = "Revoke";
     over = "Expired";
     key_revoked = "The key is revoked.";
-    operating = "For operators";
+    operating = "The shop's";
+    own_part = "Your own";
     shop = "Shop";
     shop_lead = "What it earns, what is free, and what needs you.";
     revenue_day = "Revenue, 24 hours";
@@ -406,9 +407,8 @@ texts! {
     how_many = "Subscriptions";
     refunded = "Refunded";
     gave = "What it gave";
-    duration = "Time";
+    duration = "Time given";
     traffic = "Traffic";
-    ends_now = "Ends now";
     moved = "What it moved";
     give_back = "Refund";
     give_back_lead = "The whole price goes back to the balance, once. What the order gave is taken back: the time that is still to come, at once. To let the customer keep it, or to give back a part, credit the account instead.";
