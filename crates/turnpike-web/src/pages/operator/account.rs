@@ -79,6 +79,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
     let newest = Search {
         text: String::new(),
         state: None,
+        network: None,
         order: Order::Newest,
         after: None,
         limit: SUBSCRIPTIONS,
