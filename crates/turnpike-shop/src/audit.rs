@@ -226,6 +226,17 @@ const INVARIANTS: &[Invariant] = &[
         takes: Takes::Nothing,
     },
     Invariant {
+        name: "I11",
+        rule: "every account's traffic by day is the sum of its subscriptions' hours",
+        sql: "SELECT account_id AS broken FROM
+                  (SELECT account_id, day, bytes_up AS up, bytes_down AS down FROM traffic_day
+                   UNION ALL
+                   SELECT s.account_id, t.hour / 86400000, -t.bytes_up, -t.bytes_down
+                   FROM traffic t JOIN subscription s ON s.id = t.subscription_id) moved
+              GROUP BY account_id, day HAVING SUM(up) <> 0 OR SUM(down) <> 0 LIMIT 20",
+        takes: Takes::Nothing,
+    },
+    Invariant {
         name: "I12",
         rule: "no exit has two rotations open, and none is open long past its deadline",
         sql: "SELECT exit_id AS broken FROM rotation WHERE state IN ('queued', 'running')

@@ -1,5 +1,6 @@
 //! Traffic per subscription and hour, recorded in batches, each exactly once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -59,8 +60,18 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
                 if !is_new {
                     return Ok(());
                 }
+                // In one order, so that two gateways' batches do not wait for each other's rows in a circle.
+                let mut by_day: BTreeMap<(String, i64), Total> = BTreeMap::new();
                 for row in rows.iter() {
-                    add(tx, row).await?;
+                    if let Some(account) = add(tx, row).await? {
+                        let day = row.hour.0.div_euclid(Span::days(1).0);
+                        let total = by_day.entry((account, day)).or_default();
+                        total.up = total.up.saturating_add(row.up);
+                        total.down = total.down.saturating_add(row.down);
+                    }
+                }
+                for ((account, day), total) in by_day {
+                    add_to_day(tx, account, day, total).await?;
                 }
                 Ok(())
             })
@@ -101,22 +112,26 @@ fn read_total(row: &store::Row) -> Result<Total> {
     })
 }
 
-/// Adds to the hour and to the total. A subscription that this database does not know (a restored backup) must not stop all others.
-async fn add(tx: &mut Tx, row: &Row) -> Result<()> {
+/// Adds to the hour and to the total; whose subscription it is. One that this database does not know (a restored backup) must not
+/// stop all others.
+async fn add(tx: &mut Tx, row: &Row) -> Result<Option<String>> {
     let moved = [
         Value::Text(row.subscription.to_string()),
         Value::Int(row.up),
         Value::Int(row.down),
         Value::Int(row.hour.0),
     ];
-    tx.execute(
-        "INSERT INTO traffic (subscription_id, hour, bytes_up, bytes_down)
-         SELECT id, $4, $2, $3 FROM subscription WHERE id = $1
-         ON CONFLICT (subscription_id, hour) DO UPDATE
-         SET bytes_up = traffic.bytes_up + excluded.bytes_up, bytes_down = traffic.bytes_down + excluded.bytes_down",
-        &moved,
-    )
-    .await?;
+    let added = tx
+        .optional(
+            "INSERT INTO traffic (subscription_id, hour, bytes_up, bytes_down)
+             SELECT id, $4, $2, $3 FROM subscription WHERE id = $1
+             ON CONFLICT (subscription_id, hour) DO UPDATE
+             SET bytes_up = traffic.bytes_up + excluded.bytes_up, bytes_down = traffic.bytes_down + excluded.bytes_down
+             RETURNING (SELECT s.account_id FROM subscription s WHERE s.id = subscription_id) AS account_id",
+            &moved,
+        )
+        .await?;
+    let Some(added) = added else { return Ok(None) };
     let [subscription, up, down, _] = moved;
     tx.execute(
         "INSERT INTO traffic_total (subscription_id, bytes_up, bytes_down)
@@ -124,6 +139,22 @@ async fn add(tx: &mut Tx, row: &Row) -> Result<()> {
          ON CONFLICT (subscription_id) DO UPDATE
          SET bytes_up = traffic_total.bytes_up + excluded.bytes_up, bytes_down = traffic_total.bytes_down + excluded.bytes_down",
         &[subscription, up, down],
+    )
+    .await?;
+    Ok(Some(added.text("account_id")?))
+}
+
+async fn add_to_day(tx: &mut Tx, account: String, day: i64, moved: Total) -> Result<()> {
+    tx.execute(
+        "INSERT INTO traffic_day (account_id, day, bytes_up, bytes_down) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (account_id, day) DO UPDATE
+         SET bytes_up = traffic_day.bytes_up + excluded.bytes_up, bytes_down = traffic_day.bytes_down + excluded.bytes_down",
+        &[
+            Value::Text(account),
+            Value::Int(day),
+            Value::Int(moved.up),
+            Value::Int(moved.down),
+        ],
     )
     .await?;
     Ok(())
@@ -154,27 +185,31 @@ pub async fn days(
     let day = Span::days(1).0;
     let today = shop.now().0.div_euclid(day);
     let first = today.saturating_sub(days - 1);
-    let values = [
-        Value::Text(account.to_string()),
-        Value::Text(subscription.map_or(String::new(), ToString::to_string)),
-        Value::Int(first.saturating_mul(day)),
-        Value::Int(day),
-    ];
+    let account = Value::Text(account.to_string());
+    let (sql, values) = match subscription {
+        None => (
+            "SELECT day, bytes_up AS up, bytes_down AS down FROM traffic_day WHERE account_id = $1 AND day >= $2",
+            vec![account, Value::Int(first)],
+        ),
+        Some(subscription) => (
+            "SELECT t.hour / $4 AS day, CAST(SUM(t.bytes_up) AS BIGINT) AS up, CAST(SUM(t.bytes_down) AS BIGINT) AS down
+             FROM subscription s JOIN traffic t ON t.subscription_id = s.id
+             WHERE s.account_id = $1 AND t.hour >= $2 AND s.id = $3
+             GROUP BY t.hour / $4",
+            vec![
+                account,
+                Value::Int(first.saturating_mul(day)),
+                Value::Text(subscription.to_string()),
+                Value::Int(day),
+            ],
+        ),
+    };
     let known: Vec<(i64, i64, i64)> = shop
         .store
         .read(move |tx| {
             let values = values.clone();
             Box::pin(async move {
-                let rows = tx
-                    .all(
-                        "SELECT t.hour / $4 AS day, CAST(SUM(t.bytes_up) AS BIGINT) AS up,
-                                CAST(SUM(t.bytes_down) AS BIGINT) AS down
-                         FROM subscription s JOIN traffic t ON t.subscription_id = s.id
-                         WHERE s.account_id = $1 AND ($2 = '' OR s.id = $2) AND t.hour >= $3
-                         GROUP BY t.hour / $4",
-                        &values,
-                    )
-                    .await?;
+                let rows = tx.all(sql, &values).await?;
                 rows.iter()
                     .map(|row| Ok((row.int("day")?, row.int("up")?, row.int("down")?)))
                     .collect()

@@ -158,6 +158,9 @@ fn fill(shop: &Turnpike) {
              INSERT INTO traffic_total (subscription_id, bytes_up, bytes_down)
                  SELECT subscription_id, SUM(bytes_up), SUM(bytes_down) FROM traffic WHERE 1 GROUP BY subscription_id
                  ON CONFLICT (subscription_id) DO UPDATE SET bytes_up = excluded.bytes_up, bytes_down = excluded.bytes_down;
+             INSERT INTO traffic_day (account_id, day, bytes_up, bytes_down)
+                 SELECT s.account_id, t.hour / 86400000, SUM(t.bytes_up), SUM(t.bytes_down)
+                 FROM traffic t JOIN subscription s ON s.id = t.subscription_id WHERE 1 GROUP BY 1, 2;
              COMMIT;
              PRAGMA wal_checkpoint(TRUNCATE);"
         ))

@@ -85,6 +85,8 @@ breakages! {
         "INSERT INTO moved_route (gateway, subscription_id, revision) SELECT gateway, id, 1 FROM subscription WHERE state = 'active'";
     a_total_that_its_hours_do_not_make: "I11" by "UPDATE traffic_total SET bytes_up = bytes_up + 1";
     an_hour_that_is_in_no_total: "I11" by "DELETE FROM traffic_total";
+    a_day_that_its_hours_do_not_make: "I11" by "UPDATE traffic_day SET bytes_down = bytes_down + 1";
+    a_day_that_is_missing: "I11" by "DELETE FROM traffic_day";
     more_traffic_before_than_ever_moved: "I11" by "UPDATE subscription SET traffic_before = 1000000 WHERE traffic_bytes IS NOT NULL";
     two_rotations_of_one_exit_at_once: "I12" by
         "UPDATE rotation SET state = 'queued';
