@@ -19,7 +19,7 @@ pub(crate) enum Tls {
     /// From files that somebody else keeps.
     Files(Box<Files>),
     /// From a directory, by ourselves.
-    Acme(Acme),
+    Acme(Box<Acme>),
 }
 
 /// Two files in PEM.
@@ -149,7 +149,7 @@ fn order(tls: &mut Table, acme: &Value, public_host: &str) -> Result<Tls, Mistak
         )));
     }
     let usual = || CHALLENGE_LISTEN.into_iter().filter_map(|address| address.parse().ok());
-    Ok(Tls::Acme(Acme {
+    Ok(Tls::Acme(Box::new(Acme {
         contact: tls.optional("contact", |value| {
             value.spelled("an e-mail address like \"operator@example.com\"", |text| {
                 let is_fit = text.contains('@') && !text.contains(char::is_whitespace);
@@ -174,7 +174,7 @@ fn order(tls: &mut Table, acme: &Value, public_host: &str) -> Result<Tls, Mistak
             Ok(addresses)
         })?,
         cache: tls.optional("cache", |value| file(&value))?,
-    }))
+    })))
 }
 
 fn external_account(tls: &mut Table) -> Result<Option<ExternalAccount>, Mistake> {
