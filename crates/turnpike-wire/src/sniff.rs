@@ -78,15 +78,18 @@ const SOCKS4_WINDOW: usize = 512;
 /// Judges the first bytes of a connection.
 #[must_use]
 pub fn sniff(bytes: &[u8], known: &Known<'_>) -> Sniffed {
+    type Rule = fn(&[u8], &Known<'_>) -> Sniffed;
+    // Asked one after the other: to try Shadowsocks costs more than all the others together.
+    let rules: [Rule; 5] = [
+        |bytes, _| http(bytes),
+        |bytes, known| vless(bytes, known.vless),
+        shadowsocks,
+        |bytes, known| if known.tls { tls(bytes) } else { Sniffed::Unknown },
+        |bytes, _| socks(bytes),
+    ];
     let mut may_become = false;
-    for rule in [
-        http(bytes),
-        vless(bytes, known.vless),
-        shadowsocks(bytes, known),
-        if known.tls { tls(bytes) } else { Sniffed::Unknown },
-        socks(bytes),
-    ] {
-        match rule {
+    for rule in rules {
+        match rule(bytes, known) {
             Sniffed::Wait => may_become = true,
             Sniffed::Unknown => {}
             sniffed => return sniffed,
