@@ -119,6 +119,7 @@ pub(crate) struct Shared {
     /// When the gateway started, in seconds since 1970.
     pub(crate) started: u64,
     pub(crate) buffers: Buffers,
+    pub(crate) large_buffers: Buffers,
     pub(crate) pipes: Pipes,
     pub(crate) descriptors: Descriptors,
     pub(crate) admission: Admission,
@@ -133,6 +134,8 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     tasks: TaskTracker,
     tunnels: AtomicU64,
+    /// The same for whoever watches. Looked up once: that costs more than to count.
+    tunnels_open: metrics::Gauge,
 }
 
 impl Shared {
@@ -141,6 +144,7 @@ impl Shared {
             started: clock.seconds(),
             clock,
             buffers: Buffers::default(),
+            large_buffers: Buffers::large(),
             pipes: Pipes::new(descriptors.clone()),
             admission: Admission::default(),
             refusals: Refusals::default(),
@@ -152,6 +156,7 @@ impl Shared {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             tunnels: AtomicU64::new(0),
+            tunnels_open: metrics::gauge!("turnpike_tunnels_open"),
             config,
         }
     }
@@ -182,12 +187,12 @@ impl Shared {
 
     pub(crate) fn tunnel_opened(&self) {
         self.tunnels.fetch_add(1, Ordering::Relaxed);
-        metrics::gauge!("turnpike_tunnels_open").increment(1.0);
+        self.tunnels_open.increment(1.0);
     }
 
     pub(crate) fn tunnel_closed(&self) {
         self.tunnels.fetch_sub(1, Ordering::Relaxed);
-        metrics::gauge!("turnpike_tunnels_open").decrement(1.0);
+        self.tunnels_open.decrement(1.0);
     }
 }
 

@@ -28,7 +28,7 @@ const UNSENT_LOW_WATER: u32 = 64 * 1024;
 
 /// A port while it is open, as its connections see it.
 pub(crate) struct Port {
-    number: u16,
+    pub(crate) number: u16,
     pub(crate) shared: Arc<Shared>,
     pub(crate) udp: Arc<udp::Port>,
     pub(crate) global_ids: Arc<session::mux::GlobalIds>,

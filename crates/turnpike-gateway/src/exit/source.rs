@@ -2,21 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UdpSocket};
 
 use super::device;
 use crate::dial::{AttemptError, Families, is_exhaustion};
 use crate::sockopt::bind_address_no_port;
-
-/// A dead origin is noticed within two minutes, even where no byte moves.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(60))
-    .with_interval(Duration::from_secs(15))
-    .with_retries(4);
 
 /// What an exit's sockets are bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,11 +72,7 @@ impl Source {
     /// A TCP socket that can be connected to `towards`.
     pub(crate) fn tcp(&self, towards: IpAddr) -> Result<TcpSocket, AttemptError> {
         let socket = self.socket(towards, Type::STREAM)?;
-        let prepare = || {
-            socket.set_tcp_nodelay(true)?;
-            socket.set_tcp_keepalive(&KEEPALIVE)
-        };
-        prepare().map_err(|error| self.failure(&error))?;
+        socket.set_tcp_nodelay(true).map_err(|error| self.failure(&error))?;
         if let Some(address) = self.address(towards)? {
             // Without it an address has 28,000 connections in all instead of as many per destination.
             bind_address_no_port(&socket).map_err(|error| self.failure(&error))?;

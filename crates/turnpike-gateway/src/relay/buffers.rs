@@ -10,22 +10,27 @@ use crate::stream::Stream;
 /// little.
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Free buffers kept per shard; more than that are given back to the allocator.
-const FREE_PER_SHARD: usize = 256;
+/// What bulk is moved by where it cannot be spliced: fewer system calls, and several sealed chunks at a time.
+const LARGE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Bytes of free buffers kept per shard; more than that are given back to the allocator.
+const FREE_BYTES_PER_SHARD: usize = 4 * 1024 * 1024;
 
 /// Threads are spread over this many free lists, so that they rarely meet at one lock.
 const SHARDS: usize = 8;
 
 type FreeList = Mutex<Vec<Box<[u8]>>>;
 
-/// The gateway's buffers. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+/// The gateway's buffers of one size. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(crate) struct Buffers {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    /// Of one buffer.
+    bytes: usize,
     free: [FreeList; SHARDS],
     in_use: AtomicUsize,
 }
@@ -44,13 +49,34 @@ thread_local! {
     };
 }
 
+impl Default for Buffers {
+    /// Of 16 KiB.
+    fn default() -> Self {
+        Self::of(BUFFER_BYTES)
+    }
+}
+
 impl Buffers {
-    /// An empty buffer of 16 KiB. It returns to the pool when it is dropped.
+    /// Of 64 KiB.
+    pub(crate) fn large() -> Self {
+        Self::of(LARGE_BUFFER_BYTES)
+    }
+
+    fn of(bytes: usize) -> Self {
+        let inner = Inner {
+            bytes,
+            free: Default::default(),
+            in_use: AtomicUsize::new(0),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// An empty buffer. It returns to the pool when it is dropped.
     pub(crate) fn take(&self) -> Buffer {
         let kept = self.inner.shard().lock().unwrap_or_else(PoisonError::into_inner).pop();
         self.inner.in_use.fetch_add(1, Ordering::Relaxed);
         Buffer {
-            bytes: kept.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice()),
+            bytes: kept.unwrap_or_else(|| vec![0; self.inner.bytes].into_boxed_slice()),
             start: 0,
             end: 0,
             pool: Arc::clone(&self.inner),
@@ -107,6 +133,11 @@ impl Buffer {
         Ok(count)
     }
 
+    /// Whether it is of the large ones.
+    pub(crate) fn is_large(&self) -> bool {
+        self.bytes.len() == LARGE_BUFFER_BYTES
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -117,7 +148,7 @@ impl Drop for Buffer {
         self.pool.in_use.fetch_sub(1, Ordering::Relaxed);
         let bytes = std::mem::take(&mut self.bytes);
         let mut free = self.pool.shard().lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < FREE_PER_SHARD {
+        if free.len() < FREE_BYTES_PER_SHARD / self.pool.bytes {
             free.push(bytes);
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Allowed<'a> {
     pub(super) speed: &'a Speed,
     /// No more than so many bytes, or a little more; what has moved is taken off.
     pub(super) turn: &'a mut usize,
+    /// Nothing moves the other way any more: when this way has ended too, both sockets are closed at once.
+    pub(super) is_last: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,8 @@ pub(super) struct Direction {
     discards: bool,
     /// How much has been moved by full reads lately; from [`BULK`] on the direction is spliced.
     full: usize,
-    spliced: bool,
+    /// Whether this is bulk now: spliced where that can be, by large buffers elsewhere.
+    is_bulk: bool,
     /// Whether both ends' text goes over their sockets as it is.
     is_plain: bool,
     way: Way,
@@ -98,7 +101,7 @@ impl Direction {
             stage: Stage::Moving,
             discards: way == Way::Up,
             full: 0,
-            spliced: false,
+            is_bulk: false,
             is_plain,
             way,
             pace: Pace::default(),
@@ -108,6 +111,11 @@ impl Direction {
     /// Whether the sender has finished, and the receiver knows or takes no more.
     pub(super) fn has_finished(&self) -> bool {
         self.stage == Stage::Finished
+    }
+
+    /// Whether it moves much at a time.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.is_bulk
     }
 
     /// Whether what the sender still sends has nowhere to go.
@@ -132,7 +140,7 @@ impl Direction {
         from: &impl Side,
         to: &impl Side,
         shared: &Shared,
-        Allowed { speed, turn }: Allowed<'_>,
+        Allowed { speed, turn, is_last }: Allowed<'_>,
         meter: impl Fn(u64),
     ) -> Poll<Result<(), Broken>> {
         loop {
@@ -149,8 +157,10 @@ impl Direction {
                     }
                 }
                 Stage::Ending => {
-                    // Where the receiver has gone, there is nobody left to tell.
-                    if ready!(self.poll_write(cx, to, &meter)).is_ok() {
+                    // Where the receiver has gone, there is nobody left to tell. Where its socket is closed now, it is told by that,
+                    // but for a seal, which has words of its own.
+                    let is_taken = ready!(self.poll_write(cx, to, &meter)).is_ok();
+                    if is_taken && !(is_last && to.plain().is_some()) {
                         let _ = ready!(to.poll_half_close(cx));
                     }
                     self.held = Held::Nothing;
@@ -244,7 +254,7 @@ impl Direction {
 
     /// A pipe, where this direction is spliced and there is one to be had.
     fn empty_pipe(&mut self, shared: &Shared) -> Option<Pipe> {
-        if !self.spliced || !self.is_plain || self.stage != Stage::Moving {
+        if !self.is_bulk || !self.is_plain || self.stage != Stage::Moving {
             return None;
         }
         match std::mem::replace(&mut self.held, Held::Nothing) {
@@ -283,7 +293,8 @@ impl Direction {
         most: usize,
     ) -> Poll<io::Result<usize>> {
         let mut buffer = match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Copied(buffer) => buffer,
+            Held::Copied(buffer) if buffer.is_large() == self.is_bulk => buffer,
+            _ if self.is_bulk => shared.large_buffers.take(),
             _ => shared.buffers.take(),
         };
         let count = ready!(from.poll_read(cx, buffer.room(most)))?;
@@ -300,7 +311,7 @@ impl Direction {
             self.full = self.full.saturating_sub(FULL_READ);
         }
         // What was bulk stays it until half of that is taken back: no swinging to and fro.
-        self.spliced = self.full >= if self.spliced { BULK / 2 } else { BULK };
+        self.is_bulk = self.full >= if self.is_bulk { BULK / 2 } else { BULK };
     }
 }
 

@@ -19,7 +19,6 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +42,9 @@ const HALF_CLOSED_SILENCE: Duration = Duration::from_secs(300);
 /// How long a client is listened to whose bytes have nowhere to go any more: closing at once would send it a reset,
 /// which can destroy the last of what it was sent before it reads it.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// A tunnel that has been open for so long may stay open, and its origin may vanish.
+const LONG: Duration = Duration::from_secs(10);
 
 /// A tunnel lets others have a turn after this many bytes.
 const BYTES_PER_TURN: usize = 1024 * 1024;
@@ -78,13 +80,13 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
     let mut to_client = BytesMut::with_capacity(answer.len() + early.len());
     to_client.put_slice(answer);
     to_client.put_slice(&early);
-    tune(origin.socket());
     context.visitor().prove();
     let is_plain = client.plain().is_some();
     let mut tunnel = Tunnel {
         up: Direction::up(from_client, is_plain),
         down: Direction::down(to_client.freeze(), answer.len(), is_plain),
         last_moved: Instant::now(),
+        is_tuned: false,
         client,
         origin,
         shared: Arc::clone(&context.shared),
@@ -96,13 +98,6 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
         let end = tunnel.run(&lease).await;
         tracing::trace!(?end, "a tunnel has ended");
     });
-}
-
-/// Sets what a connection to an origin should have, as the listener's sockets have it for clients.
-fn tune(origin: &TcpStream) {
-    // Each of these is a refinement; a connection that does not have it works all the same.
-    let _ = origin.set_nodelay(true);
-    let _ = crate::listener::tune(&socket2::SockRef::from(origin));
 }
 
 /// Counts a tunnel for as long as it is open.
@@ -127,6 +122,8 @@ struct Tunnel<C> {
     up: Direction,
     down: Direction,
     last_moved: Instant,
+    /// Whether the origin's socket has what long tunnels need.
+    is_tuned: bool,
     route: Arc<ActiveRoute>,
     shared: Arc<Shared>,
     /// Holds the descriptors' permit.
@@ -137,7 +134,7 @@ struct Tunnel<C> {
 impl<C: Side> Tunnel<C> {
     async fn run(&mut self, lease: &CancellationToken) -> End {
         let route = Arc::clone(&self.route);
-        let mut silence = pin!(tokio::time::sleep(self.allowed_silence()));
+        let mut silence = pin!(tokio::time::sleep(self.allowed_silence().min(LONG)));
         let end = tokio::select! {
             biased;
             () = route.cut.cancelled() => End::Cut,
@@ -172,11 +169,15 @@ impl<C: Side> Tunnel<C> {
         if allowed < allowed_before || (has_moved && !self.is_lingering()) {
             self.last_moved = Instant::now();
         }
-        // The timer is set again only when it fires, or when less silence is allowed than it was set for.
-        if allowed < allowed_before {
+        // The timer is set again only when it fires, or when it would fire too late.
+        if silence.deadline() > self.last_moved + allowed {
             silence.as_mut().reset(self.last_moved + allowed);
         }
+        if self.up.is_bulk() {
+            self.tune();
+        }
         while silence.as_mut().poll(cx).is_ready() {
+            self.tune();
             let due = self.last_moved + allowed;
             if due <= Instant::now() {
                 return Poll::Ready(if self.is_lingering() { End::Finished } else { End::Idle });
@@ -184,6 +185,15 @@ impl<C: Side> Tunnel<C> {
             silence.as_mut().reset(due);
         }
         Poll::Pending
+    }
+
+    /// Sets what a connection to an origin should have, as the listener's sockets have it for clients. That is five system calls,
+    /// and most tunnels end before any of it could matter.
+    fn tune(&mut self) {
+        if !std::mem::replace(&mut self.is_tuned, true) {
+            // Each of these is a refinement; a connection that does not have it works all the same.
+            let _ = crate::listener::tune(&socket2::SockRef::from(self.origin.socket()));
+        }
     }
 
     /// Moves what can be moved both ways. Ready when nothing more will ever move.
@@ -199,6 +209,7 @@ impl<C: Side> Tunnel<C> {
         let allowed = Allowed {
             speed,
             turn: &mut turns.up,
+            is_last: self.down.has_finished(),
         };
         let up = self.up.poll(cx, client, origin, shared, allowed, |bytes| {
             has_written.set(true);
@@ -207,6 +218,7 @@ impl<C: Side> Tunnel<C> {
         let allowed = Allowed {
             speed,
             turn: &mut turns.down,
+            is_last: self.up.has_finished(),
         };
         let down = self.down.poll(cx, origin, client, shared, allowed, |bytes| {
             has_written.set(true);

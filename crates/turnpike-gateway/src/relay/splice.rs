@@ -16,11 +16,13 @@ use tokio::net::TcpStream;
 
 use crate::descriptors::{Descriptors, Permit};
 
-/// What a pipe should hold: with it, one system call moves what sixteen buffers would.
-const PIPE_BYTES: usize = 256 * 1024;
+/// What a pipe should hold: with the first ones, which are all there are mostly, one system call moves what 64 buffers would.
+const LARGE_PIPE: usize = 1024 * 1024;
+const SMALL_PIPE: usize = 128 * 1024;
 
-/// Pipes at one time: 256 of 256 KiB are the 64 MiB that an unprivileged user may have.
+/// Pipes at one time: together they hold less than the 64 MiB that an unprivileged user may have.
 const MAX_PIPES: usize = 256;
+const LARGE_PIPES: usize = 32;
 
 /// The gateway's pipes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -70,12 +72,14 @@ impl Pipes {
     }
 
     fn make(&self) -> Option<Ends> {
-        if self.inner.made.fetch_add(1, Ordering::Relaxed) < MAX_PIPES
+        let others = self.inner.made.fetch_add(1, Ordering::Relaxed);
+        if others < MAX_PIPES
             && let Some(permit) = self.inner.descriptors.take(2)
             && let Ok((read, write)) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)
         {
+            let size = if others < LARGE_PIPES { LARGE_PIPE } else { SMALL_PIPE };
             // Where the system does not allow this size, the one it has does too.
-            let capacity = rustix::pipe::fcntl_setpipe_size(&write, PIPE_BYTES)
+            let capacity = rustix::pipe::fcntl_setpipe_size(&write, size)
                 .or_else(|_| rustix::pipe::fcntl_getpipe_size(&write))
                 .unwrap_or(4096);
             return Some(Ends {

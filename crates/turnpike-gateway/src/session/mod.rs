@@ -57,7 +57,8 @@ pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) route: Arc<ActiveRoute>,
     pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
+    /// The port that it has come to.
+    pub(crate) port: u16,
     pub(crate) accepted: Instant,
     /// Cancelled when the port closes or the gateway drains: a connection that waits between two requests ends.
     pub(crate) closing: CancellationToken,
@@ -104,15 +105,12 @@ pub(crate) async fn run(port: Arc<Port>, socket: TcpStream, peer: SocketAddr, vi
     };
     // Closed by its owner, or never used: browsers park connections at a proxy.
     let Ok(Some(buffer)) = buffer else { return };
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
     let mut context = Context {
         config: Arc::clone(&port.shared.config),
         shared: Arc::clone(&port.shared),
         route: port.route(),
         peer,
-        local,
+        port: port.number,
         protocol: Protocol::Unknown,
         guest: None,
         accepted,
@@ -274,7 +272,7 @@ impl Context {
         let Some((username, _)) = said else {
             return self.without_password();
         };
-        let is_over = self.visitor.note_bad_credentials(self.local.port());
+        let is_over = self.visitor.note_bad_credentials(self.port);
         let is_user = username == self.route.route.username.as_bytes();
         self.refused(match (is_over, is_user) {
             (true, _) => Reason::Throttled,

@@ -16,7 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, BytesMut};
-use rustix::net::Shutdown;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 pub(crate) use shadowsocks::Shadowsocks;
@@ -110,15 +112,12 @@ impl Stream {
     pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
         match self.seal() {
             Some(mut seal) => seal.read(&self.socket, room),
-            None => self.socket.try_read(room),
+            None => read_arrived(&self.socket, room),
         }
     }
 
     /// As [`Stream::try_read`], behind what is in `buffer`, into the room that it has.
     pub(crate) fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        if self.seal.is_none() {
-            return self.socket.try_read_buf(buffer);
-        }
         let before = buffer.len();
         let room = buffer.capacity().saturating_sub(before);
         buffer.put_bytes(0, room);
@@ -174,6 +173,13 @@ impl Stream {
         }
     }
 
+    /// Whether nothing has arrived on the wire, no end and no error either. The system is asked, whatever it said last.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = rustix::net::recv(&self.socket, &mut [0_u8][..], flags);
+        matches!(peeked, Err(Errno::AGAIN))
+    }
+
     #[cfg(test)]
     pub(crate) fn into_socket(self) -> TcpStream {
         self.socket
@@ -195,6 +201,23 @@ impl Stream {
             ready!(self.socket.poll_write_ready(cx))?;
         }
     }
+}
+
+/// Reads what has arrived on the wire, without waiting. 0 is its end.
+///
+/// A read that leaves room has emptied the socket, so it also notes that nothing is there: whoever reads next waits to be told,
+/// and does not ask in vain first. (An end that is there already stays noted; epoll tells what comes later.)
+fn read_arrived(socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+    let mut emptied = None;
+    let read = socket.try_io(Interest::READABLE, || {
+        let (count, _) = rustix::net::recv(socket, &mut *room, RecvFlags::empty())?;
+        if (1..room.len()).contains(&count) {
+            emptied = Some(count);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(count)
+    });
+    emptied.map_or(read, Ok)
 }
 
 impl Seal {

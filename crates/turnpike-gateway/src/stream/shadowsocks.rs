@@ -1,40 +1,59 @@
 //! A stream sealed by Shadowsocks: chunks, opened and sealed one at a time.
 //!
 //! Between two chunks nothing is held but the two keys: what is read is read into room that is made when there is something,
-//! and let go when it has been passed on.
+//! and let go when it has been passed on. Where much arrives at a time several chunks are read, opened and passed on at once, and
+//! as many are sealed and written.
 
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use turnpike_wire::shadowsocks::TAG;
 use turnpike_wire::shadowsocks::stream::{Opener, Sealer};
+use turnpike_wire::shadowsocks::{Refused, TAG};
 
+use super::read_arrived;
 use crate::clock::SteadyClock;
 
 /// How much is read at a time, where the next chunk does not need more: a usual chunk and what is around it.
 const READ: usize = 17 * 1024;
 
+/// The same behind a read that was full: several chunks.
+const LONG_READ: usize = 66 * 1024;
+
 /// The longest text that is sealed as one chunk: large enough that its overhead is nothing, small enough that a receiver can
 /// begin to use it soon.
 const LONGEST_TEXT: usize = 16 * 1024 - 1;
+
+/// How many chunks are written at once.
+const CHUNKS_PER_WRITE: usize = 4;
+
+thread_local! {
+    /// Where chunks are sealed; what does not leave at once is kept by the stream.
+    static SEALED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 pub(crate) struct Shadowsocks {
     /// The first chunk tells the time.
     clock: Arc<SteadyClock>,
     opener: Opener,
     sealer: Sealer,
-    /// What was read: opened text first, then what is still sealed.
+    /// Room, of which so much was read to: opened text first, then what is still sealed.
     arrived: Vec<u8>,
+    filled: usize,
+    /// Whether the last read filled its room, so that there is more.
+    was_full: bool,
+    /// What is wrong behind the text that was passed on last.
+    refused: Option<Refused>,
     /// Where in `arrived` there is text to be passed on.
     text: Range<usize>,
     /// Where in `arrived` that begins which is still sealed.
     sealed: usize,
-    /// A sealed chunk on its way, and how much of it has left.
+    /// What has been sealed and has not left, and how much of it has left since.
     leaving: Vec<u8>,
     left: usize,
-    /// How much text is in it.
+    /// How much text was sealed with it.
     taken: usize,
 }
 
@@ -51,6 +70,9 @@ impl Shadowsocks {
             clock,
             opener,
             sealer,
+            filled: arrived.len(),
+            was_full: false,
+            refused: None,
             arrived,
             text: 0..0,
             sealed: 0,
@@ -62,17 +84,33 @@ impl Shadowsocks {
 
     /// Whether a read can give something without the socket, or must be made to find out.
     pub(super) fn has_text(&self) -> bool {
-        !self.text.is_empty() || self.arrived.len() - self.sealed >= self.opener.needed()
+        !self.text.is_empty() || self.refused.is_some() || self.filled - self.sealed >= self.opener.needed()
     }
 
     pub(super) fn read(&mut self, socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
         if self.peek(socket)? == 0 {
             return Ok(0);
         }
-        let text = &self.arrived[self.text.clone()];
-        let count = text.len().min(room.len());
-        room[..count].copy_from_slice(&text[..count]);
-        self.text.start += count;
+        let mut count = 0;
+        loop {
+            let text = &self.arrived[self.text.clone()];
+            let fits = text.len().min(room.len() - count);
+            room[count..count + fits].copy_from_slice(&text[..fits]);
+            self.text.start += fits;
+            count += fits;
+            if count == room.len() {
+                break;
+            }
+            // Whole chunks that have arrived too. What is wrong with them is to be told when this has been passed on.
+            match self.open() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(refused) => {
+                    self.refused = Some(refused);
+                    break;
+                }
+            }
+        }
         self.let_go();
         Ok(count)
     }
@@ -83,11 +121,12 @@ impl Shadowsocks {
             if !self.text.is_empty() {
                 return Ok(self.text.len());
             }
-            if self.open()? {
+            let opened = self.refused.map_or_else(|| self.open(), Err);
+            if opened.map_err(|refused| io::Error::new(io::ErrorKind::InvalidData, refused))? {
                 continue;
             }
             match self.fill(socket) {
-                Ok(0) if self.arrived.is_empty() => return Ok(0),
+                Ok(0) if self.filled == 0 => return Ok(0),
                 // Cut in the middle of a chunk: whoever did it, it was not the customer's end of the data.
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
@@ -100,15 +139,12 @@ impl Shadowsocks {
     }
 
     /// Opens what has arrived, one step further. Whether that was possible.
-    fn open(&mut self) -> io::Result<bool> {
-        let sealed = &mut self.arrived[self.sealed..];
+    fn open(&mut self) -> Result<bool, Refused> {
+        let sealed = &mut self.arrived[self.sealed..self.filled];
         if sealed.is_empty() {
             return Ok(false);
         }
-        let opened = self
-            .opener
-            .open(sealed)
-            .map_err(|refused| io::Error::new(io::ErrorKind::InvalidData, refused))?;
+        let opened = self.opener.open(sealed)?;
         let start = self.sealed;
         self.sealed = start + opened.used;
         self.text = start + opened.text.start..start + opened.text.end;
@@ -117,29 +153,40 @@ impl Shadowsocks {
 
     /// Reads what the socket has, behind what has arrived.
     fn fill(&mut self, socket: &TcpStream) -> io::Result<usize> {
-        self.arrived.drain(..self.sealed);
+        self.arrived.copy_within(self.sealed..self.filled, 0);
+        self.filled -= self.sealed;
         self.sealed = 0;
         self.text = 0..0;
-        let before = self.arrived.len();
-        let missing = self.opener.needed().saturating_sub(before);
-        self.arrived.resize(before + missing.max(READ), 0);
-        let read = socket.try_read(&mut self.arrived[before..]);
-        self.arrived.truncate(before + read.as_ref().unwrap_or(&0));
+        let missing = self.opener.needed().saturating_sub(self.filled);
+        let end = self.filled + missing.max(if self.was_full { LONG_READ } else { READ });
+        if self.arrived.len() < end {
+            self.arrived.resize(end, 0);
+        }
+        let room = &mut self.arrived[self.filled..end];
+        let read = read_arrived(socket, room);
+        self.was_full = read.as_ref().is_ok_and(|count| *count == room.len());
+        self.filled += read.as_ref().unwrap_or(&0);
         read
     }
 
-    /// Gives the room back when there is nothing in it.
+    /// Gives the room back when there is nothing in it, unless it will be wanted at once.
     fn let_go(&mut self) {
-        if self.text.is_empty() && self.sealed == self.arrived.len() {
+        if self.text.is_empty() && self.sealed == self.filled && !self.was_full {
             self.arrived = Vec::new();
+            self.filled = 0;
             self.sealed = 0;
             self.text = 0..0;
         }
     }
 
     pub(super) fn write(&mut self, socket: &TcpStream, text: &[u8]) -> io::Result<usize> {
-        if self.leaving.is_empty() {
-            self.seal(text)?;
+        if self.taken == 0 && self.leaving.is_empty() {
+            let text = &text[..(CHUNKS_PER_WRITE * LONGEST_TEXT).min(text.len())];
+            return SEALED.with_borrow_mut(|sealed| {
+                sealed.clear();
+                self.seal(text, sealed)?;
+                self.begin(socket, text.len(), sealed)
+            });
         }
         while self.left < self.leaving.len() {
             match socket.try_write(&self.leaving[self.left..])? {
@@ -152,19 +199,39 @@ impl Shadowsocks {
         Ok(std::mem::take(&mut self.taken))
     }
 
-    fn seal(&mut self, text: &[u8]) -> io::Result<()> {
-        let text = &text[..LONGEST_TEXT.min(text.len())];
-        let headroom = self.sealer.headroom();
-        let mut room = Vec::with_capacity(headroom + text.len() + TAG);
-        room.resize(headroom, 0);
-        room.extend_from_slice(text);
-        room.extend([0; TAG]);
-        self.sealer
-            .seal(&mut room, self.clock.seconds())
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        self.leaving = room;
-        self.taken = text.len();
-        Ok(())
+    /// Writes what has just been sealed, and keeps what does not leave.
+    fn begin(&mut self, socket: &TcpStream, text: usize, sealed: &[u8]) -> io::Result<usize> {
+        let mut left = 0;
+        while left < sealed.len() {
+            match socket.try_write(&sealed[left..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => left += count,
+                Err(error) => {
+                    self.leaving = sealed[left..].to_vec();
+                    self.taken = text;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(text)
+    }
+
+    /// Seals text behind what is in `room`, as one chunk or several.
+    fn seal(&mut self, mut text: &[u8], room: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            let (chunk, behind) = text.split_at(LONGEST_TEXT.min(text.len()));
+            let start = room.len();
+            room.resize(start + self.sealer.headroom(), 0);
+            room.extend_from_slice(chunk);
+            room.extend([0; TAG]);
+            self.sealer
+                .seal(&mut room[start..], self.clock.seconds())
+                .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+            text = behind;
+            if text.is_empty() {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use rustls::unbuffered::{
 use rustls::{Error, ServerConfig};
 use tokio::net::TcpStream;
 
+use super::read_arrived;
+
 /// How much is read at a time: a record of the usual kind, and the beginning of the next.
 const READ: usize = 17 * 1024;
 
@@ -233,7 +235,7 @@ impl Tls {
         self.sealed = 0;
         let before = self.arrived.len();
         self.arrived.resize(before + READ, 0);
-        let read = socket.try_read(self.arrived.get_mut(before..).unwrap_or_default());
+        let read = read_arrived(socket, self.arrived.get_mut(before..).unwrap_or_default());
         self.arrived.truncate(before + read.as_ref().unwrap_or(&0));
         self.unexamined |= matches!(read, Ok(1..));
         read

@@ -1,6 +1,7 @@
 //! Requests passed on: which connection they take to their origin, and what is said where that fails.
 
 use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
 use tokio_util::sync::CancellationToken;
 use turnpike_wire::address::Destination;
 use turnpike_wire::http::Body;
@@ -10,6 +11,7 @@ use super::answer::Answer;
 use super::exchange::{self, Cause, Outcome};
 use super::request::{Exchange, Request};
 use crate::exit::{DialError, Dialed};
+use crate::listener;
 use crate::relay;
 use crate::session::peer::{self, Peer};
 
@@ -39,8 +41,10 @@ impl Origin {
 
     /// Whether an idle connection can carry a request to `destination`, as far as can be seen without sending it.
     fn serves(&self, destination: &Destination, generation: u64) -> bool {
-        let is_quiet = matches!(self.peer.stream.try_read(&mut [0]), Err(error) if peer::is_transient(&error));
-        is_quiet && self.destination == *destination && self.generation == generation && !self.lease.is_cancelled()
+        self.peer.stream.is_quiet()
+            && self.destination == *destination
+            && self.generation == generation
+            && !self.lease.is_cancelled()
     }
 }
 
@@ -91,6 +95,8 @@ impl Session {
         let exit = &self.context.route.exit;
         let generation = exit.generation();
         let Dialed { stream, early, lease } = exit.dial(destination).await?;
+        // It may carry many exchanges, and long ones. Without this it works all the same.
+        let _ = listener::tune(&SockRef::from(stream.socket()));
         Ok(Origin {
             peer: Peer {
                 stream,

@@ -184,7 +184,11 @@ impl LoggedIn {
             context.dial_failed(&error);
             return self.0.end(&answer(Err(Unassociated::Exit(error)))).await;
         }
-        let bound = context.shared.bound_address.towards(peer, context.local).await;
+        let Ok(local) = self.0.client.stream.local_addr() else {
+            return;
+        };
+        let local = SocketAddr::new(local.ip(), context.port);
+        let bound = context.shared.bound_address.towards(peer, local).await;
         let Handshake {
             context,
             client,
