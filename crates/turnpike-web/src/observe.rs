@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use turnpike_shop::types::random_lowercase;
 
 use crate::app::App;
@@ -153,16 +153,26 @@ fn record(route: &str, method: &'static str, answer: &Response, visit: &Visit, n
     if matches!(route, "/healthz" | "/readyz") && answer.status().is_success() {
         return;
     }
-    tracing::info!(
-        request_id = visit.request_id,
-        method,
-        route,
-        op = notes.op,
-        status,
-        code = notes.code,
-        account = notes.account.as_ref().map(|account| account.as_str()),
-        source = %visit.source,
-        ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "request"
-    );
+    macro_rules! told {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id = visit.request_id,
+                method,
+                route,
+                op = notes.op,
+                status,
+                code = notes.code,
+                account = notes.account.as_ref().map(|account| account.as_str()),
+                source = %visit.source,
+                ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "request"
+            )
+        };
+    }
+    // Whoever asks beyond an address's share is counted, and nobody knows who it is: a stranger must not fill the log.
+    if answer.status() == StatusCode::TOO_MANY_REQUESTS && notes.account.is_none() {
+        told!(debug);
+    } else {
+        told!(info);
+    }
 }

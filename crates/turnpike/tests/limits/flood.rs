@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use testbed::client::Tunnel;
 use testbed::origin::Origin;
 use testbed::turnpike::Turnpike;
-use testbed::{eventually, race};
+use testbed::{eventually, http, race};
 
 use crate::{connect_from, is_closed, many_files};
 
@@ -53,4 +53,25 @@ fn a_flood_of_one_port_is_capped_by_source_and_disturbs_nobody_else() {
         connect_from(sources[0], flooded.port)
             .is_ok_and(|connection| Tunnel::over(connection, &flooded, echo.address()).is_ok())
     });
+}
+
+#[test]
+fn requests_beyond_an_addresss_share_are_counted_and_not_written_down() {
+    const REQUESTS: usize = 300;
+    let shop = Turnpike::with()
+        .set("limits.api_requests_per_second", "1")
+        .set("limits.api_burst", "2")
+        .network("NL-AMS")
+        .pool("nl-1", &["127.0.0.11"])
+        .start();
+    let refused = (0..REQUESTS)
+        .map(|_| shop.get("/api/proxy?op=plans").status)
+        .filter(|status| *status == 429)
+        .count();
+    assert!(refused > REQUESTS / 2, "{refused} of {REQUESTS}");
+    let written = shop.log().lines().filter(|line| line.contains("/api/proxy")).count();
+    assert!(written <= REQUESTS - refused, "{written} lines, {refused} refused");
+    let metrics = http::request(shop.metrics(), "GET", "/metrics", &[], b"").expect_status(200);
+    let line = format!("turnpike_http_requests_total{{op=\"/api/proxy\",status=\"429\"}} {refused}");
+    assert!(metrics.body.contains(&line), "{line} is not in {}", metrics.body);
 }
