@@ -1,6 +1,7 @@
 //! Chores of the repository, run as `cargo xtask CHORE`.
 #![allow(clippy::print_stdout, reason = "a chore talks to whoever started it")]
 
+mod bench;
 mod demo_check;
 mod fuzzing;
 #[cfg(test)]
@@ -42,6 +43,11 @@ enum Chore {
     ///
     /// The addresses must tell the story: the same by HTTP and by SOCKS5, another one after the rotation.
     DemoCheck(demo_check::Options),
+    /// Measure the gateway's cost beside a bare relay's and that of the proxies that are installed
+    ///
+    /// About a minute; with `--full` about ten. CPU time per tunnel, per gigabyte and per request, and memory per idle tunnel. What the
+    /// figures mean stands in docs/performance.md.
+    Bench(bench::Options),
     /// Make pictures of every page and state
     ///
     /// They are PNG files, wide and narrow, light and dark, made while the browser's test walks through the pages of the real binary.
@@ -66,6 +72,7 @@ enum Chore {
 fn main() -> Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Setup(options) => setup::requested(&options)?,
+        Chore::Bench(options) => bench::run(&options)?,
         Chore::DemoCheck(options) => demo_check::run(&options)?,
         Chore::Screenshots { to } => screenshots::run(&to)?,
         Chore::Sniff(options) => sniff::run(&options)?,

@@ -49,12 +49,23 @@ pub struct Turnpike {
     customer: OnceLock<Customer>,
 }
 
-/// The binary that cargo built beside the test that is running.
+/// Another binary than cargo's, for who is no test.
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Runs this binary from now on. The first to say so is heard.
+pub fn use_binary(binary: PathBuf) {
+    BINARY.get_or_init(|| binary);
+}
+
+/// The binary that cargo built beside the test that is running, or the one of [`use_binary`].
 ///
 /// # Panics
 /// When it is not there.
 #[must_use]
 pub fn binary() -> PathBuf {
+    if let Some(binary) = BINARY.get() {
+        return binary.clone();
+    }
     let test = std::env::current_exe().expect("the test's own path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
     let binary = profile.join("turnpike");

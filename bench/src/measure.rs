@@ -1,0 +1,89 @@
+//! What a process uses, as the system tells.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// Who a core is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Core {
+    /// The first one: for what is measured.
+    Contender,
+    /// The last one: for the origin and the clients.
+    Load,
+}
+
+/// Keeps this thread, and whatever it starts from now on, on a core. On a machine with one core it does nothing.
+pub(crate) fn pin(core: Core) -> io::Result<()> {
+    thread_local! {
+        static ALLOWED: std::cell::RefCell<Option<Vec<usize>>> = const { std::cell::RefCell::new(None) };
+    }
+    let cores = ALLOWED.with_borrow_mut(|known| -> io::Result<Vec<usize>> {
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let set = sched_getaffinity(None)?;
+        let found: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
+        *known = Some(found.clone());
+        Ok(found)
+    })?;
+    let (Some(first), Some(last)) = (cores.first(), cores.last()) else {
+        return Ok(());
+    };
+    let mut set = CpuSet::new();
+    set.set(if core == Core::Contender { *first } else { *last });
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// The CPU time that a process's threads have used: of those that live, to the nanosecond.
+pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
+    let mut total = Duration::ZERO;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end while it is looked at.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let on_cpu = text.split_whitespace().next().and_then(|word| word.parse().ok());
+        total += Duration::from_nanos(on_cpu.unwrap_or(0));
+    }
+    Ok(total)
+}
+
+/// A process's share of memory in bytes, and its open descriptors.
+pub(crate) fn memory(pid: u32) -> io::Result<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kilobytes = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|word| word.parse::<u64>().ok())
+        .ok_or_else(|| io::Error::other("the system does not tell the share of memory"))?;
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    Ok((kilobytes * 1024, descriptors as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_works_uses_cpu_time_and_memory() {
+        let own = std::process::id();
+        let (before, (memory_before, _)) = (cpu_time(own).unwrap(), memory(own).unwrap());
+        let filled: Vec<u64> = (0..4_000_000).collect();
+        let sum = filled
+            .iter()
+            .fold(0_u64, |sum, number| sum.wrapping_mul(31).wrapping_add(*number));
+        let (memory_after, descriptors) = memory(own).unwrap();
+        assert!(
+            memory_after > memory_before + 16_000_000,
+            "{memory_before} {memory_after} {sum}"
+        );
+        assert!(cpu_time(own).unwrap() > before);
+        assert!(descriptors >= 3);
+    }
+}

@@ -1,0 +1,69 @@
+//! Measures the gateway beside a bare relay and the proxies that are installed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::steps::{announce, cargo, quietly, root, succeeds};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Three rounds with larger amounts: about ten minutes, and figures to quote
+    #[arg(long)]
+    full: bool,
+    /// Only contenders in whose names this is, such as `socks5` or `turnpike`; the limit always runs
+    #[arg(long, default_value = "", hide_default_value = true)]
+    only: String,
+    /// Where bench.md, bench.json and bench.svg are written
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    out: PathBuf,
+}
+
+/// Loopback only, ports of its own, and a congestion control that does not pace: pacing costs a relay a third more.
+const OWN_NETWORK: &str = "ip link set lo up && echo reno > /proc/sys/net/ipv4/tcp_congestion_control && ulimit -n $(ulimit -Hn) && exec \"$@\"";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    // One after the other: together they would be built with each other's features.
+    for package in ["turnpike", "bench"] {
+        let mut build = cargo();
+        build.args(["build", "--release", "--package", package]);
+        ensure!(succeeds(&mut build)?, "{package} was not built");
+    }
+    let release = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), PathBuf::from)
+        .join("release");
+    let own_network = [
+        "unshare",
+        "--map-root-user",
+        "--net",
+        "--",
+        "sh",
+        "-c",
+        OWN_NETWORK,
+        "sh",
+    ];
+    let probe = quietly(Command::new(own_network[0]).args(&own_network[1..]).arg("true"));
+    let mut command = if probe {
+        let mut command = Command::new(own_network[0]);
+        command.args(&own_network[1..]).arg(release.join("bench"));
+        command
+    } else {
+        println!("No network of its own can be made here: measured in this machine's.");
+        Command::new(release.join("bench"))
+    };
+    command
+        .current_dir(root())
+        .arg("run")
+        .arg("--turnpike")
+        .arg(release.join("turnpike"))
+        .arg("--out")
+        .arg(&options.out)
+        .args(["--only", &options.only])
+        .args(options.full.then_some("--full"));
+    announce(&command);
+    ensure!(command.status()?.success(), "the benchmark failed");
+    println!("\nWritten to {}.", options.out.display());
+    Ok(())
+}
