@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::account;
 use crate::audit_log;
+use crate::auto_renew;
 use crate::error::{Error, Refusal, Result};
 use crate::note::NOTE_LENGTH;
 use crate::shop::Shop;
@@ -112,6 +113,9 @@ async fn adjust_as(
                     counterpart: FUNDING,
                 };
                 post(tx, &booking, posting, now).await?;
+                if amount.0 > 0 {
+                    auto_renew::try_again(tx, &id, now).await?;
+                }
                 let detail = serde_json::json!({ "cents": amount.0, "note": note });
                 audit_log::write(tx, &actor, &format!("account.{kind}"), &email, &detail, now).await?;
                 Ok(balance)

@@ -13,6 +13,7 @@
 //! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`], [`refusals`] |
 //! | what plans limit | [`limits`] |
+//! | what time does by itself | [`upkeep`], [`auto_renew`] |
 //! | proof | [`audit`] |
 
 pub mod account;
@@ -23,6 +24,7 @@ pub mod api_key;
 mod attempt;
 pub mod audit;
 pub mod audit_log;
+pub mod auto_renew;
 pub mod catalogue;
 mod coupon;
 pub mod credentials;

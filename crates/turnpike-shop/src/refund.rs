@@ -1,11 +1,12 @@
 //! Giving an order's price back.
 //!
 //! A refund is the order's reversing entry in the ledger: all of its price, once. What the order gave is taken back: each of its
-//! subscriptions loses the order's time as far as that is still to come, and ends where nothing is left. Traffic that was given
+//! subscriptions loses the order's time as far as that is still to come, ends where nothing is left, and renews itself no more. Traffic that was given
 //! stays, and the coupon stays redeemed. Whoever is to keep what he has is credited instead
 //! ([`crate::ledger::book`]), which is also how a part is given back.
 
 use crate::audit_log;
+use crate::auto_renew;
 use crate::error::{Refusal, Result};
 use crate::ledger;
 use crate::routes;
@@ -110,6 +111,8 @@ async fn take_back(tx: &mut Tx, order: &OrderId, now: UnixMillis) -> Result<Vec<
         if ends_at <= now && row.parsed::<SubscriptionState>("state")? == SubscriptionState::Active {
             subscription::end(tx, &id, now).await?;
         }
+        // Else it would be paid for again at once.
+        auto_renew::switch_off(tx, &id).await?;
         changed.push((id, ends_at));
     }
     let ids: Vec<SubscriptionId> = changed.iter().map(|(id, _)| id.clone()).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{self, contended};
+use crate::auto_renew;
 use crate::coupon;
 use crate::error::{Refusal, Result};
 use crate::idempotency::{self, IdempotencyKey};
@@ -97,7 +98,7 @@ pub async fn quote_renewal(shop: &Shop, account: &AccountId, order: RenewOrder) 
 }
 
 /// The whole rule. The order of its locks is told in [`crate::order`].
-async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrder) -> Result<Renewed> {
+pub(crate) async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrder) -> Result<Renewed> {
     let now = shop.now();
     let key = order.idempotency.as_ref();
     if let Some(answer) = idempotency::claim(shop, tx, account, key, now).await? {
@@ -142,6 +143,9 @@ async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrde
         ..terms.limits
     };
     take_over(tx, &held, &limits).await?;
+    if held.renews_itself {
+        auto_renew::reschedule(shop, tx, &held.id, ends_at).await?;
+    }
     changed.push(held.id.clone());
     routes::publish(tx, &changed).await?;
     let renewed = Renewed {
@@ -159,7 +163,7 @@ async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrde
 
 /// Whether a plan can renew a subscription: active, its connection type, its present network.
 /// [`crate::offers::renewal_plans`] lists by the same rule.
-fn renews(terms: &Terms, held: &Held) -> bool {
+pub(crate) fn renews(terms: &Terms, held: &Held) -> bool {
     terms.is_active && terms.connection_type == held.connection_type && terms.network == held.network
 }
 

@@ -63,6 +63,8 @@ pub struct Found {
     pub ends_at: UnixMillis,
     /// The owner's note.
     pub user_note: String,
+    /// Whether it renews itself.
+    pub renews_itself: bool,
 }
 
 impl Found {
@@ -82,7 +84,8 @@ impl Found {
 macro_rules! search {
     ($tail:literal) => {
         concat!(
-            "SELECT s.id, s.port, s.state, s.connection_type, s.started_at, s.ends_at, s.user_note, n.code, n.city, n.country
+            "SELECT s.id, s.port, s.state, s.connection_type, s.started_at, s.ends_at, s.user_note, s.auto_renew_plan_id,
+                    n.code, n.city, n.country
              FROM subscription s JOIN network n ON n.id = s.network_id
              WHERE s.account_id = $1 AND s.state <> 'released'
                AND ($2 = '' OR ($2 = 'active' AND s.state = 'active' AND s.ends_at > $3)
@@ -217,5 +220,6 @@ fn read(row: &Row, now: UnixMillis) -> Result<Found> {
         started_at: UnixMillis(row.int("started_at")?),
         ends_at,
         user_note: row.text("user_note")?,
+        renews_itself: row.optional_text("auto_renew_plan_id")?.is_some(),
     })
 }

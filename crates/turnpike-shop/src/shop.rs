@@ -27,6 +27,8 @@ pub struct Settings {
     pub rotation_deadline: Span,
     /// How long an ended subscription's port is held.
     pub grace: Span,
+    /// How long before its end a subscription renews itself that is to do so.
+    pub auto_renew_before: Span,
 }
 
 impl Default for Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             rotation_cooldown: Span::seconds(10),
             rotation_deadline: Span::seconds(60),
             grace: Span::hours(72),
+            auto_renew_before: Span::hours(24),
         }
     }
 }

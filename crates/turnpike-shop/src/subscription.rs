@@ -282,6 +282,8 @@ pub(crate) struct Held {
     pub(crate) ends_at: UnixMillis,
     /// How often it rotates by itself.
     pub(crate) rotation_policy: RotationPolicy,
+    /// Whether it is to renew itself.
+    pub(crate) renews_itself: bool,
 }
 
 impl Held {
@@ -295,7 +297,8 @@ impl Held {
 pub(crate) async fn lock(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Result<Held> {
     let row = tx
         .optional(
-            "SELECT network_id, connection_type, exit_id, gateway, port, state, ends_at, rotation_policy
+            "SELECT network_id, connection_type, exit_id, gateway, port, state, ends_at, rotation_policy,
+                    auto_renew_plan_id
              FROM subscription WHERE id = $1 AND account_id = $2 FOR NO KEY UPDATE",
             &[Value::Text(id.to_string()), Value::Text(account.to_string())],
         )
@@ -311,6 +314,7 @@ pub(crate) async fn lock(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) 
         state: row.parsed("state")?,
         ends_at: UnixMillis(row.int("ends_at")?),
         rotation_policy: policy(&row)?,
+        renews_itself: row.optional_text("auto_renew_plan_id")?.is_some(),
     })
 }
 
@@ -391,7 +395,7 @@ async fn end_all(tx: &mut Tx, due: &[Row], now: UnixMillis) -> Result<Vec<Subscr
 /// Ends a locked subscription whose time is over.
 pub(crate) async fn end(tx: &mut Tx, id: &SubscriptionId, now: UnixMillis) -> Result<()> {
     tx.execute(
-        "UPDATE subscription SET state = 'expired', next_rotation_at = NULL WHERE id = $1",
+        "UPDATE subscription SET state = 'expired', next_rotation_at = NULL, auto_renew_at = NULL WHERE id = $1",
         &[Value::Text(id.to_string())],
     )
     .await?;

@@ -118,6 +118,8 @@ pub(crate) struct Limits {
     pub(crate) rotation_cooldown_seconds: u32,
     /// How long an ended subscription's port is held.
     pub(crate) grace: Duration,
+    /// How long before its end a subscription renews itself that is to do so.
+    pub(crate) auto_renew_before: Duration,
 }
 
 /// `[secrets]`
@@ -158,6 +160,7 @@ impl Default for Config {
                 api_burst: 40,
                 rotation_cooldown_seconds: 10,
                 grace: Duration::from_secs(72 * 60 * 60),
+                auto_renew_before: Duration::from_secs(24 * 60 * 60),
             },
             secrets: Secrets { master_key_file: None },
         }

@@ -18,6 +18,7 @@ mod world;
 mod accounts_and_keys;
 mod allowed_addresses;
 mod audit;
+mod auto_renew;
 mod catalogue;
 mod concurrency;
 mod coupons;

@@ -15,6 +15,7 @@
 
 mod account;
 mod assets;
+mod auto_renewal;
 mod chart;
 mod cookies;
 mod desk;
@@ -73,6 +74,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/subscriptions/{subscription}", page(subscription::show))
         .route("/subscriptions/{subscription}/note", action(subscription::note))
         .route("/subscriptions/{subscription}/rotate", action(subscription::rotate))
+        .route("/subscriptions/{subscription}/auto-renew", action(auto_renewal::set))
         .route("/subscriptions/{subscription}/policy", action(subscription::policy))
         .route("/subscriptions/{subscription}/network", action(subscription::network))
         .route(

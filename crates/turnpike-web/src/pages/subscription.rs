@@ -10,6 +10,7 @@ use turnpike_shop::subscription::{Subscription, see};
 use turnpike_shop::types::{Health, NetworkId, RotationPolicy, SubscriptionId, SubscriptionState};
 use turnpike_shop::{available_networks, change_credentials, rotation, set_note, switch_network, traffic};
 
+use super::auto_renewal::AutoRenewal;
 use super::chart::Chart;
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
@@ -61,6 +62,8 @@ struct SubscriptionPage {
     addresses: Vec<(String, String)>,
     policies: Vec<Choice>,
     networks: Vec<Choice>,
+    /// Absent once it has ended.
+    auto_renewal: Option<AutoRenewal>,
     limits: Vec<(&'static str, String)>,
     chart: Chart,
     refusals: Vec<Refused>,
@@ -153,6 +156,10 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Opti
                 is_chosen: false,
             })
             .collect(),
+        auto_renewal: match is_active {
+            true => Some(AutoRenewal::of(desk, customer, &id).await?),
+            false => None,
+        },
         limits: limits(&subscription),
         chart: Chart::of(&traffic::days(shop, account, Some(&id), DAYS).await?),
         refusals: refusals(shop, account, &id)
@@ -271,7 +278,7 @@ fn limits(subscription: &Subscription) -> Vec<(&'static str, String)> {
 }
 
 /// Goes back to the subscription's page, with what was done or with what was wrong.
-async fn settled<E: Into<ApiError>>(
+pub(super) async fn settled<E: Into<ApiError>>(
     outcome: Result<(), E>,
     notice: Notice,
     customer: &Customer,

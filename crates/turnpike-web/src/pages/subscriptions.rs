@@ -51,6 +51,7 @@ pub(crate) struct Line {
     pub(crate) is_active: bool,
     /// Less than three days are left.
     pub(crate) is_ending: bool,
+    pub(crate) renews_itself: bool,
 }
 
 impl Line {
@@ -68,6 +69,7 @@ impl Line {
             left: span(left),
             is_active,
             is_ending: is_active && left < ENDING,
+            renews_itself: is_active && found.renews_itself,
         }
     }
 }

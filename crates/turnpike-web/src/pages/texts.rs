@@ -48,6 +48,8 @@ notices! {
     Bought = "bought", bought_done;
     Renewed = "renewed", renewed_done;
     NoteSaved = "note-saved", note_saved;
+    AutoRenewOn = "auto-renew-on", auto_renew_on_done;
+    AutoRenewOff = "auto-renew-off", auto_renew_off_done;
     Rotated = "rotated", rotated_done;
     PolicySet = "policy-set", policy_set;
     Switched = "switched", switched_done;
@@ -284,6 +286,14 @@ texts! {
     most_connections = "Connections at a time";
     most_addresses = "Client addresses at a time";
     renewed_done = "Renewed.";
+    auto_renew = "Renew by itself";
+    auto_renew_off = "No, let it end";
+    auto_renew_lead = "It is paid from your balance before it ends, at the price of that day. If your balance is too short, it is tried again until the end.";
+    auto_renew_next = "Next on";
+    auto_renew_no_plan = "The plan you chose cannot renew this subscription any more. Choose another.";
+    auto_renew_on = "Renews itself";
+    auto_renew_on_done = "Saved. It will renew itself.";
+    auto_renew_off_done = "Saved. It will not renew itself.";
     renew_lead = "The time is added to what is left.";
     renew_none = "No plan can renew this subscription now.";
     plan = "Plan";

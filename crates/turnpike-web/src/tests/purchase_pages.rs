@@ -12,6 +12,7 @@ on_both_engines! {
     nobody_pays_a_price_that_he_has_not_seen,
     a_form_that_is_sent_twice_buys_once,
     a_renewal_costs_what_was_shown,
+    a_subscription_is_told_to_renew_itself_on_its_page,
     other_peoples_subscriptions_are_not_there,
     what_is_wrong_is_told_on_the_page_that_was_sent,
     a_key_is_shown_once_and_is_no_more_than_was_asked_for,
@@ -104,6 +105,29 @@ async fn a_renewal_costs_what_was_shown(site: &Site) {
     let refused = browser.send(&path, &[("plan", &foreign), ("agreed", "1500")]).await;
     assert_eq!(refused.status, 409);
     assert_eq!(browser.send(&path, &[("plan", "x"), ("agreed", "1")]).await.status, 409);
+}
+
+async fn a_subscription_is_told_to_renew_itself_on_its_page(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let (auto, plan) = (format!("{path}/auto-renew"), world.plan("NL-AMS", "private").await);
+    let page = browser.get(&path).await.text();
+    assert!(
+        page.contains("No, let it end") && !page.contains("Renews itself"),
+        "{page}"
+    );
+    assert_eq!(location(&browser.send(&auto, &[("plan", &plan)]).await), path);
+    let page = browser.get(&path).await.text();
+    assert!(page.contains("Saved. It will renew itself."), "{page}");
+    assert!(page.contains(&format!("<option value=\"{plan}\" selected>")), "{page}");
+    assert!(page.contains("Renews itself") && page.contains("for 12.00"), "{page}");
+    assert!(browser.get("/subscriptions").await.text().contains("Renews itself"));
+    for (wrong, status) in [("x", 400), ("aaaaaaaaaaaaaaaaaaaaaaaa", 400)] {
+        assert_eq!(browser.send(&auto, &[("plan", wrong)]).await.status, status, "{wrong}");
+    }
+    assert_eq!(location(&browser.send(&auto, &[("plan", "")]).await), path);
+    assert!(!browser.get(&path).await.text().contains("Renews itself"));
 }
 
 async fn other_peoples_subscriptions_are_not_there(site: &Site) {

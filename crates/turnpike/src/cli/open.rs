@@ -53,6 +53,7 @@ async fn open(config: &Config) -> anyhow::Result<Shop> {
     let settings = Settings {
         rotation_cooldown: Span::seconds(i64::from(config.limits.rotation_cooldown_seconds)),
         grace: Span(i64::try_from(config.limits.grace.as_millis())?),
+        auto_renew_before: Span(i64::try_from(config.limits.auto_renew_before.as_millis())?),
         ..Settings::default()
     };
     Ok(Shop::open(&config.database.url, config.master_key_file(), settings, system_clock()).await?)

@@ -12,6 +12,7 @@ use super::{Config, Database, Gateway, Limits, Role, Secrets, Server, tls};
 use crate::document::{Mistake, Place, Table, Value};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -152,6 +153,7 @@ fn limits(root: &mut Table, defaults: &Limits) -> Result<Limits, Mistake> {
             "api_burst",
             "rotation_cooldown_seconds",
             "grace",
+            "auto_renew_before",
         ],
     )?;
     Ok(Limits {
@@ -165,6 +167,9 @@ fn limits(root: &mut Table, defaults: &Limits) -> Result<Limits, Mistake> {
             |value| value.integer(0..=86_400),
         )?,
         grace: limits.or("grace", defaults.grace, |value| value.duration(Duration::ZERO..=YEAR))?,
+        auto_renew_before: limits.or("auto_renew_before", defaults.auto_renew_before, |value| {
+            value.duration(MINUTE..=YEAR)
+        })?,
     })
 }
 

@@ -66,6 +66,7 @@ fn every_key_is_read() {
         api_burst = 6
         rotation_cooldown_seconds = 0
         grace = "1d"
+        auto_renew_before = "2h"
         [secrets]
         master_key_file = "/etc/turnpike/key"
         "#,

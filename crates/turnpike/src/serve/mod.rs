@@ -7,9 +7,11 @@
 //! | gateway | shop | traffic, refusals, exits' health | `upkeep` |
 //! | files, ACME | gateway, shop | the certificate | `tls` |
 //! | time | shop | what ends, what is released | `upkeep` |
+//! | time | shop | what renews itself | `renewals` |
 
 mod logs;
 mod metrics;
+mod renewals;
 mod rotations;
 mod routes;
 pub(crate) mod tls;
@@ -108,6 +110,7 @@ impl Server {
             server.servers.spawn(serving);
         }
         loops.spawn(upkeep::keep_shop(shop.clone(), stop.clone()));
+        loops.spawn(renewals::work(shop.clone(), stop.clone()));
         loops.spawn(upkeep::sum_ledger(shop, stop));
         server.say_where();
         Ok(server)
