@@ -40,6 +40,9 @@ pub enum Refusal {
     /// The key may not give trials.
     #[error("this API key may not give trials; contact support to enable it")]
     TrialNotPermitted,
+    /// What only the account's password opens was asked for with a key.
+    #[error("an API key cannot do this; send a token of /api/auth/token as Authorization: Bearer")]
+    TokenWanted,
     /// The key is used from an address that it does not allow.
     #[error("this API key is not allowed from this address")]
     SourceNotAllowed,

@@ -90,6 +90,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/healthz", any(health::alive))
         .route("/readyz", any(health::ready))
         .route("/openapi.json", any(health::openapi))
+        .merge(api::v1::routes())
         .merge(pages::routes())
         .fallback(no_such_path)
         .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))

@@ -99,6 +99,9 @@ fn is_optional(field: &str) -> bool {
             | "allowedAddresses"
             | "protocol"
             | "code"
+            | "days"
+            | "readOnly"
+            | "expiresAt"
     )
 }
 
@@ -183,6 +186,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::WrongLogin => Row::new(S::UNAUTHORIZED, "wrong_login"),
         Refusal::AccountSuspended => Row::new(S::FORBIDDEN, "account_suspended"),
         Refusal::ReadOnlyKey => Row::new(S::FORBIDDEN, "read_only_key"),
+        Refusal::TokenWanted => Row::new(S::FORBIDDEN, "token_wanted"),
         Refusal::TrialNotPermitted => Row::new(S::FORBIDDEN, "trial_not_permitted"),
         Refusal::SourceNotAllowed => Row::new(S::FORBIDDEN, "source_not_allowed"),
         Refusal::TrialUsed { retry_after } => {

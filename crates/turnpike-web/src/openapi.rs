@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema as _, ToSchema};
 
-use crate::api::{Op, Operation, Verb, with_operation};
+use crate::api::{Op, Operation, Verb, v1, with_operation};
 use crate::auth::{TokenAnswer, TokenRequest};
 use crate::error::ErrorAnswer;
 use crate::health::ReadyAnswer;
@@ -19,7 +19,7 @@ use crate::sub;
 #[must_use]
 pub fn document(public_url: &str) -> Value {
     let mut schemas = Schemas::default();
-    let paths = json!({
+    let mut paths = json!({
         "/api/proxy": {
             "get": read_operations(&mut schemas),
             "post": write_operations(&mut schemas),
@@ -32,6 +32,9 @@ pub fn document(public_url: &str) -> Value {
         "/healthz": { "get": alive(&mut schemas) },
         "/readyz": { "get": ready(&mut schemas) },
     });
+    if let Some(paths) = paths.as_object_mut() {
+        paths.extend(v1::paths(&mut schemas));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -57,7 +60,8 @@ pub fn document(public_url: &str) -> Value {
     })
 }
 
-const INTRODUCTION: &str = "One path, /api/proxy; `op` names the operation, in the query of a GET or in the JSON object of a POST. \
+const INTRODUCTION: &str = "Buying and driving subscriptions has one path, /api/proxy; `op` names the operation, in the query of a GET or in \
+the JSON object of a POST. What belongs to an account has paths of its own below /api/v1. \
 Times are Unix milliseconds, money is whole cents, ids are 24 lowercase letters and digits. Unknown fields are ignored, `null` \
 counts as absent, a key given twice is refused.\n\n\
 Every answer has X-Request-Id (yours, where you send one of 1 to 64 letters, digits, dots, dashes or underscores) and, where a \
@@ -69,8 +73,14 @@ sentence, a code that does not change, and the request's id.";
 pub(crate) struct Schemas(BTreeMap<String, Value>);
 
 impl Schemas {
+    /// Adds a schema that was made by hand; a reference to it.
+    pub(crate) fn insert(&mut self, name: &str, schema: Value) -> Value {
+        self.0.insert(name.to_owned(), schema);
+        reference(name)
+    }
+
     /// Adds `T` and all it refers to; a reference to it.
-    fn add<T: ToSchema>(&mut self) -> Value {
+    pub(crate) fn add<T: ToSchema>(&mut self) -> Value {
         let mut inner: Vec<(String, RefOr<Schema>)> = Vec::new();
         T::schemas(&mut inner);
         for (name, schema) in inner {
@@ -103,7 +113,7 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn to_json(schema: &RefOr<Schema>) -> Value {
+pub(crate) fn to_json(schema: &RefOr<Schema>) -> Value {
     // Schemas are plain data; writing them cannot fail.
     serde_json::to_value(schema).unwrap_or_default()
 }
@@ -190,7 +200,7 @@ fn read_operations(schemas: &mut Schemas) -> Value {
 }
 
 /// A query has no `null`.
-fn query_schema(mut schema: Value) -> Value {
+pub(crate) fn query_schema(mut schema: Value) -> Value {
     let types = schema.get("type").and_then(Value::as_array).cloned();
     if let (Some(types), Some(object)) = (types, schema.as_object_mut())
         && let Some(only) = types.into_iter().find(|kind| kind != "null")
@@ -362,7 +372,7 @@ fn ready(schemas: &mut Schemas) -> Value {
     })
 }
 
-fn security() -> Value {
+pub(crate) fn security() -> Value {
     json!([{ "apiKey": [] }, { "bearer": [] }])
 }
 
@@ -375,7 +385,7 @@ pub(crate) fn request_id_parameter() -> Value {
     })
 }
 
-fn ok(schema: Value) -> Value {
+pub(crate) fn ok(schema: Value) -> Value {
     json!({ "description": "Done.", "headers": headers(), "content": { "application/json": { "schema": schema } } })
 }
 

@@ -80,6 +80,8 @@ roles! {
     Buyer;
     /// May give trials.
     Trialist;
+    /// Has shown the account's password, not a key of it: may say who else gets in.
+    Owner;
 }
 
 impl Caller for Reader {
@@ -98,6 +100,18 @@ impl Caller for Buyer {
         Ok(Self {
             account: principal.account().clone(),
         })
+    }
+}
+
+impl Caller for Owner {
+    fn admit(principal: &Principal) -> Result<Self, Refusal> {
+        match principal {
+            Principal::Account(signed_in) => Ok(Self {
+                account: signed_in.account.clone(),
+            }),
+            // A key that makes keys would outlive its own end and reach beyond its own addresses.
+            Principal::Key(_) => Err(Refusal::TokenWanted),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 macro_rules! constants {
     ($($(#[$doc:meta])* $name:ident = $value:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub(crate) struct $name;
 
         impl Serialize for $name {
@@ -38,6 +38,12 @@ constants! {
     True = true;
     /// The `ok` of every error.
     False = false;
+}
+
+/// An answer that says no more than that it was done.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Done {
+    ok: True,
 }
 
 /// `value` as JSON.

@@ -29,7 +29,7 @@ fn settings() -> String {
 }
 
 /// What must have succeeded at least once; else the requests never got past the first checks and prove little.
-const MUST_SUCCEED: [&str; 23] = [
+const MUST_SUCCEED: [&str; 34] = [
     "plans",
     "subscriptions",
     "available-networks",
@@ -53,6 +53,17 @@ const MUST_SUCCEED: [&str; 23] = [
     "GET /sub/{token}",
     "GET /ip",
     "GET /readyz",
+    "GET /api/v1/account",
+    "GET /api/v1/balance",
+    "GET /api/v1/ledger",
+    "GET /api/v1/keys",
+    "GET /api/v1/sessions",
+    "GET /api/v1/traffic",
+    "POST /api/v1/price",
+    "POST /api/v1/subscriptions/{subscriptionId}/renewal-price",
+    "PUT /api/v1/subscriptions/{subscriptionId}/note",
+    "GET /api/v1/subscriptions/{subscriptionId}/auto-renew",
+    "PUT /api/v1/subscriptions/{subscriptionId}/auto-renew",
 ];
 
 const COUPON: &str = "MYCODE";

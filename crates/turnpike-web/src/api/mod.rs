@@ -25,6 +25,7 @@ pub(crate) mod subscription;
 pub(crate) mod subscriptions;
 pub(crate) mod switch_network;
 pub(crate) mod trial;
+pub(crate) mod v1;
 pub(crate) mod wire;
 
 use std::future::Future;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use turnpike_shop::address_list::{self, AddressList};
 use turnpike_shop::rotation::{LinkName, NotAName};
-use turnpike_shop::types::{LinkKind, Quantity, RepeatCount, RotationPolicy, SubscriptionId};
+use turnpike_shop::types::{ApiKeyId, LinkKind, Quantity, RepeatCount, RotationPolicy, SubscriptionId, UnixMillis};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -16,6 +16,12 @@ const COUPON_LENGTH: usize = 64;
 pub(super) const CURSOR_RULE: &str = "it must be the nextCursor of the page before";
 /// The longest page.
 const MAX_LIMIT: i64 = 100;
+/// A page where its length is not said.
+pub(super) const USUAL_LIMIT: i64 = 50;
+/// The most days that are told at once.
+const MAX_DAYS: i64 = 366;
+/// The largest number of milliseconds: the year 2286, in which nobody means seconds.
+const LAST_MOMENT: i64 = 9_999_999_999_999;
 
 /// An id.
 pub(crate) fn id<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -146,14 +152,97 @@ pub(crate) fn coupon_schema() -> RefOr<Schema> {
 
 /// The length of a page, out of a query: 1 to 100.
 pub(crate) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    number_of_query(deserializer, MAX_LIMIT)
+}
+
+/// How many days, out of a query: 1 to 366.
+pub(super) fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    number_of_query(deserializer, MAX_DAYS)
+}
+
+fn number_of_query<'de, D: Deserializer<'de>>(deserializer: D, most: i64) -> Result<Option<i64>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(limit @ 1..=MAX_LIMIT) if digits_only => Ok(Some(limit)),
-        _ => Err(D::Error::custom(format_args!(
-            "it must be a whole number from 1 to {MAX_LIMIT}"
-        ))),
+    match digits(&text) {
+        Some(number) if (1..=most).contains(&number) => Ok(Some(number)),
+        _ => Err(D::Error::custom(format_args!("it must be a whole number from 1 to {most}"))),
     }
+}
+
+/// A number in digits alone.
+fn digits(text: &str) -> Option<i64> {
+    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits_only)
+}
+
+/// Where a page of numbered lines begins.
+pub(super) fn number_cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let number = digits(&text).ok_or_else(|| D::Error::custom(CURSOR_RULE))?;
+    Ok(Some(number))
+}
+
+pub(super) fn number_cursor_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9]{1,18}$"))
+        .examples(["51"])
+        .into()
+}
+
+/// What fits on a page of this length, and where the next begins; the verb was asked for one more than fits.
+pub(super) fn page<T>(mut all: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| has_more).map(cursor);
+    (all, next)
+}
+
+/// True or false and nothing that merely looks like it.
+pub(super) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = Value::deserialize(deserializer)?.as_bool();
+    value.ok_or_else(|| D::Error::custom("it must be true or false"))
+}
+
+pub(super) fn yes() -> bool {
+    true
+}
+
+/// A text; what it may hold is the shop's to say.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map_err(|_| D::Error::custom("it must be a text"))
+}
+
+/// A moment.
+pub(super) fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnixMillis>, D::Error> {
+    match Value::deserialize(deserializer)?.as_i64() {
+        Some(millis @ 0..=LAST_MOMENT) => Ok(Some(UnixMillis(millis))),
+        _ => Err(D::Error::custom("it must be a whole number of milliseconds since 1970")),
+    }
+}
+
+pub(super) fn moment_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0))
+        .maximum(Some(LAST_MOMENT))
+        .examples([1_900_000_000_000_i64])
+        .into()
+}
+
+/// An API key's id.
+pub(super) fn key_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ApiKeyId, D::Error> {
+    let rule = || D::Error::custom("it must be 12 lowercase letters and digits");
+    let text = String::deserialize(deserializer).map_err(|_| rule())?;
+    ApiKeyId::try_from(text).map_err(|_| rule())
+}
+
+pub(super) fn key_id_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[a-z0-9]{12}$"))
+        .examples(["k17m3q5v7n9p"])
+        .into()
 }
 
 /// Where a page begins: what the page before gave as `nextCursor`.
@@ -198,6 +287,13 @@ pub(crate) fn address_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     let rule = "it must be a list of addresses and networks, such as [\"192.0.2.7\", \"198.51.100.0/24\"]";
     let entries = Vec::<String>::deserialize(deserializer).map_err(|_| D::Error::custom(rule))?;
     AddressList::parse(&entries).map_err(D::Error::custom)
+}
+
+/// A list of addresses and networks that may be left out.
+pub(super) fn optional_address_list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<AddressList>, D::Error> {
+    address_list(deserializer).map(Some)
 }
 
 pub(crate) fn address_list_schema() -> RefOr<Schema> {

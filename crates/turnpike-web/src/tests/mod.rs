@@ -19,4 +19,5 @@ mod purchase_pages;
 mod site;
 mod sockets;
 mod tokens;
+mod v1;
 mod world;
