@@ -15,8 +15,9 @@
 use crate::attempt;
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::IdempotencyKey;
+use crate::notices::{self, News, Subject};
 use crate::order::{self, Terms};
-use crate::renew::{self, RenewOrder, Renewed};
+use crate::renew::{self, Occasion, RenewOrder, Renewed};
 use crate::secrets;
 use crate::shop::{Settings, Shop};
 use crate::store::{Tx, Value};
@@ -290,7 +291,7 @@ fn next_try(now: UnixMillis, ends_at: UnixMillis) -> Option<UnixMillis> {
     (now < last).then(|| now.plus(PAUSE).min(last))
 }
 
-/// Moves the next try, if it still is when it was; whether it was.
+/// Moves the next try, if it still is when it was; whether it was. The first trouble since the last renewal is told.
 async fn move_try(
     shop: &Shop,
     due: &Due,
@@ -298,25 +299,40 @@ async fn move_try(
     to: Option<UnixMillis>,
     trouble: Option<Refusal>,
 ) -> Result<bool> {
-    let values = [
-        to.map_or(Value::NullInt, |at| Value::Int(at.0)),
-        trouble.map_or(Value::NullText, |why| Value::Text(why.to_string())),
-        Value::Text(due.id.to_string()),
-        Value::Int(from.0),
-        Value::Int(due.ends_at.0),
-    ];
+    let (owned, due, trouble) = (shop.clone(), due.clone(), trouble.map(|why| why.to_string()));
     shop.store
         .transaction(move |tx| {
-            let values = values.clone();
+            let (shop, due, trouble) = (owned.clone(), due.clone(), trouble.clone());
             Box::pin(async move {
-                let moved = tx
-                    .execute(
-                        "UPDATE subscription SET auto_renew_at = $1, auto_renew_trouble = COALESCE($2, auto_renew_trouble)
-                         WHERE id = $3 AND auto_renew_at = $4 AND ends_at = $5",
-                        &values,
+                let found = tx
+                    .optional(
+                        "SELECT auto_renew_trouble FROM subscription WHERE id = $1 AND auto_renew_at = $2 AND ends_at = $3
+                         FOR NO KEY UPDATE",
+                        &[
+                            Value::Text(due.id.to_string()),
+                            Value::Int(from.0),
+                            Value::Int(due.ends_at.0),
+                        ],
                     )
                     .await?;
-                Ok(moved > 0)
+                let Some(found) = found else {
+                    return Ok(false);
+                };
+                let known = found.optional_text("auto_renew_trouble")?;
+                if let (Some(why), None) = (&trouble, &known) {
+                    let news = News::RenewalFailed { why: why.clone() };
+                    notices::tell(&shop, tx, Subject::Subscription(&due.id), news).await?;
+                }
+                tx.execute(
+                    "UPDATE subscription SET auto_renew_at = $1, auto_renew_trouble = $2 WHERE id = $3",
+                    &[
+                        to.map_or(Value::NullInt, |at| Value::Int(at.0)),
+                        trouble.or(known).map_or(Value::NullText, Value::Text),
+                        Value::Text(due.id.to_string()),
+                    ],
+                )
+                .await?;
+                Ok(true)
             })
         })
         .await
@@ -340,7 +356,9 @@ async fn renew_one(shop: &Shop, due: &Due) -> Result<Option<Renewed>> {
                 coupon: None,
                 idempotency: Some(key(&due)),
             };
-            renew::extend(&shop, tx, &due.account, &order).await.map(Some)
+            renew::extend(&shop, tx, &due.account, &order, Occasion::ByItself)
+                .await
+                .map(Some)
         })
     })
     .await

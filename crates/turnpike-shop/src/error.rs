@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::notices::MOST_WEBHOOKS;
 use crate::rotation::MOST_LINKS;
 use crate::types::{AccountId, Cents, Span};
 
@@ -149,6 +150,30 @@ pub enum Refusal {
     /// A note that is too long or cannot be shown.
     #[error("a note has at most 200 characters, without line breaks")]
     UnfitNote,
+    /// The operator has not opened webhooks.
+    #[error("this shop calls no webhooks")]
+    WebhooksOff,
+    /// An address that no webhook can have.
+    #[error("a webhook's address begins with https:// and has at most 500 characters, without a user name or a #")]
+    UnfitUrl,
+    /// The account has as many webhooks as it may.
+    #[error("this account has {MOST_WEBHOOKS} webhooks already; delete one first")]
+    TooManyWebhooks,
+    /// No such webhook, or somebody else's.
+    #[error("no webhook of yours has this id")]
+    WebhookNotFound,
+    /// The webhook was given up.
+    #[error("this webhook is switched off; switch it on first")]
+    WebhookDisabled,
+    /// Test calls wait already.
+    #[error("test calls to this webhook wait already; look at what comes of them first")]
+    TestsWaiting,
+    /// No such delivery, or somebody else's.
+    #[error("no delivery of yours has this id")]
+    DeliveryNotFound,
+    /// A limit for low balances that is no amount of money.
+    #[error("a low balance is an amount like 5.00, at most 1000000.00")]
+    UnfitLowBalance,
     /// A key's name that is absent, too long or cannot be shown.
     #[error("a key's name has 1 to 64 characters, without line breaks")]
     UnfitKeyName,

@@ -10,6 +10,7 @@ use crate::audit_log;
 use crate::auto_renew;
 use crate::error::{Error, Refusal, Result};
 use crate::note::NOTE_LENGTH;
+use crate::notices::{self, News, Subject};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{AccountId, Cents, OrderId, OrderKind, TransactionId, UnixMillis};
@@ -145,6 +146,7 @@ pub async fn imbalance(shop: &Shop) -> Result<Cents> {
 /// # Errors
 /// [`Refusal::InsufficientBalance`].
 pub(crate) async fn charge(
+    shop: &Shop,
     tx: &mut Tx,
     buyer: &AccountId,
     price: Cents,
@@ -157,6 +159,7 @@ pub(crate) async fn charge(
         let balance = balance_of(tx, buyer).await?;
         return Err(Refusal::InsufficientBalance { balance, price }.into());
     };
+    tell_if_low(shop, tx, buyer, price, moved.balance).await?;
     let posting = Posting {
         customer: buyer,
         amount,
@@ -196,6 +199,21 @@ pub(crate) async fn give_back(
     };
     post(tx, &id, posting, now).await?;
     Ok(balance)
+}
+
+/// Tells a customer whose balance this payment has brought below what he calls low.
+async fn tell_if_low(shop: &Shop, tx: &mut Tx, customer: &AccountId, price: Cents, balance: Cents) -> Result<()> {
+    if price.0 == 0 || !shop.settings.notices.is_any_open() {
+        return Ok(());
+    }
+    let key = [Value::Text(customer.to_string())];
+    let row = tx.one("SELECT low_balance_cents FROM account WHERE id = $1", &key).await?;
+    let limit = Cents(row.int("low_balance_cents")?);
+    let was_low = balance.0.saturating_add(price.0) < limit.0;
+    if balance < limit && !was_low {
+        notices::tell(shop, tx, Subject::Account(customer), News::LowBalance { balance, limit }).await?;
+    }
+    Ok(())
 }
 
 /// A customer's account after money has been moved.

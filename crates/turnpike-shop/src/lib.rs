@@ -12,6 +12,7 @@
 //! | for operators: how the shop stands, what was ordered, [`refund`] | [`mod@overview`], [`mod@orders`] |
 //! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`], [`refusals`] |
+//! | what customers are told of | [`notices`] |
 //! | what plans limit | [`limits`] |
 //! | what time does by itself | [`upkeep`], [`auto_renew`] |
 //! | proof | [`audit`] |
@@ -34,6 +35,7 @@ pub mod idempotency;
 pub mod ledger;
 pub mod limits;
 mod note;
+pub mod notices;
 mod offers;
 mod order;
 pub mod orders;

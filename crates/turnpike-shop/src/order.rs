@@ -19,6 +19,7 @@ use crate::idempotency::IdempotencyKey;
 use crate::ledger;
 use crate::limits::{Limits, int_or_null};
 use crate::price::Price;
+use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{
     AccountId, AccountStatus, Cents, ConnectionType, NetworkId, OrderId, OrderKind, PlanId, Quantity, RepeatCount,
@@ -132,7 +133,7 @@ pub(crate) struct NewOrder<'a> {
 
 impl NewOrder<'_> {
     /// Writes the order and charges it: one ledger transaction, even where the price is zero.
-    pub(crate) async fn write(&self, tx: &mut Tx, now: UnixMillis) -> Result<OrderId> {
+    pub(crate) async fn write(&self, shop: &Shop, tx: &mut Tx, now: UnixMillis) -> Result<OrderId> {
         let id = OrderId::random();
         tx.execute(
             "INSERT INTO shop_order (id, account_id, kind, plan_id, network_id, repeat_count, quantity, coupon_id,
@@ -157,7 +158,7 @@ impl NewOrder<'_> {
             ],
         )
         .await?;
-        ledger::charge(tx, self.buyer, self.price.total, self.kind, &id, now).await?;
+        ledger::charge(shop, tx, self.buyer, self.price.total, self.kind, &id, now).await?;
         Ok(id)
     }
 }

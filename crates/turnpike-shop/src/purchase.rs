@@ -10,6 +10,7 @@ use crate::credentials::Credentials;
 use crate::error::Result;
 use crate::idempotency::{self, IdempotencyKey};
 use crate::limits::Limits;
+use crate::notices;
 use crate::order::{self, NewOrder, Terms};
 use crate::price;
 use crate::rotation;
@@ -119,7 +120,7 @@ async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder
         coupon: coupon.as_ref(),
         idempotency: key,
     }
-    .write(tx, now)
+    .write(shop, tx, now)
     .await?;
     let subscriptions = Opening {
         buyer,
@@ -171,7 +172,7 @@ impl Opening<'_> {
         let wanted = self.quantity.value();
         let mut changed = Vec::new();
         for (taken, id) in (0..wanted).zip(SubscriptionId::ascending(wanted)) {
-            let found = slot::take(tx, search, taken, wanted, self.now).await?;
+            let found = slot::take(shop, tx, search, taken, wanted, self.now).await?;
             changed.extend(found.ended);
             self.open(shop, tx, &id, &found.slot).await?;
             changed.push(id);
@@ -193,8 +194,9 @@ impl Opening<'_> {
             "INSERT INTO subscription (id, account_id, plan_id, network_id, connection_type, exit_id, gateway, port, username,
                                        sealed_credentials, rotate_version, rotate_token_hash, rotation_policy, user_note,
                                        state, started_at, ends_at, lapsed_ms, revision, max_connections,
-                                       max_source_addresses, mbit_per_second, traffic_bytes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 'active', $13, $14, 0, 0, $15, $16, $17, $18)",
+                                       max_source_addresses, mbit_per_second, traffic_bytes, ending_notice_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 'active', $13, $14, 0, 0, $15, $16, $17, $18,
+                     $19)",
             &[
                 Value::Text(id.to_string()),
                 Value::Text(self.buyer.to_string()),
@@ -214,6 +216,7 @@ impl Opening<'_> {
                 max_source_addresses,
                 mbit_per_second,
                 traffic_bytes,
+                Value::Int(notices::ending_notice_at(self.now.plus(self.duration), self.duration).0),
             ],
         )
         .await?;

@@ -1,14 +1,15 @@
 //! Giving an order's price back.
 //!
 //! A refund is the order's reversing entry in the ledger: all of its price, once. What the order gave is taken back: each of its
-//! subscriptions loses the order's time as far as that is still to come, ends where nothing is left, and renews itself no more. Traffic that was given
-//! stays, and the coupon stays redeemed. Whoever is to keep what he has is credited instead
+//! subscriptions loses the order's time as far as that is still to come, ends where nothing is left, and renews itself no more.
+//! Traffic that was given stays, and the coupon stays redeemed. Whoever is to keep what he has is credited instead
 //! ([`crate::ledger::book`]), which is also how a part is given back.
 
 use crate::audit_log;
 use crate::auto_renew;
 use crate::error::{Refusal, Result};
 use crate::ledger;
+use crate::notices;
 use crate::routes;
 use crate::shop::Shop;
 use crate::store::{Tx, Value};
@@ -57,7 +58,7 @@ pub async fn refund(shop: &Shop, actor: &str, order: &OrderId, reason: &str) -> 
                 // The ledger's unique index on orders and kinds decides who is first. The buyer's balance is locked from here on,
                 // so that no renewal comes between.
                 let balance = ledger::give_back(tx, &account, amount, &order, &reason, now).await?;
-                let shortened = take_back(tx, &order, now).await?;
+                let shortened = take_back(&owned, tx, &order, now).await?;
                 let detail = serde_json::json!({ "account": account, "cents": amount.0, "reason": reason });
                 audit_log::write(tx, &actor, "order.refund", order.as_str(), &detail, now).await?;
                 Ok(Refunded {
@@ -86,7 +87,7 @@ async fn price_of(tx: &mut Tx, order: &OrderId) -> Result<(AccountId, Cents)> {
 }
 
 /// Shortens what the order prolonged, and ends what has nothing left.
-async fn take_back(tx: &mut Tx, order: &OrderId, now: UnixMillis) -> Result<Vec<Shortened>> {
+async fn take_back(shop: &Shop, tx: &mut Tx, order: &OrderId, now: UnixMillis) -> Result<Vec<Shortened>> {
     let rows = tx
         .all(
             "SELECT s.id, s.state, s.ends_at, l.duration_ms FROM order_line l JOIN subscription s ON s.id = l.subscription_id
@@ -100,16 +101,17 @@ async fn take_back(tx: &mut Tx, order: &OrderId, now: UnixMillis) -> Result<Vec<
         let ended_at = UnixMillis(row.int("ends_at")?);
         let ends_at = ended_at.minus(Span(row.int("duration_ms")?)).max(now);
         tx.execute(
-            "UPDATE subscription SET ends_at = $1, cut_ms = cut_ms + $2 WHERE id = $3",
+            "UPDATE subscription SET ends_at = $1, cut_ms = cut_ms + $2, ending_notice_at = $3 WHERE id = $4",
             &[
                 Value::Int(ends_at.0),
                 Value::Int(ended_at.since(ends_at).0),
+                Value::Int(notices::ending_notice_at(ends_at, ends_at.since(now)).0),
                 Value::Text(id.to_string()),
             ],
         )
         .await?;
         if ends_at <= now && row.parsed::<SubscriptionState>("state")? == SubscriptionState::Active {
-            subscription::end(tx, &id, now).await?;
+            subscription::end(shop, tx, &id, now).await?;
         }
         // Else it would be paid for again at once.
         auto_renew::switch_off(tx, &id).await?;

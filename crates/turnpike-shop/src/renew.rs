@@ -10,6 +10,7 @@ use crate::coupon;
 use crate::error::{Refusal, Result};
 use crate::idempotency::{self, IdempotencyKey};
 use crate::limits::Limits;
+use crate::notices::{self, News, Subject};
 use crate::order::{self, NewOrder, Terms};
 use crate::price;
 use crate::rotation;
@@ -72,7 +73,7 @@ pub async fn renew(shop: &Shop, account: &AccountId, order: RenewOrder) -> Resul
     let (owned, account, order) = (shop.clone(), account.clone(), Arc::new(order));
     attempt::settled(shop, move |tx| {
         let (shop, account, order) = (owned.clone(), account.clone(), Arc::clone(&order));
-        Box::pin(async move { extend(&shop, tx, &account, &order).await })
+        Box::pin(async move { extend(&shop, tx, &account, &order, Occasion::Asked).await })
     })
     .await
 }
@@ -91,14 +92,29 @@ pub async fn quote_renewal(shop: &Shop, account: &AccountId, order: RenewOrder) 
         let (shop, account, order) = (owned.clone(), account.clone(), Arc::clone(&order));
         Box::pin(async move {
             tx.undo_at_end();
-            Ok(extend(&shop, tx, &account, &order).await?.price)
+            Ok(extend(&shop, tx, &account, &order, Occasion::Asked).await?.price)
         })
     })
     .await
 }
 
+/// Why something is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Its owner asks for it.
+    Asked,
+    /// It renews itself.
+    ByItself,
+}
+
 /// The whole rule. The order of its locks is told in [`crate::order`].
-pub(crate) async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &RenewOrder) -> Result<Renewed> {
+pub(crate) async fn extend(
+    shop: &Shop,
+    tx: &mut Tx,
+    account: &AccountId,
+    order: &RenewOrder,
+    occasion: Occasion,
+) -> Result<Renewed> {
     let now = shop.now();
     let key = order.idempotency.as_ref();
     if let Some(answer) = idempotency::claim(shop, tx, account, key, now).await? {
@@ -132,7 +148,7 @@ pub(crate) async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order:
         coupon: coupon.as_ref(),
         idempotency: key,
     }
-    .write(tx, now)
+    .write(shop, tx, now)
     .await?;
     let added = order::times(terms.duration, order.repeat)?;
     let traffic = terms.limits.traffic_of(order.repeat)?;
@@ -146,6 +162,11 @@ pub(crate) async fn extend(shop: &Shop, tx: &mut Tx, account: &AccountId, order:
     if held.renews_itself {
         auto_renew::reschedule(shop, tx, &held.id, ends_at).await?;
     }
+    let news = News::Renewed {
+        price: price.total,
+        by_itself: occasion == Occasion::ByItself,
+    };
+    notices::tell(shop, tx, Subject::Subscription(&held.id), news).await?;
     changed.push(held.id.clone());
     routes::publish(tx, &changed).await?;
     let renewed = Renewed {
@@ -183,7 +204,7 @@ async fn come_back(shop: &Shop, tx: &mut Tx, held: &Held, now: UnixMillis) -> Re
     // has been ended by then, the look finds its slot.
     let mut is_any_due = false;
     if slot.is_none() {
-        ended = subscription::end_due_of(tx, &held.exit, now).await?;
+        ended = subscription::end_due_of(shop, tx, &held.exit, now).await?;
         is_any_due = subscription::is_any_due_of(tx, &held.exit, now).await?;
         slot = slot::free_of_exit(tx, &held.exit, held.connection_type).await?;
     }
@@ -204,10 +225,12 @@ async fn prolong(tx: &mut Tx, held: &Held, added: Span, now: UnixMillis) -> Resu
     let from = held.ends_at.max(now);
     let ends_at = from.plus(added);
     tx.execute(
-        "UPDATE subscription SET state = 'active', ends_at = $1, lapsed_ms = lapsed_ms + $2 WHERE id = $3",
+        "UPDATE subscription SET state = 'active', ends_at = $1, lapsed_ms = lapsed_ms + $2,
+             ending_notice_at = $3 WHERE id = $4",
         &[
             Value::Int(ends_at.0),
             Value::Int(from.since(held.ends_at).0),
+            Value::Int(notices::ending_notice_at(ends_at, added).0),
             Value::Text(held.id.to_string()),
         ],
     )

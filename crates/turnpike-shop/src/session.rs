@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::account::{self, SignedIn};
 use crate::audit_log;
 use crate::error::{Refusal, Result};
+use crate::notices::{self, News, Subject};
 use crate::passwords;
 use crate::second_factor;
 use crate::secrets;
@@ -99,7 +100,7 @@ pub async fn give_code(shop: &Shop, token: &str, code: &str, source: IpAddr) -> 
         return Err(Refusal::Unauthorized.into());
     }
     second_factor::check(shop, &session.account, code, source).await?;
-    advance(shop, &session.id).await
+    advance(shop, &session, true).await
 }
 
 /// Gives the password once more, before a dangerous step; the session's new token.
@@ -112,7 +113,7 @@ pub async fn confirm(shop: &Shop, token: &str, password: SecretString, source: I
         return Err(Refusal::Unauthorized.into());
     }
     account::check_password(shop, &session.email, password, source).await?;
-    advance(shop, &session.id).await
+    advance(shop, &session, false).await
 }
 
 /// Opens a session for somebody who has just proved who he is.
@@ -129,9 +130,12 @@ pub(crate) async fn begin(shop: &Shop, who: &SignedIn, needs_code: bool, origin:
         Value::Text(origin.source.to_canonical().to_string()),
         Value::Text(printable(&origin.agent)),
     ];
+    let (owned, account) = (shop.clone(), who.account.clone());
+    let (source, agent) = (origin.source.to_canonical().to_string(), printable(&origin.agent));
     shop.store
         .transaction(move |tx| {
-            let values = values.clone();
+            let (shop, account, values) = (owned.clone(), account.clone(), values.clone());
+            let (source, agent) = (source.clone(), agent.clone());
             Box::pin(async move {
                 tx.execute(
                     "INSERT INTO session (id, token_hash, account_id, account_version, needs_code, created_at, seen_at,
@@ -139,7 +143,12 @@ pub(crate) async fn begin(shop: &Shop, who: &SignedIn, needs_code: bool, origin:
                      VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7, $8)",
                     &values,
                 )
-                .await
+                .await?;
+                if !needs_code {
+                    let news = News::SignedIn { source, agent };
+                    notices::tell(&shop, tx, Subject::Account(&account), news).await?;
+                }
+                Ok(())
             })
         })
         .await?;
@@ -147,14 +156,26 @@ pub(crate) async fn begin(shop: &Shop, who: &SignedIn, needs_code: bool, origin:
 }
 
 /// The session has proved more than before: it gets another token, and may take dangerous steps for a while.
-async fn advance(shop: &Shop, id: &SessionId) -> Result<SecretString> {
+async fn advance(shop: &Shop, session: &Session, is_new: bool) -> Result<SecretString> {
     let token = secrets::random_token();
-    let values = [hashed(&token), Value::Int(shop.now().0), Value::Text(id.to_string())];
+    let values = [
+        hashed(&token),
+        Value::Int(shop.now().0),
+        Value::Text(session.id.to_string()),
+    ];
+    let (owned, session) = (shop.clone(), session.clone());
     let changed = shop
         .store
         .transaction(move |tx| {
-            let values = values.clone();
+            let (shop, session, values) = (owned.clone(), session.clone(), values.clone());
             Box::pin(async move {
+                if is_new {
+                    let news = News::SignedIn {
+                        source: session.source,
+                        agent: session.agent,
+                    };
+                    notices::tell(&shop, tx, Subject::Account(&session.account), news).await?;
+                }
                 tx.execute(
                     "UPDATE session SET token_hash = $1, needs_code = 0, seen_at = $2, confirmed_at = $2 WHERE id = $3",
                     &values,

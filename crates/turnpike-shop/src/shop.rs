@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
+use crate::notices::Ways;
 use crate::secrets::MasterKey;
 use crate::store::{Engine, Store, Value};
 use crate::types::{ApiKeyId, Span, UnixMillis};
@@ -29,6 +30,8 @@ pub struct Settings {
     pub grace: Span,
     /// How long before its end a subscription renews itself that is to do so.
     pub auto_renew_before: Span,
+    /// By which ways customers can be told things.
+    pub notices: Ways,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             rotation_deadline: Span::seconds(60),
             grace: Span::hours(72),
             auto_renew_before: Span::hours(24),
+            notices: Ways::default(),
         }
     }
 }

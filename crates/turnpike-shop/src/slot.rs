@@ -7,6 +7,7 @@
 
 use crate::attempt::contended;
 use crate::error::{Error, Refusal, Result};
+use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::subscription;
 use crate::types::{ConnectionType, ExitId, NetworkId, SubscriptionId, UnixMillis};
@@ -55,12 +56,19 @@ pub(crate) struct Taken {
 
 /// Locks a slot for the next of `wanted` subscriptions, `taken` of which this transaction has. Before it says "sold out" it
 /// ends what is due in this network.
-pub(crate) async fn take(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i64, now: UnixMillis) -> Result<Taken> {
+pub(crate) async fn take(
+    shop: &Shop,
+    tx: &mut Tx,
+    search: Search<'_>,
+    taken: i64,
+    wanted: i64,
+    now: UnixMillis,
+) -> Result<Taken> {
     if let Some(slot) = longest_free(tx, search).await? {
         let ended = Vec::new();
         return Ok(Taken { slot, ended });
     }
-    let ended = subscription::end_due_in(tx, search, now, wanted - taken).await?;
+    let ended = subscription::end_due_in(shop, tx, search, now, wanted - taken).await?;
     match longest_free(tx, search).await? {
         Some(slot) => Ok(Taken { slot, ended }),
         None => Err(why_none(tx, search, taken, wanted, now).await?),

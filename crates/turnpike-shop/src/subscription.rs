@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
 use crate::limits::{Limits, Usage};
+use crate::notices::{self, News, Subject};
 use crate::profile;
 use crate::rotation;
 use crate::shop::Shop;
@@ -320,7 +321,12 @@ pub(crate) async fn lock(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) 
 
 /// Ends up to `limit` subscriptions whose time is over: slot freed, port held, no more rotations by themselves. Their policy
 /// is kept for a renewal. Those that others have locked are left to them.
-pub(crate) async fn end_due(tx: &mut Tx, now: UnixMillis, limit: i64) -> Result<Vec<SubscriptionId>> {
+pub(crate) async fn end_due(
+    shop: &Shop,
+    tx: &mut Tx,
+    now: UnixMillis,
+    limit: i64,
+) -> Result<Vec<SubscriptionId>> {
     let due = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1
@@ -328,11 +334,12 @@ pub(crate) async fn end_due(tx: &mut Tx, now: UnixMillis, limit: i64) -> Result<
             &[Value::Int(now.0), Value::Int(limit)],
         )
         .await?;
-    end_all(tx, &due, now).await
+    end_all(shop, tx, &due, now).await
 }
 
 /// As [`end_due`], but only those whose end makes room for a sale: what a sale does before it says "sold out".
 pub(crate) async fn end_due_in(
+    shop: &Shop,
     tx: &mut Tx,
     search: slot::Search<'_>,
     now: UnixMillis,
@@ -356,11 +363,16 @@ pub(crate) async fn end_due_in(
             ],
         )
         .await?;
-    end_all(tx, &due, now).await
+    end_all(shop, tx, &due, now).await
 }
 
 /// As [`end_due`], but only those that leave by this exit.
-pub(crate) async fn end_due_of(tx: &mut Tx, exit: &ExitId, now: UnixMillis) -> Result<Vec<SubscriptionId>> {
+pub(crate) async fn end_due_of(
+    shop: &Shop,
+    tx: &mut Tx,
+    exit: &ExitId,
+    now: UnixMillis,
+) -> Result<Vec<SubscriptionId>> {
     let due = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1 AND exit_id = $2
@@ -368,7 +380,7 @@ pub(crate) async fn end_due_of(tx: &mut Tx, exit: &ExitId, now: UnixMillis) -> R
             &[Value::Int(now.0), Value::Text(exit.to_string())],
         )
         .await?;
-    end_all(tx, &due, now).await
+    end_all(shop, tx, &due, now).await
 }
 
 /// Whether any that leaves by this exit is over and has not been ended.
@@ -382,22 +394,24 @@ pub(crate) async fn is_any_due_of(tx: &mut Tx, exit: &ExitId, now: UnixMillis) -
     Ok(due.is_some())
 }
 
-async fn end_all(tx: &mut Tx, due: &[Row], now: UnixMillis) -> Result<Vec<SubscriptionId>> {
+async fn end_all(shop: &Shop, tx: &mut Tx, due: &[Row], now: UnixMillis) -> Result<Vec<SubscriptionId>> {
     let mut ended = Vec::with_capacity(due.len());
     for row in due {
         let id: SubscriptionId = row.parsed("id")?;
-        end(tx, &id, now).await?;
+        end(shop, tx, &id, now).await?;
         ended.push(id);
     }
     Ok(ended)
 }
 
 /// Ends a locked subscription whose time is over.
-pub(crate) async fn end(tx: &mut Tx, id: &SubscriptionId, now: UnixMillis) -> Result<()> {
+pub(crate) async fn end(shop: &Shop, tx: &mut Tx, id: &SubscriptionId, now: UnixMillis) -> Result<()> {
     tx.execute(
-        "UPDATE subscription SET state = 'expired', next_rotation_at = NULL, auto_renew_at = NULL WHERE id = $1",
+        "UPDATE subscription SET state = 'expired', next_rotation_at = NULL, auto_renew_at = NULL, ending_notice_at = NULL
+         WHERE id = $1",
         &[Value::Text(id.to_string())],
     )
     .await?;
-    slot::free(tx, id, now).await
+    slot::free(tx, id, now).await?;
+    notices::tell(shop, tx, Subject::Subscription(id), News::Ended).await
 }

@@ -63,7 +63,7 @@ async fn switch(
         connection_type: held.connection_type,
         home: Some(&held.gateway),
     };
-    let found = slot::take(tx, search, 0, 1, now).await?;
+    let found = slot::take(shop, tx, search, 0, 1, now).await?;
     slot::free(tx, id, now).await?;
     slot::give(tx, &found.slot, id).await?;
     let port = move_port(tx, &held, &found.slot, now).await?;

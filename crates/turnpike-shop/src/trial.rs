@@ -68,7 +68,7 @@ async fn give(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &TrialOrder)
         coupon: None,
         idempotency: key,
     }
-    .write(tx, now)
+    .write(shop, tx, now)
     .await?;
     let subscriptions = Opening {
         buyer: account,

@@ -101,6 +101,12 @@ ids! {
     SessionId: ID_LENGTH;
     /// A ledger transaction.
     TransactionId: ID_LENGTH;
+    /// Something that an account is told.
+    NoticeId: ID_LENGTH;
+    /// One way out of a notice.
+    DeliveryId: ID_LENGTH;
+    /// Where an account's notices are called.
+    WebhookId: ID_LENGTH;
 }
 
 impl SubscriptionId {
@@ -339,6 +345,41 @@ pub struct UnknownWord {
 }
 
 words! {
+    /// What an account is told.
+    NoticeKind {
+        /// A subscription ends soon.
+        Ending = "subscription.ending",
+        /// A subscription has ended.
+        Ended = "subscription.ended",
+        /// A subscription was renewed.
+        Renewed = "subscription.renewed",
+        /// A subscription could not renew itself.
+        RenewalFailed = "subscription.renewal_failed",
+        /// The balance has fallen below what the account calls low.
+        LowBalance = "balance.low",
+        /// Somebody has signed in.
+        SignedIn = "account.signed_in",
+        /// A subscription's exit has another address.
+        Rotated = "exit.rotated",
+        /// A webhook is tried out.
+        Test = "webhook.test",
+    }
+    /// By which way an account is told something.
+    NoticeWay {
+        /// By e-mail.
+        Email = "email",
+        /// By a signed call to its webhooks.
+        Webhook = "webhook",
+    }
+    /// How a delivery stands.
+    DeliveryState {
+        /// It is tried, or tried again.
+        Waiting = "waiting",
+        /// It has arrived.
+        Delivered = "delivered",
+        /// It was given up.
+        Failed = "failed",
+    }
     /// Whether a subscription has its exit to itself.
     ConnectionType {
         /// The whole exit.

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::account;
 use crate::error::Result;
 use crate::idempotency;
+use crate::notices;
 use crate::refusals;
 use crate::rotation;
 use crate::routes;
@@ -22,7 +23,7 @@ const BATCH: i64 = 100;
 const RUN_KEPT: Span = Span::days(30);
 
 /// Ends what is due (slot freed, port held), releases what is past its grace period (port freed), forgets old answers,
-/// rotations, runs, refusals, failed logins and sessions. Safe to run anywhere, any number of times. Returns when the next
+/// rotations, runs, refusals, notices, failed logins and sessions; tells whose subscriptions end soon. Safe to run anywhere, any number of times. Returns when the next
 /// subscription ends, if any does.
 ///
 /// # Errors
@@ -30,7 +31,19 @@ const RUN_KEPT: Span = Span::days(30);
 pub async fn run(shop: &Shop) -> Result<Option<UnixMillis>> {
     let now = shop.now();
     let released_before = now.minus(shop.settings.grace);
-    in_batches(shop, move |tx| Box::pin(end(tx, now))).await?;
+    let owned = shop.clone();
+    in_batches(shop, move |tx| {
+        let shop = owned.clone();
+        Box::pin(async move { end(&shop, tx, now).await })
+    })
+    .await?;
+    let owned = shop.clone();
+    in_batches(shop, move |tx| {
+        let shop = owned.clone();
+        Box::pin(async move { notices::tell_ending(&shop, tx, now, BATCH).await })
+    })
+    .await?;
+    in_batches(shop, move |tx| Box::pin(notices::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(release(tx, now, released_before))).await?;
     in_batches(shop, move |tx| Box::pin(idempotency::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(rotation::forget(tx, now, BATCH))).await?;
@@ -44,15 +57,15 @@ pub async fn run(shop: &Shop) -> Result<Option<UnixMillis>> {
 /// Runs `work` in one transaction after the other until one finds less than a whole batch.
 async fn in_batches<F>(shop: &Shop, work: F) -> Result<()>
 where
-    F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<u64>> + Copy + Send + Sync + 'static,
+    F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<u64>> + Clone + Send + Sync + 'static,
 {
     let whole = BATCH.unsigned_abs();
-    while shop.store.transaction(work).await? >= whole {}
+    while shop.store.transaction(work.clone()).await? >= whole {}
     Ok(())
 }
 
-async fn end(tx: &mut Tx, now: UnixMillis) -> Result<u64> {
-    let ended = subscription::end_due(tx, now, BATCH).await?;
+async fn end(shop: &Shop, tx: &mut Tx, now: UnixMillis) -> Result<u64> {
+    let ended = subscription::end_due(shop, tx, now, BATCH).await?;
     // Gateways end them by their own clocks; told all the same, they forget them.
     routes::publish(tx, &ended).await?;
     Ok(count(&ended))

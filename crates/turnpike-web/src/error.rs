@@ -221,6 +221,14 @@ fn refusal_row(refusal: &Refusal) -> Row {
             Row::new(S::TOO_MANY_REQUESTS, "login_throttled").after(whole_seconds(retry_after.to_duration()).max(1))
         }
         Refusal::UnfitNote => Row::new(S::BAD_REQUEST, "unfit_note").about("userNote"),
+        Refusal::WebhooksOff => Row::new(S::CONFLICT, "webhooks_off"),
+        Refusal::UnfitUrl => Row::new(S::BAD_REQUEST, "unfit_url").about("url"),
+        Refusal::TooManyWebhooks => Row::new(S::CONFLICT, "too_many_webhooks"),
+        Refusal::WebhookNotFound => Row::new(S::NOT_FOUND, "webhook_not_found"),
+        Refusal::WebhookDisabled => Row::new(S::CONFLICT, "webhook_disabled"),
+        Refusal::TestsWaiting => Row::new(S::CONFLICT, "tests_waiting").later(),
+        Refusal::DeliveryNotFound => Row::new(S::NOT_FOUND, "delivery_not_found"),
+        Refusal::UnfitLowBalance => Row::new(S::BAD_REQUEST, "unfit_low_balance").about("low"),
         Refusal::UnfitKeyName => Row::new(S::BAD_REQUEST, "unfit_key_name").about("name"),
         Refusal::CodeWanted => Row::new(S::UNAUTHORIZED, "code_wanted").about("code"),
         Refusal::WrongCode => Row::new(S::UNAUTHORIZED, "wrong_code").about("code"),

@@ -2,6 +2,7 @@
 //!
 //! A value comes from `TURNPIKE__SECTION__KEY`, else from the file, else from the defaults that stand here.
 
+mod notices;
 mod read;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
@@ -23,6 +24,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::document::{self, Mistake, Table};
 
+pub(crate) use notices::{MailTls, Notices, Smtp};
 pub(crate) use tls::{Acme, ExternalAccount, Files, Tls};
 
 /// Read where nobody names a file, if it is there.
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) gateway: Gateway,
     /// How much customers may do.
     pub(crate) limits: Limits,
+    /// By which ways customers can be told things.
+    pub(crate) notices: Notices,
     /// Where secrets lie.
     pub(crate) secrets: Secrets,
 }
@@ -162,6 +166,7 @@ impl Default for Config {
                 grace: Duration::from_secs(72 * 60 * 60),
                 auto_renew_before: Duration::from_secs(24 * 60 * 60),
             },
+            notices: Notices::default(),
             secrets: Secrets { master_key_file: None },
         }
     }

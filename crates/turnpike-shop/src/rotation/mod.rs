@@ -78,7 +78,7 @@ async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>, source: Ip
         if open.int("deadline")? > now.0 {
             return Ok(id);
         }
-        queue::expire(tx, &id, now).await?;
+        queue::expire(shop, tx, &id, now).await?;
     }
     let allowed_at = next_allowed(tx, &asked.exit, &exit, &shop.settings).await?;
     if allowed_at > now {
@@ -196,11 +196,11 @@ pub async fn wait(shop: &Shop, rotation: &RotationId) -> Result<Outcome> {
         // The second bound holds where the time of day is set back meanwhile.
         let now = shop.now();
         if deadline <= now || began.elapsed() > shop.settings.rotation_deadline.to_duration() {
-            let id = rotation.clone();
+            let (owned, id) = (shop.clone(), rotation.clone());
             shop.store
                 .transaction(move |tx| {
-                    let id = id.clone();
-                    Box::pin(async move { queue::expire(tx, &id, now).await })
+                    let (shop, id) = (owned.clone(), id.clone());
+                    Box::pin(async move { queue::expire(&shop, tx, &id, now).await })
                 })
                 .await?;
             continue;

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::address;
 use crate::error::Result;
+use crate::notices::{self, News, Subject};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{AccountStatus, ExitId, RotationId, Span, SubscriptionState, UnixMillis};
@@ -99,11 +100,14 @@ pub async fn finish(
         Ok((address, previous)) => Ending::Done { address, previous },
         Err(why) => Ending::Failed(why),
     };
-    let (clock, id) = (shop.clock.clone(), rotation.clone());
+    let (owned, id) = (shop.clone(), rotation.clone());
     shop.store
         .transaction(move |tx| {
-            let (now, id, ending) = (clock(), id.clone(), ending.clone());
-            Box::pin(async move { end(tx, &id, &ending, now).await })
+            let (shop, id, ending) = (owned.clone(), id.clone(), ending.clone());
+            Box::pin(async move {
+                let now = shop.now();
+                end(&shop, tx, &id, &ending, now).await
+            })
         })
         .await
 }
@@ -121,12 +125,12 @@ enum Ending {
 }
 
 /// Records that an open rotation is past its deadline.
-pub(super) async fn expire(tx: &mut Tx, id: &RotationId, now: UnixMillis) -> Result<()> {
-    end(tx, id, &Ending::Overdue, now).await
+pub(super) async fn expire(shop: &Shop, tx: &mut Tx, id: &RotationId, now: UnixMillis) -> Result<()> {
+    end(shop, tx, id, &Ending::Overdue, now).await
 }
 
 /// Ends an open rotation. Locks the policy's subscription, then the exit, then the rotation.
-async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> Result<()> {
+async fn end(shop: &Shop, tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> Result<()> {
     let key = Value::Text(id.to_string());
     let Some(row) = tx
         .optional(
@@ -179,7 +183,7 @@ async fn end(tx: &mut Tx, id: &RotationId, ending: &Ending, now: UnixMillis) -> 
         .await?;
     match ending {
         Ending::Done { address, .. } if ended == 1 || has_failed(tx, key).await? => {
-            moved(tx, &exit, present, *address, now).await?;
+            moved(shop, tx, &exit, present, *address, now).await?;
         }
         Ending::Failed(_) | Ending::Overdue if ended == 1 => {
             if let Some(subscription) = of_policy {
@@ -202,7 +206,14 @@ async fn has_failed(tx: &mut Tx, key: Value) -> Result<bool> {
 }
 
 /// The exit has rotated: its address, its history, its cooldown. No revision is advanced, for its gateway knows already.
-async fn moved(tx: &mut Tx, exit: &ExitId, from: Option<IpAddr>, to: Option<IpAddr>, now: UnixMillis) -> Result<()> {
+async fn moved(
+    shop: &Shop,
+    tx: &mut Tx,
+    exit: &ExitId,
+    from: Option<IpAddr>,
+    to: Option<IpAddr>,
+    now: UnixMillis,
+) -> Result<()> {
     tx.execute(
         "UPDATE network_exit SET present_address = $1, rotated_at = $2 WHERE id = $3",
         &[optional(to), Value::Int(now.0), Value::Text(exit.to_string())],
@@ -219,6 +230,38 @@ async fn moved(tx: &mut Tx, exit: &ExitId, from: Option<IpAddr>, to: Option<IpAd
             ],
         )
         .await?;
+    }
+    if to != from {
+        tell_holder(shop, tx, exit, from, to).await?;
+    }
+    Ok(())
+}
+
+/// Tells whoever has the exit to himself that its address is another one.
+async fn tell_holder(
+    shop: &Shop,
+    tx: &mut Tx,
+    exit: &ExitId,
+    from: Option<IpAddr>,
+    to: Option<IpAddr>,
+) -> Result<()> {
+    if !shop.settings.notices.is_any_open() {
+        return Ok(());
+    }
+    let holder = tx
+        .optional(
+            "SELECT id FROM subscription WHERE exit_id = $1 AND state = 'active' AND connection_type = 'private'",
+            &[Value::Text(exit.to_string())],
+        )
+        .await?;
+    if let Some(row) = holder {
+        let id: SubscriptionId = row.parsed("id")?;
+        let (to, from) = (to.map(|address| address.to_string()), from.map(|address| address.to_string()));
+        let news = News::Rotated {
+            address: to.as_deref(),
+            previous: from.as_deref(),
+        };
+        notices::tell(shop, tx, Subject::Subscription(&id), news).await?;
     }
     Ok(())
 }
@@ -258,10 +301,11 @@ pub async fn schedule(shop: &Shop, gateway: &str, limit: i64) -> Result<Option<U
     let now = shop.now();
     if before.deadline.is_some_and(|deadline| deadline <= now) {
         for id in overdue(shop, gateway, now).await? {
+            let owned = shop.clone();
             shop.store
                 .transaction(move |tx| {
-                    let id = id.clone();
-                    Box::pin(async move { expire(tx, &id, now).await })
+                    let (shop, id) = (owned.clone(), id.clone());
+                    Box::pin(async move { expire(&shop, tx, &id, now).await })
                 })
                 .await?;
         }

@@ -28,6 +28,7 @@ mod limits;
 mod links;
 mod lost_writes;
 mod model;
+mod notices;
 mod operators;
 mod owners_view;
 mod policies;

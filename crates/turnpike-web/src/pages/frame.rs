@@ -15,6 +15,7 @@ pub(crate) enum Place {
     Subscriptions,
     Statement,
     Keys,
+    Notices,
     Account,
     /// How the shop stands.
     Shop,
@@ -101,6 +102,7 @@ impl Frame {
             ("/subscriptions", self.t.subscriptions, Place::Subscriptions),
             ("/statement", self.t.statement, Place::Statement),
             ("/keys", self.t.keys, Place::Keys),
+            ("/notices", self.t.notices, Place::Notices),
             ("/account", self.t.account, Place::Account),
         ])
     }

@@ -24,6 +24,7 @@ mod form;
 mod frame;
 mod keys;
 mod links;
+mod notices;
 mod operator;
 mod overview;
 mod plans;
@@ -98,6 +99,13 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/statement.csv", page(statement::file))
         .route("/keys", form(keys::list, keys::create))
         .route("/keys/{key}/revoke", action(keys::revoke))
+        .route("/notices", form(notices::show, notices::save))
+        .route("/notices/webhooks", action(notices::create))
+        .route("/notices/webhooks/{webhook}", page(notices::webhook))
+        .route("/notices/webhooks/{webhook}/test", action(notices::test))
+        .route("/notices/webhooks/{webhook}/enable", action(notices::enable))
+        .route("/notices/webhooks/{webhook}/delete", action(notices::delete))
+        .route("/notices/deliveries/{delivery}/redeliver", action(notices::redeliver))
         .route("/account", page(account::show))
         .route("/account/password", action(account::change_password))
         .route("/account/sessions/end-others", action(account::end_others))

@@ -65,6 +65,11 @@ notices! {
     Suspended = "suspended", suspended_done;
     Resumed = "resumed", resumed_done;
     TrialPermission = "trial-permission", trial_permission_done;
+    NoticesSaved = "notices-saved", saved;
+    WebhookEnabled = "webhook-enabled", saved;
+    WebhookDeleted = "webhook-deleted", webhook_deleted;
+    TestSent = "test-sent", test_sent;
+    Redelivered = "redelivered", redelivered;
     SecondFactorOff = "second-factor-off", second_factor_off_done;
 }
 
@@ -425,6 +430,47 @@ texts! {
     give_back_action = "Refund and take back";
     refunded_done = "Refunded, and what the order gave is taken back.";
     no_bookings = "The balance has not changed yet.";
+    notices = "Notices";
+    notices_lead = "Choose what you are told, and how.";
+    notices_off = "This shop sends no notices.";
+    notice_choices = "What you are told";
+    notice_what = "When";
+    by_email = "E-mail";
+    by_webhook = "Webhook";
+    notice_ending = "A subscription ends in a few days";
+    notice_ended = "A subscription has ended";
+    notice_renewed = "A subscription was renewed";
+    notice_renewal_failed = "A subscription could not renew itself";
+    notice_low_balance = "The balance is low";
+    notice_signed_in = "Somebody signs in";
+    notice_rotated = "An exit has a new address";
+    notice_test = "Test";
+    low_balance_label = "The balance is low below";
+    saved = "Saved.";
+    webhook = "Webhook";
+    webhooks = "Webhooks";
+    webhooks_lead = "Programs of yours that we call. Each call is signed as Standard Webhooks says, so that you know it is from us.";
+    webhook_url = "Address";
+    webhook_create = "Add webhook";
+    webhook_made = "The new webhook's secret";
+    webhook_made_lead = "Copy it now: it is not shown again. Your program checks with it that a call is from us.";
+    webhook_working = "Working";
+    webhook_failing = "Failing since";
+    webhook_given_up = "Given up";
+    webhook_test = "Send a test";
+    webhook_enable = "Switch on";
+    webhook_delete = "Delete";
+    webhook_deleted = "The webhook is deleted.";
+    webhook_log = "Last calls";
+    webhook_log_empty = "Nothing was sent yet.";
+    webhook_answer = "What came of it";
+    test_sent = "A test is on its way.";
+    redeliver = "Send again";
+    redelivered = "It is sent again.";
+    delivery_waiting = "On its way";
+    delivery_delivered = "Delivered";
+    delivery_failed = "Failed";
+    delivery_next = "next try";
 }
 
 /// What a refusal says on a page, where the sentence for programs names operations and fields that no page has.

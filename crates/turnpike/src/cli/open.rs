@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
 use secrecy::ExposeSecret as _;
+use turnpike_shop::notices::Ways;
 use turnpike_shop::store::sqlite_path;
 use turnpike_shop::types::{Span, UnixMillis};
 use turnpike_shop::{Clock, Settings, Shop, routes};
@@ -54,6 +55,11 @@ async fn open(config: &Config) -> anyhow::Result<Shop> {
         rotation_cooldown: Span::seconds(i64::from(config.limits.rotation_cooldown_seconds)),
         grace: Span(i64::try_from(config.limits.grace.as_millis())?),
         auto_renew_before: Span(i64::try_from(config.limits.auto_renew_before.as_millis())?),
+        notices: Ways {
+            email: config.notices.smtp.is_some(),
+            webhook: config.notices.webhooks,
+            plain_http: !config.notices.allow_destinations.is_empty(),
+        },
         ..Settings::default()
     };
     Ok(Shop::open(&config.database.url, config.master_key_file(), settings, system_clock()).await?)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Config, Database, Gateway, Limits, Role, Secrets, Server, tls};
+use super::{Config, Database, Gateway, Limits, Role, Secrets, Server, notices, tls};
 use crate::document::{Mistake, Place, Table, Value};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,13 +18,14 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub(super) fn config(document: Table) -> Result<Config, Mistake> {
     let defaults = Config::default();
-    let mut root = document.with_keys(&["roles", "server", "database", "gateway", "limits", "secrets"])?;
+    let mut root = document.with_keys(&["roles", "server", "database", "gateway", "limits", "notices", "secrets"])?;
     Ok(Config {
         roles: root.or("roles", defaults.roles, roles)?,
         server: server(&mut root, defaults.server)?,
         database: database(&mut root, defaults.database)?,
         gateway: gateway(&mut root, defaults.gateway)?,
         limits: limits(&mut root, &defaults.limits)?,
+        notices: notices::read(&mut root)?,
         secrets: secrets(&mut root)?,
     })
 }
@@ -209,7 +210,7 @@ fn listener(value: &Value) -> Result<SocketAddr, Mistake> {
     value.parsed("an address and a port like \"127.0.0.1:8080\"")
 }
 
-fn network(value: &Value) -> Result<ipnet::IpNet, Mistake> {
+pub(super) fn network(value: &Value) -> Result<ipnet::IpNet, Mistake> {
     value.spelled("an address or a network like \"192.0.2.1\" or \"10.0.0.0/8\"", |text| {
         text.parse()
             .ok()

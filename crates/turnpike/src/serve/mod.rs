@@ -8,9 +8,11 @@
 //! | files, ACME | gateway, shop | the certificate | `tls` |
 //! | time | shop | what ends, what is released | `upkeep` |
 //! | time | shop | what renews itself | `renewals` |
+//! | shop | e-mail, webhooks | notices, and back what became of them | `notices` |
 
 mod logs;
 mod metrics;
+mod notices;
 mod renewals;
 mod rotations;
 mod routes;
@@ -76,6 +78,7 @@ impl Server {
             false => tls::Source::Nothing,
         };
         let listeners = Listeners::open(config).await?;
+        let sender = notices::Sender::new(config)?;
         let stop = CancellationToken::new();
         let loops = TaskTracker::new();
         // Before anything is counted or described.
@@ -111,6 +114,9 @@ impl Server {
         }
         loops.spawn(upkeep::keep_shop(shop.clone(), stop.clone()));
         loops.spawn(renewals::work(shop.clone(), stop.clone()));
+        if let Some(sender) = sender {
+            loops.spawn(sender.work(shop.clone(), stop.clone()));
+        }
         loops.spawn(upkeep::sum_ledger(shop, stop));
         server.say_where();
         Ok(server)

@@ -1,0 +1,7 @@
+//! Notices: signed calls that the Standard Webhooks library accepts, e-mail that a mail server takes, and where neither leads.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod mail;
+mod page;
+mod receiver;
+mod webhooks;
