@@ -52,13 +52,14 @@ pub async fn refund(shop: &Shop, actor: &str, order: &OrderId, reason: &str) -> 
     let (owned, actor, order) = (shop.clone(), actor.to_owned(), order.clone());
     shop.store
         .transaction(move |tx| {
-            let (now, actor, order, reason) = (owned.now(), actor.clone(), order.clone(), reason.clone());
+            let (shop, actor, order, reason) = (owned.clone(), actor.clone(), order.clone(), reason.clone());
             Box::pin(async move {
+                let now = shop.now();
                 let (account, amount) = price_of(tx, &order).await?;
                 // The ledger's unique index on orders and kinds decides who is first. The buyer's balance is locked from here on,
                 // so that no renewal comes between.
                 let balance = ledger::give_back(tx, &account, amount, &order, &reason, now).await?;
-                let shortened = take_back(&owned, tx, &order, now).await?;
+                let shortened = take_back(&shop, tx, &order, now).await?;
                 let detail = serde_json::json!({ "account": account, "cents": amount.0, "reason": reason });
                 audit_log::write(tx, &actor, "order.refund", order.as_str(), &detail, now).await?;
                 Ok(Refunded {

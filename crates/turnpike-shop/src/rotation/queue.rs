@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::notices::{self, News, Subject};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
-use crate::types::{AccountStatus, ExitId, RotationId, Span, SubscriptionState, UnixMillis};
+use crate::types::{AccountStatus, ExitId, RotationId, Span, SubscriptionId, SubscriptionState, UnixMillis};
 
 /// How long ended rotations are kept. The addresses that exits have had are kept apart from them, for good.
 const KEPT: Span = Span::days(7);

@@ -13,7 +13,7 @@ use turnpike_shop::types::{
 use turnpike_shop::{PurchaseOrder, Refusal, Settings, Shop, account, quote, rotation};
 
 use crate::site::Site;
-use crate::world::{ANN, GATEWAY, MONTH, PRICE, Plot, World, refusal};
+use crate::world::{GATEWAY, MONTH, PRICE, Plot, World, refusal};
 
 on_both_engines! {
     nothing_is_written_that_nobody_chose,
@@ -74,7 +74,7 @@ impl World<'_> {
     }
 
     /// What is to be sent, all of which arrives: kind and data.
-    async fn told(&self) -> Vec<(NoticeKind, Json)> {
+    async fn sent(&self) -> Vec<(NoticeKind, Json)> {
         let mut told = Vec::new();
         for one in self.take().await {
             finish(&self.shop, &one, Outcome::Delivered("answered 200 OK".to_owned())).await;
@@ -87,7 +87,7 @@ impl World<'_> {
     }
 
     async fn kinds(&self) -> Vec<NoticeKind> {
-        self.told().await.into_iter().map(|(kind, _)| kind).collect()
+        self.sent().await.into_iter().map(|(kind, _)| kind).collect()
     }
 
     async fn log(&self, webhook: &WebhookId) -> Vec<notices::Delivery> {
@@ -141,10 +141,10 @@ async fn a_renewal_is_told_with_it_and_not_without_it(site: &Site) {
     let one = world.bought("NL-AMS").await;
     let order = world.renewal(&one).await;
     turnpike_shop::quote_renewal(&world.shop, &world.ann, order.clone()).await.unwrap();
-    assert!(world.told().await.is_empty());
+    assert!(world.sent().await.is_empty());
     world.renew(order.clone()).await.unwrap();
     refusal(world.renew(order).await);
-    let told = world.told().await;
+    let told = world.sent().await;
     let [(NoticeKind::Renewed, data)] = told.as_slice() else {
         panic!("{told:?}");
     };
@@ -161,7 +161,7 @@ async fn an_end_is_told_before_and_after(site: &Site) {
     world.renew(order).await.unwrap();
     world.advance(MONTH);
     world.upkeep().await;
-    assert!(world.told().await.is_empty(), "it was renewed");
+    assert!(world.sent().await.is_empty(), "it was renewed");
     world.advance(Span(MONTH.0 - Span::days(3).0));
     world.upkeep().await;
     world.upkeep().await;
@@ -179,9 +179,9 @@ async fn an_end_is_told_before_and_after(site: &Site) {
     };
     let bob = world.person("bob@example.com", 100_000).await;
     quote(&world.shop, &bob, order.clone()).await.unwrap();
-    assert!(world.told().await.is_empty());
+    assert!(world.sent().await.is_empty());
     turnpike_shop::purchase(&world.shop, &bob, order).await.unwrap();
-    let told = world.told().await;
+    let told = world.sent().await;
     assert_eq!((told.len(), &told[0].1["subscriptionId"]), (1, &two.id.as_str().into()));
 }
 
@@ -193,7 +193,7 @@ async fn one_that_renews_itself_is_not_told_to_end(site: &Site) {
     world.advance(Span(MONTH.0 - Span::days(1).0));
     world.upkeep().await;
     auto_renew::run(&world.shop).await.unwrap();
-    let told = world.told().await;
+    let told = world.sent().await;
     assert_eq!((told.len(), told[0].0), (1, NoticeKind::Renewed));
     assert_eq!(told[0].1["byItself"], true);
 }
@@ -208,7 +208,7 @@ async fn trouble_with_renewing_is_told_once(site: &Site) {
         auto_renew::run(&world.shop).await.unwrap();
         world.advance(Span::hours(1));
     }
-    let told = world.told().await;
+    let told = world.sent().await;
     assert_eq!((told.len(), told[0].0), (1, NoticeKind::RenewalFailed));
     assert!(told[0].1["reason"].as_str().unwrap().contains("does not cover"), "{told:?}");
 }
@@ -217,9 +217,9 @@ async fn a_low_balance_is_told_when_it_becomes_low(site: &Site) {
     let world = open(site).exits(4).balance(2 * PRICE + 400).open().await;
     world.choose(&[(NoticeKind::LowBalance, BY_EMAIL)]).await;
     world.bought("NL-AMS").await;
-    assert!(world.told().await.is_empty());
+    assert!(world.sent().await.is_empty());
     world.bought("NL-AMS").await;
-    let told = world.told().await;
+    let told = world.sent().await;
     assert_eq!(told.len(), 1);
     assert_eq!((&told[0].1["balanceCents"], &told[0].1["lowBalanceCents"]), (&400.into(), &500.into()));
     let unfit = Choices {
@@ -247,10 +247,10 @@ async fn whoever_signs_in_is_told(site: &Site) {
     };
     let wrong = SecretString::from("not the password");
     refusal(session::sign_in(&world.shop, "carl@example.com", wrong, origin()).await);
-    assert!(world.told().await.is_empty());
+    assert!(world.sent().await.is_empty());
     let begun = session::sign_in(&world.shop, "carl@example.com", password(), origin()).await.unwrap();
     assert!(matches!(begun, Begun::SignedIn(_)));
-    let told = world.told().await;
+    let told = world.sent().await;
     assert_eq!(told.len(), 1);
     assert_eq!((&told[0].1["source"], &told[0].1["agent"]), (&"192.0.2.7".into(), &"FirefoxX".into()));
 }
@@ -265,7 +265,7 @@ async fn an_exits_holder_is_told_its_new_address(site: &Site) {
         let outcome = Ok((Some(address.into()), None));
         rotation::finish(&world.shop, &task.id, outcome.clone()).await.unwrap();
         rotation::finish(&world.shop, &task.id, outcome).await.unwrap();
-        let told = world.told().await;
+        let told = world.sent().await;
         assert_eq!(told.len(), count, "{address:?}");
         world.advance(Span::minutes(1));
     }
