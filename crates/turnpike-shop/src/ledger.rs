@@ -207,11 +207,19 @@ async fn tell_if_low(shop: &Shop, tx: &mut Tx, customer: &AccountId, price: Cent
         return Ok(());
     }
     let key = [Value::Text(customer.to_string())];
-    let row = tx.one("SELECT low_balance_cents FROM account WHERE id = $1", &key).await?;
+    let row = tx
+        .one("SELECT low_balance_cents FROM account WHERE id = $1", &key)
+        .await?;
     let limit = Cents(row.int("low_balance_cents")?);
     let was_low = balance.0.saturating_add(price.0) < limit.0;
     if balance < limit && !was_low {
-        notices::tell(shop, tx, Subject::Account(customer), News::LowBalance { balance, limit }).await?;
+        notices::tell(
+            shop,
+            tx,
+            Subject::Account(customer),
+            News::LowBalance { balance, limit },
+        )
+        .await?;
     }
     Ok(())
 }

@@ -321,12 +321,7 @@ pub(crate) async fn lock(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) 
 
 /// Ends up to `limit` subscriptions whose time is over: slot freed, port held, no more rotations by themselves. Their policy
 /// is kept for a renewal. Those that others have locked are left to them.
-pub(crate) async fn end_due(
-    shop: &Shop,
-    tx: &mut Tx,
-    now: UnixMillis,
-    limit: i64,
-) -> Result<Vec<SubscriptionId>> {
+pub(crate) async fn end_due(shop: &Shop, tx: &mut Tx, now: UnixMillis, limit: i64) -> Result<Vec<SubscriptionId>> {
     let due = tx
         .all(
             "SELECT id FROM subscription WHERE state = 'active' AND ends_at <= $1

@@ -36,9 +36,14 @@ pub async fn choices(shop: &Shop, account: &AccountId) -> Result<Choices> {
         .read(move |tx| {
             let id = [id.clone()];
             Box::pin(async move {
-                let low = tx.one("SELECT low_balance_cents FROM account WHERE id = $1", &id).await?;
+                let low = tx
+                    .one("SELECT low_balance_cents FROM account WHERE id = $1", &id)
+                    .await?;
                 let rows = tx
-                    .all("SELECT kind, way FROM notice_choice WHERE account_id = $1 ORDER BY kind, way", &id)
+                    .all(
+                        "SELECT kind, way FROM notice_choice WHERE account_id = $1 ORDER BY kind, way",
+                        &id,
+                    )
                     .await?;
                 Ok(Choices {
                     wanted: rows
@@ -70,8 +75,11 @@ pub async fn set_choices(shop: &Shop, account: &AccountId, choices: Choices) -> 
                     &[Value::Int(choices.low_balance.0), id.clone()],
                 )
                 .await?;
-                tx.execute("DELETE FROM notice_choice WHERE account_id = $1", std::slice::from_ref(&id))
-                    .await?;
+                tx.execute(
+                    "DELETE FROM notice_choice WHERE account_id = $1",
+                    std::slice::from_ref(&id),
+                )
+                .await?;
                 for kind in KINDS {
                     for way in [NoticeWay::Email, NoticeWay::Webhook] {
                         if choices.has(kind, way) {

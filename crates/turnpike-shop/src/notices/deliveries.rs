@@ -164,8 +164,7 @@ fn outgoing(shop: &Shop, row: &Row, now: UnixMillis) -> Result<Outgoing> {
         None => Recipient::Email(row.text("email")?),
         Some(webhook) => {
             let (seconds, sealed) = (now.0.div_euclid(1_000), row.bytes("sealed_secret")?);
-            let signature =
-                webhooks::signature(&shop.master_key, &webhook, &sealed, notice.as_str(), seconds, &body)?;
+            let signature = webhooks::signature(&shop.master_key, &webhook, &sealed, notice.as_str(), seconds, &body)?;
             Recipient::Webhook {
                 url: row.text("url")?,
                 seconds,
@@ -366,8 +365,11 @@ pub async fn redeliver(shop: &Shop, account: &AccountId, id: &DeliveryId) -> Res
                 }
                 let webhook: WebhookId = row.parsed("webhook_id")?;
                 if row.parsed::<DeliveryState>("state")? == DeliveryState::Waiting {
-                    tx.execute("UPDATE delivery SET next_at = $1 WHERE id = $2", &[Value::Int(now.0), key])
-                        .await?;
+                    tx.execute(
+                        "UPDATE delivery SET next_at = $1 WHERE id = $2",
+                        &[Value::Int(now.0), key],
+                    )
+                    .await?;
                 } else {
                     let notice = row.parsed("notice_id")?;
                     outbox::add_delivery(tx, &notice, &account, Some(&webhook), now).await?;
@@ -404,7 +406,10 @@ mod tests {
         for attempt in 1..=9 {
             let (expected, pause) = (PAUSES[usize::try_from(attempt - 1).unwrap_or(0)].0, pause(attempt));
             let pause = pause.map_or(0, |pause| pause.0);
-            assert!((expected * 4 / 5..=expected * 6 / 5).contains(&pause), "{attempt}: {pause}");
+            assert!(
+                (expected * 4 / 5..=expected * 6 / 5).contains(&pause),
+                "{attempt}: {pause}"
+            );
             all += expected;
         }
         assert_eq!(pause(10), None);

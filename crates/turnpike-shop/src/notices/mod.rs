@@ -18,10 +18,12 @@ mod webhooks;
 pub use choices::{Choices, choices, set_choices};
 pub use deliveries::{Delivery, Outcome, Outgoing, Recipient, claim, deliveries, finish, next_due, redeliver};
 pub use outbox::KINDS;
-pub use webhooks::{MOST_WEBHOOKS, Webhook, create_webhook, delete_webhook, enable_webhook, test_webhook, webhook, webhooks};
+pub use webhooks::{
+    MOST_WEBHOOKS, Webhook, create_webhook, delete_webhook, enable_webhook, test_webhook, webhook, webhooks,
+};
 
 pub(crate) use deliveries::forget;
-pub(crate) use outbox::{Subject, News, ending_notice_at, tell, tell_ending};
+pub(crate) use outbox::{News, Subject, ending_notice_at, tell, tell_ending};
 
 /// Which ways the operator has opened. None, and nothing is written at all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

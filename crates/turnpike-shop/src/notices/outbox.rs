@@ -6,7 +6,9 @@ use super::webhooks;
 use crate::error::{Error, Result};
 use crate::shop::Shop;
 use crate::store::{Tx, Value};
-use crate::types::{AccountId, Cents, DeliveryId, NoticeId, NoticeKind, NoticeWay, Span, SubscriptionId, UnixMillis, WebhookId};
+use crate::types::{
+    AccountId, Cents, DeliveryId, NoticeId, NoticeKind, NoticeWay, Span, SubscriptionId, UnixMillis, WebhookId,
+};
 
 /// Everything that an account can choose to be told, in the order in which it is offered.
 pub const KINDS: [NoticeKind; 7] = [
@@ -118,7 +120,8 @@ async fn wanted(tx: &mut Tx, subject: &Subject<'_>, kind: NoticeKind) -> Result<
             tx.all(of_account, &[Value::Text(account.to_string()), kind]).await?
         }
         Subject::Subscription(id) => {
-            let of_owner = "SELECT c.account_id, c.way FROM subscription s JOIN notice_choice c ON c.account_id = s.account_id
+            let of_owner =
+                "SELECT c.account_id, c.way FROM subscription s JOIN notice_choice c ON c.account_id = s.account_id
                             WHERE s.id = $1 AND c.kind = $2";
             tx.all(of_owner, &[Value::Text(id.to_string()), kind]).await?
         }

@@ -114,7 +114,10 @@ pub async fn create_webhook(shop: &Shop, account: &AccountId, url: &str) -> Resu
     }
     let url = fit_url(url, shop.settings.notices.plain_http).ok_or(Refusal::UnfitUrl)?;
     let id = WebhookId::random();
-    let secret = format!("{SECRET_PREFIX}{}", STANDARD.encode(rand::rng().random::<[u8; SECRET_LENGTH]>()));
+    let secret = format!(
+        "{SECRET_PREFIX}{}",
+        STANDARD.encode(rand::rng().random::<[u8; SECRET_LENGTH]>())
+    );
     let sealed = shop.master_key.seal(&associated(&id), secret.as_bytes())?;
     let (now, account) = (shop.now(), account.clone());
     let made = shop
@@ -174,7 +177,8 @@ pub async fn delete_webhook(shop: &Shop, account: &AccountId, id: &WebhookId) ->
                 own(tx, &account, &id).await?;
                 let key = [Value::Text(id.to_string())];
                 // First of all: whoever adds a delivery to it has ended by then, and nobody does from here on.
-                tx.optional("SELECT id FROM webhook WHERE id = $1 FOR UPDATE", &key).await?;
+                tx.optional("SELECT id FROM webhook WHERE id = $1 FOR UPDATE", &key)
+                    .await?;
                 tx.execute("DELETE FROM delivery WHERE webhook_id = $1", &key).await?;
                 tx.execute("DELETE FROM webhook WHERE id = $1", &key).await?;
                 Ok(())
@@ -290,6 +294,9 @@ mod tests {
         ] {
             assert_eq!(fit_url(unfit, false), None, "{unfit}");
         }
-        assert_eq!(fit_url(&format!("https://a.example/{}", "x".repeat(URL_LENGTH)), false), None);
+        assert_eq!(
+            fit_url(&format!("https://a.example/{}", "x".repeat(URL_LENGTH)), false),
+            None
+        );
     }
 }

@@ -238,13 +238,7 @@ async fn moved(
 }
 
 /// Tells whoever has the exit to himself that its address is another one.
-async fn tell_holder(
-    shop: &Shop,
-    tx: &mut Tx,
-    exit: &ExitId,
-    from: Option<IpAddr>,
-    to: Option<IpAddr>,
-) -> Result<()> {
+async fn tell_holder(shop: &Shop, tx: &mut Tx, exit: &ExitId, from: Option<IpAddr>, to: Option<IpAddr>) -> Result<()> {
     if !shop.settings.notices.is_any_open() {
         return Ok(());
     }
@@ -256,7 +250,10 @@ async fn tell_holder(
         .await?;
     if let Some(row) = holder {
         let id: SubscriptionId = row.parsed("id")?;
-        let (to, from) = (to.map(|address| address.to_string()), from.map(|address| address.to_string()));
+        let (to, from) = (
+            to.map(|address| address.to_string()),
+            from.map(|address| address.to_string()),
+        );
         let news = News::Rotated {
             address: to.as_deref(),
             previous: from.as_deref(),

@@ -7,9 +7,7 @@ use serde_json::Value as Json;
 use turnpike_shop::auto_renew::{self, Wish};
 use turnpike_shop::notices::{self, Choices, KINDS, MOST_WEBHOOKS, Outcome, Outgoing, Recipient, Ways};
 use turnpike_shop::session::{self, Begun, Origin};
-use turnpike_shop::types::{
-    AccountId, Cents, DeliveryState, NoticeKind, NoticeWay, Role, Span, WebhookId,
-};
+use turnpike_shop::types::{AccountId, Cents, DeliveryState, NoticeKind, NoticeWay, Role, Span, WebhookId};
 use turnpike_shop::{PurchaseOrder, Refusal, Settings, Shop, account, quote, rotation};
 
 use crate::site::Site;
@@ -55,7 +53,9 @@ impl World<'_> {
             wanted: wanted.to_vec(),
             low_balance: Cents(500),
         };
-        notices::set_choices(&self.shop, &self.ann, choices.clone()).await.unwrap();
+        notices::set_choices(&self.shop, &self.ann, choices.clone())
+            .await
+            .unwrap();
         let mut kept = notices::choices(&self.shop, &self.ann).await.unwrap();
         kept.wanted.sort_by_key(|(kind, way)| (kind.as_str(), way.as_str()));
         let mut said = choices;
@@ -102,7 +102,9 @@ impl World<'_> {
 }
 
 async fn finish(shop: &Shop, one: &Outgoing, outcome: Outcome) {
-    notices::finish(shop, &one.delivery, one.attempt, outcome).await.unwrap();
+    notices::finish(shop, &one.delivery, one.attempt, outcome)
+        .await
+        .unwrap();
 }
 
 fn failed() -> Outcome {
@@ -124,7 +126,9 @@ async fn nothing_is_written_that_nobody_chose(site: &Site) {
         .collect();
     world.choose(&all).await;
     let closed = site.open(Settings::default(), world.clock()).await;
-    turnpike_shop::renew(&closed, &world.ann, world.renewal(&one).await).await.unwrap();
+    turnpike_shop::renew(&closed, &world.ann, world.renewal(&one).await)
+        .await
+        .unwrap();
     assert_eq!(world.raw.int("SELECT COUNT(*) FROM notice").await, 0);
     assert!(notices::claim(&closed, 10).await.unwrap().is_empty());
     world.renew(world.renewal(&one).await).await.unwrap();
@@ -140,7 +144,9 @@ async fn a_renewal_is_told_with_it_and_not_without_it(site: &Site) {
     world.choose(&[(NoticeKind::Renewed, BY_EMAIL)]).await;
     let one = world.bought("NL-AMS").await;
     let order = world.renewal(&one).await;
-    turnpike_shop::quote_renewal(&world.shop, &world.ann, order.clone()).await.unwrap();
+    turnpike_shop::quote_renewal(&world.shop, &world.ann, order.clone())
+        .await
+        .unwrap();
     assert!(world.sent().await.is_empty());
     world.renew(order.clone()).await.unwrap();
     refusal(world.renew(order).await);
@@ -148,14 +154,19 @@ async fn a_renewal_is_told_with_it_and_not_without_it(site: &Site) {
     let [(NoticeKind::Renewed, data)] = told.as_slice() else {
         panic!("{told:?}");
     };
-    assert_eq!((&data["priceAmountCents"], &data["byItself"]), (&PRICE.into(), &false.into()));
+    assert_eq!(
+        (&data["priceAmountCents"], &data["byItself"]),
+        (&PRICE.into(), &false.into())
+    );
     assert_eq!(data["endAt"], one.ends_at.plus(MONTH).0);
     assert_eq!((&data["port"], &data["network"]), (&one.port.into(), &"NL-AMS".into()));
 }
 
 async fn an_end_is_told_before_and_after(site: &Site) {
     let world = open(site).open().await;
-    world.choose(&[(NoticeKind::Ending, BY_EMAIL), (NoticeKind::Ended, BY_EMAIL)]).await;
+    world
+        .choose(&[(NoticeKind::Ending, BY_EMAIL), (NoticeKind::Ended, BY_EMAIL)])
+        .await;
     let one = world.bought("NL-AMS").await;
     let order = world.renewal(&one).await;
     world.renew(order).await.unwrap();
@@ -187,9 +198,13 @@ async fn an_end_is_told_before_and_after(site: &Site) {
 
 async fn one_that_renews_itself_is_not_told_to_end(site: &Site) {
     let world = open(site).open().await;
-    world.choose(&[(NoticeKind::Ending, BY_EMAIL), (NoticeKind::Renewed, BY_EMAIL)]).await;
+    world
+        .choose(&[(NoticeKind::Ending, BY_EMAIL), (NoticeKind::Renewed, BY_EMAIL)])
+        .await;
     let one = world.bought("NL-AMS").await;
-    auto_renew::set(&world.shop, &world.ann, &one.id, Wish::By(None)).await.unwrap();
+    auto_renew::set(&world.shop, &world.ann, &one.id, Wish::By(None))
+        .await
+        .unwrap();
     world.advance(Span(MONTH.0 - Span::days(1).0));
     world.upkeep().await;
     auto_renew::run(&world.shop).await.unwrap();
@@ -202,7 +217,9 @@ async fn trouble_with_renewing_is_told_once(site: &Site) {
     let world = open(site).balance(PRICE).open().await;
     world.choose(&[(NoticeKind::RenewalFailed, BY_EMAIL)]).await;
     let one = world.bought("NL-AMS").await;
-    auto_renew::set(&world.shop, &world.ann, &one.id, Wish::By(None)).await.unwrap();
+    auto_renew::set(&world.shop, &world.ann, &one.id, Wish::By(None))
+        .await
+        .unwrap();
     world.advance(Span(MONTH.0 - Span::days(1).0));
     for _ in 0..5 {
         auto_renew::run(&world.shop).await.unwrap();
@@ -210,7 +227,10 @@ async fn trouble_with_renewing_is_told_once(site: &Site) {
     }
     let told = world.sent().await;
     assert_eq!((told.len(), told[0].0), (1, NoticeKind::RenewalFailed));
-    assert!(told[0].1["reason"].as_str().unwrap().contains("does not cover"), "{told:?}");
+    assert!(
+        told[0].1["reason"].as_str().unwrap().contains("does not cover"),
+        "{told:?}"
+    );
 }
 
 async fn a_low_balance_is_told_when_it_becomes_low(site: &Site) {
@@ -221,7 +241,10 @@ async fn a_low_balance_is_told_when_it_becomes_low(site: &Site) {
     world.bought("NL-AMS").await;
     let told = world.sent().await;
     assert_eq!(told.len(), 1);
-    assert_eq!((&told[0].1["balanceCents"], &told[0].1["lowBalanceCents"]), (&400.into(), &500.into()));
+    assert_eq!(
+        (&told[0].1["balanceCents"], &told[0].1["lowBalanceCents"]),
+        (&400.into(), &500.into())
+    );
     let unfit = Choices {
         wanted: Vec::new(),
         low_balance: Cents(-1),
@@ -233,9 +256,15 @@ async fn a_low_balance_is_told_when_it_becomes_low(site: &Site) {
 async fn whoever_signs_in_is_told(site: &Site) {
     let world = open(site).open().await;
     let password = || SecretString::from("correct horse battery");
-    let carl = account::create(&world.shop, "test", "carl@example.com", Role::Customer, Some(password()))
-        .await
-        .unwrap();
+    let carl = account::create(
+        &world.shop,
+        "test",
+        "carl@example.com",
+        Role::Customer,
+        Some(password()),
+    )
+    .await
+    .unwrap();
     let choices = Choices {
         wanted: vec![(NoticeKind::SignedIn, BY_EMAIL)],
         low_balance: Cents(0),
@@ -248,11 +277,16 @@ async fn whoever_signs_in_is_told(site: &Site) {
     let wrong = SecretString::from("not the password");
     refusal(session::sign_in(&world.shop, "carl@example.com", wrong, origin()).await);
     assert!(world.sent().await.is_empty());
-    let begun = session::sign_in(&world.shop, "carl@example.com", password(), origin()).await.unwrap();
+    let begun = session::sign_in(&world.shop, "carl@example.com", password(), origin())
+        .await
+        .unwrap();
     assert!(matches!(begun, Begun::SignedIn(_)));
     let told = world.sent().await;
     assert_eq!(told.len(), 1);
-    assert_eq!((&told[0].1["source"], &told[0].1["agent"]), (&"192.0.2.7".into(), &"FirefoxX".into()));
+    assert_eq!(
+        (&told[0].1["source"], &told[0].1["agent"]),
+        (&"192.0.2.7".into(), &"FirefoxX".into())
+    );
 }
 
 async fn an_exits_holder_is_told_its_new_address(site: &Site) {
@@ -260,7 +294,9 @@ async fn an_exits_holder_is_told_its_new_address(site: &Site) {
     world.choose(&[(NoticeKind::Rotated, BY_EMAIL)]).await;
     let one = world.bought("NL-AMS").await;
     for (address, count) in [([127, 1, 0, 1], 1), ([127, 1, 0, 1], 0), ([127, 1, 0, 2], 1)] {
-        rotation::request(&world.shop, &one.rotate_token, [192, 0, 2, 1].into()).await.unwrap();
+        rotation::request(&world.shop, &one.rotate_token, [192, 0, 2, 1].into())
+            .await
+            .unwrap();
         let task = rotation::claim(&world.shop, GATEWAY, 1).await.unwrap().remove(0);
         let outcome = Ok((Some(address.into()), None));
         rotation::finish(&world.shop, &task.id, outcome.clone()).await.unwrap();
@@ -307,11 +343,20 @@ async fn a_delivery_is_taken_by_one_and_by_another_when_he_ends(site: &Site) {
         finish(&world.shop, one, failed()).await;
     }
     for one in &again {
-        finish(&world.shop, one, Outcome::Delivered("answered 204 No Content".to_owned())).await;
+        finish(
+            &world.shop,
+            one,
+            Outcome::Delivered("answered 204 No Content".to_owned()),
+        )
+        .await;
         finish(&world.shop, one, failed()).await;
     }
     let log = world.log(&webhook).await;
-    assert!(log.iter().all(|line| line.state == DeliveryState::Delivered && line.attempts == 2), "{log:?}");
+    assert!(
+        log.iter()
+            .all(|line| line.state == DeliveryState::Delivered && line.attempts == 2),
+        "{log:?}"
+    );
     assert_eq!(notices::next_due(&world.shop).await.unwrap(), None);
 }
 
@@ -330,7 +375,11 @@ async fn a_delivery_is_tried_for_a_day_and_then_given_up(site: &Site) {
         finish(&world.shop, &again, failed()).await;
     }
     assert_eq!(attempts, 10);
-    assert!(world.now().since(began) > Span::hours(20), "{}", world.now().since(began));
+    assert!(
+        world.now().since(began) > Span::hours(20),
+        "{}",
+        world.now().since(began)
+    );
     let log = world.log(&webhook).await;
     assert_eq!((log[0].state, log[0].attempts), (DeliveryState::Failed, 10));
     assert_eq!(log[0].detail, "answered 500 Internal Server Error");
@@ -351,14 +400,22 @@ async fn a_webhook_at_which_nothing_arrives_is_given_up_and_can_be_switched_on(s
     finish(&world.shop, &calls[1], failed()).await;
     let seen = notices::webhook(&world.shop, &world.ann, &webhook).await.unwrap();
     assert_eq!(seen.disabled_at, Some(world.now()));
-    assert!(world.log(&webhook).await.iter().all(|line| line.state == DeliveryState::Failed));
+    assert!(
+        world
+            .log(&webhook)
+            .await
+            .iter()
+            .all(|line| line.state == DeliveryState::Failed)
+    );
     let one = world.bought("NL-AMS").await;
     world.renew(world.renewal(&one).await).await.unwrap();
     assert!(world.take().await.is_empty());
     let old = world.log(&webhook).await[0].id.clone();
     let refused = refusal(notices::redeliver(&world.shop, &world.ann, &old).await);
     assert_eq!(refused, Refusal::WebhookDisabled);
-    notices::enable_webhook(&world.shop, &world.ann, &webhook).await.unwrap();
+    notices::enable_webhook(&world.shop, &world.ann, &webhook)
+        .await
+        .unwrap();
     world.renew(world.renewal(&one).await).await.unwrap();
     assert_eq!(world.kinds().await, [NoticeKind::Renewed]);
 }
@@ -381,24 +438,34 @@ async fn what_was_sent_is_sent_again_as_the_same(site: &Site) {
     let bob = world.person("bob@example.com", 0).await;
     let refused = refusal(notices::redeliver(&world.shop, &bob, &sent).await);
     assert_eq!(refused, Refusal::DeliveryNotFound);
-    assert_eq!(notices::redeliver(&world.shop, &world.ann, &sent).await.unwrap(), webhook);
+    assert_eq!(
+        notices::redeliver(&world.shop, &world.ann, &sent).await.unwrap(),
+        webhook
+    );
     let again = world.take().await.remove(0);
     assert_eq!((&again.notice, &again.body), (&call.notice, &call.body));
     // One that still waits is not doubled, but tried at once.
     finish(&world.shop, &again, failed()).await;
-    notices::redeliver(&world.shop, &world.ann, &again.delivery).await.unwrap();
+    notices::redeliver(&world.shop, &world.ann, &again.delivery)
+        .await
+        .unwrap();
     let once_more = world.take().await;
     assert_eq!((once_more.len(), &once_more[0].delivery), (1, &again.delivery));
 }
 
 async fn a_secret_is_shown_once_and_stands_nowhere(site: &Site) {
     let world = open(site).open().await;
-    let (_, secret) = notices::create_webhook(&world.shop, &world.ann, "https://hooks.example.com/").await.unwrap();
+    let (_, secret) = notices::create_webhook(&world.shop, &world.ann, "https://hooks.example.com/")
+        .await
+        .unwrap();
     let secret = secret.expose_secret();
     assert!(secret.starts_with("whsec_") && secret.len() == 50, "{}", secret.len());
     let everything = world.everything().await;
     assert!(!everything.contains(secret) && !everything.contains(&secret[6..]));
-    for (url, refused) in [("http://hooks.example.com/", Refusal::UnfitUrl), ("hooks", Refusal::UnfitUrl)] {
+    for (url, refused) in [
+        ("http://hooks.example.com/", Refusal::UnfitUrl),
+        ("hooks", Refusal::UnfitUrl),
+    ] {
         let made = notices::create_webhook(&world.shop, &world.ann, url).await;
         assert_eq!(refusal(made.map(|_| ())), refused, "{url}");
     }
@@ -422,7 +489,10 @@ async fn a_webhook_that_goes_takes_its_deliveries_with_it(site: &Site) {
         finish(&world.shop, call, failed()).await;
     }
     assert_eq!(world.log(&kept).await.len(), 1);
-    assert_eq!(refusal(notices::deliveries(&world.shop, &world.ann, &gone, 1).await), Refusal::WebhookNotFound);
+    assert_eq!(
+        refusal(notices::deliveries(&world.shop, &world.ann, &gone, 1).await),
+        Refusal::WebhookNotFound
+    );
     assert_eq!(world.raw.int("SELECT COUNT(*) FROM delivery").await, 1);
 }
 
@@ -431,7 +501,11 @@ async fn nobody_has_more_webhooks_than_he_may(site: &Site) {
     let makers: Vec<_> = (0..2 * MOST_WEBHOOKS)
         .map(|_| {
             let (shop, ann): (Shop, AccountId) = (world.shop.clone(), world.ann.clone());
-            tokio::spawn(async move { notices::create_webhook(&shop, &ann, "https://hooks.example.com/").await.is_ok() })
+            tokio::spawn(async move {
+                notices::create_webhook(&shop, &ann, "https://hooks.example.com/")
+                    .await
+                    .is_ok()
+            })
         })
         .collect();
     let mut made = 0;

@@ -164,7 +164,9 @@ fn number_of_query<'de, D: Deserializer<'de>>(deserializer: D, most: i64) -> Res
     let text = String::deserialize(deserializer)?;
     match digits(&text) {
         Some(number) if (1..=most).contains(&number) => Ok(Some(number)),
-        _ => Err(D::Error::custom(format_args!("it must be a whole number from 1 to {most}"))),
+        _ => Err(D::Error::custom(format_args!(
+            "it must be a whole number from 1 to {most}"
+        ))),
     }
 }
 

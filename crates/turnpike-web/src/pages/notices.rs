@@ -185,12 +185,19 @@ async fn choices(customer: &Customer, desk: &Desk) -> Result<Choices, ShopError>
 /// `5`, `5.0` or `5.00`.
 fn cents(text: &str) -> Option<Cents> {
     let (whole, broken) = text.split_once('.').unwrap_or((text, ""));
-    let are_digits = [whole, broken].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let are_digits = [whole, broken]
+        .iter()
+        .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
     if !are_digits || whole.is_empty() || broken.len() > 2 {
         return None;
     }
     let cents: i64 = format!("{broken:0<2}").parse().ok()?;
-    whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(cents).map(Cents)
+    whole
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(100)?
+        .checked_add(cents)
+        .map(Cents)
 }
 
 /// `POST /notices/webhooks`. The answer is the page itself: nothing that leads to the secret may stand in an address.
@@ -339,10 +346,26 @@ mod tests {
 
     #[test]
     fn an_amount_is_read_as_people_write_it() {
-        for (text, expected) in [("5", 500), ("5.0", 500), ("5.05", 505), ("0", 0), ("1000000.00", 100_000_000)] {
+        for (text, expected) in [
+            ("5", 500),
+            ("5.0", 500),
+            ("5.05", 505),
+            ("0", 0),
+            ("1000000.00", 100_000_000),
+        ] {
             assert_eq!(cents(text), Some(Cents(expected)), "{text}");
         }
-        for wrong in ["", ".", ".5", "-1", "5.001", "5,00", "1e3", "five", "99999999999999999999"] {
+        for wrong in [
+            "",
+            ".",
+            ".5",
+            "-1",
+            "5.001",
+            "5,00",
+            "1e3",
+            "five",
+            "99999999999999999999",
+        ] {
             assert_eq!(cents(wrong), None, "{wrong}");
         }
     }

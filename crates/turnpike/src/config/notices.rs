@@ -58,12 +58,23 @@ pub(super) fn read(root: &mut Table) -> Result<Notices, Mistake> {
             None => None,
         },
         webhooks: notices.or("webhooks", false, |value| value.boolean())?,
-        allow_destinations: notices.or("allow_destinations", Vec::new(), |value| each(value, |value| network(&value)))?,
+        allow_destinations: notices.or("allow_destinations", Vec::new(), |value| {
+            each(value, |value| network(&value))
+        })?,
     })
 }
 
 fn smtp(section: Value) -> Result<Smtp, Mistake> {
-    let keys = ["host", "port", "tls", "user", "password", "password_file", "from", "roots"];
+    let keys = [
+        "host",
+        "port",
+        "tls",
+        "user",
+        "password",
+        "password_file",
+        "from",
+        "roots",
+    ];
     let mut smtp = section.table()?.with_keys(&keys)?;
     let (host, from) = (smtp.need("host")?, smtp.need("from")?);
     let tls = smtp.or("tls", MailTls::Starttls, |value| {
@@ -88,11 +99,14 @@ fn smtp(section: Value) -> Result<Smtp, Mistake> {
     Ok(Smtp {
         port: smtp.or("port", usual_port, |value| value.integer(1..=u16::MAX))?,
         login: login(&mut smtp)?,
-        from: from.spelled("an address like \"shop@example.com\" or \"My Shop <shop@example.com>\"", |text| {
-            text.parse().ok()
-        })?,
+        from: from.spelled(
+            "an address like \"shop@example.com\" or \"My Shop <shop@example.com>\"",
+            |text| text.parse().ok(),
+        )?,
         roots: smtp.optional("roots", |value| {
-            value.spelled("the path of a file", |text| (!text.is_empty()).then(|| PathBuf::from(text)))
+            value.spelled("the path of a file", |text| {
+                (!text.is_empty()).then(|| PathBuf::from(text))
+            })
         })?,
         host: name,
         tls,

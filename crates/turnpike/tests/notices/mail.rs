@@ -51,10 +51,19 @@ fn letters_go_by_starttls_after_a_login(builder: Builder) {
     browser.sign_in_elsewhere(ANN, "Firefox");
     let letter = receiver.next();
     assert_eq!((&letter["tls"], &letter["login"]), (&json!(true), &json!("shop")));
-    assert_eq!((&letter["from"], &letter["to"]), (&json!("shop@example.com"), &json!([ANN])));
+    assert_eq!(
+        (&letter["from"], &letter["to"]),
+        (&json!("shop@example.com"), &json!([ANN]))
+    );
     assert_eq!(text(&letter, "/subject"), "Somebody signed in to your account");
-    assert!(text(&letter, "/text").starts_with("From 127.0.0.1, with Firefox."), "{letter}");
-    assert!(letter["headers"].as_array().unwrap().contains(&json!("auto-submitted")), "{letter}");
+    assert!(
+        text(&letter, "/text").starts_with("From 127.0.0.1, with Firefox."),
+        "{letter}"
+    );
+    assert!(
+        letter["headers"].as_array().unwrap().contains(&json!("auto-submitted")),
+        "{letter}"
+    );
     assert!(text(&letter, "/id").ends_with("@example.com>"), "{letter}");
 }
 
@@ -72,7 +81,10 @@ fn no_words_of_a_customer_become_lines_or_headers_of_a_letter() {
     browser.choose(&["subscription.renewed email", "exit.rotated email"]);
     let ann = shop.key(ANN, &[]);
     let plan = shop.plan("NL-AMS", "private");
-    let bought = ann.order(&json!({"op": "purchase", "planId": plan})).expect_status(200).json();
+    let bought = ann
+        .order(&json!({"op": "purchase", "planId": plan}))
+        .expect_status(200)
+        .json();
     let one = bought["subscription"]["subscriptionId"].as_str().unwrap().to_owned();
     let mut headers: Option<Value> = None;
     for note in [

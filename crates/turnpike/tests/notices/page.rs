@@ -57,7 +57,14 @@ impl Browser {
 
     fn ask(&self, path: &str, arguments: &[&str]) -> String {
         let url = format!("{}{path}", self.url);
-        let mut all = vec!["--cookie", &self.jar, "--cookie-jar", &self.jar, "--header", "Accept: text/html"];
+        let mut all = vec![
+            "--cookie",
+            &self.jar,
+            "--cookie-jar",
+            &self.jar,
+            "--header",
+            "Accept: text/html",
+        ];
         all.extend(arguments);
         all.push(&url);
         curled(&all)
@@ -79,7 +86,10 @@ impl Browser {
             page[at..].split(end).next().unwrap().to_owned()
         };
         let secret = after("data-copy=\"whsec_", '"');
-        (format!("/notices/webhooks/{}", after("href=\"/notices/webhooks/", '"')), format!("whsec_{secret}"))
+        (
+            format!("/notices/webhooks/{}", after("href=\"/notices/webhooks/", '"')),
+            format!("whsec_{secret}"),
+        )
     }
 }
 
@@ -93,5 +103,8 @@ pub(crate) fn form<'p>(page: &'p str, ending: &str) -> &'p str {
 
 /// A text of what a receiver got.
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no {pointer} in {value}"))
 }

@@ -34,7 +34,11 @@ impl Receiver {
             }
         });
         let input = program.stdin.take().unwrap();
-        let port = lines.recv_timeout(PATIENCE).expect("it tells its port").parse().unwrap();
+        let port = lines
+            .recv_timeout(PATIENCE)
+            .expect("it tells its port")
+            .parse()
+            .unwrap();
         Some(Self {
             program,
             input,
@@ -55,7 +59,10 @@ impl Receiver {
 
     /// What it got meanwhile.
     pub(crate) fn rest(&self) -> Vec<Value> {
-        self.lines.try_iter().map(|line| serde_json::from_str(&line).unwrap()).collect()
+        self.lines
+            .try_iter()
+            .map(|line| serde_json::from_str(&line).unwrap())
+            .collect()
     }
 }
 

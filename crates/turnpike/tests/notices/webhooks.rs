@@ -50,27 +50,47 @@ fn what_happens_is_told_by_calls_that_the_library_accepts(shop: Builder) {
     browser.sign_in_elsewhere(ANN, "<b>Firefox</b>");
     let told = receiver.next();
     assert_eq!(told["verified"], true, "{told}");
-    assert_eq!((text(&told, "/path"), text(&told, "/body/type")), ("/hook?a=b", "account.signed_in"));
-    assert_eq!(told["body"]["data"], json!({"source": "127.0.0.1", "agent": "<b>Firefox</b>"}));
+    assert_eq!(
+        (text(&told, "/path"), text(&told, "/body/type")),
+        ("/hook?a=b", "account.signed_in")
+    );
+    assert_eq!(
+        told["body"]["data"],
+        json!({"source": "127.0.0.1", "agent": "<b>Firefox</b>"})
+    );
 
     let ann = shop.key(ANN, &[]);
     let order = json!({"op": "purchase", "planId": shop.plan("NL-AMS", "private"), "repeatCount": 80});
     let bought = ann.order(&order).expect_status(200).json();
     let told = receiver.next();
-    assert_eq!((text(&told, "/body/type"), &told["verified"]), ("balance.low", &json!(true)));
-    assert_eq!(told["body"]["data"], json!({"balanceCents": 4_000, "lowBalanceCents": 5_000}));
+    assert_eq!(
+        (text(&told, "/body/type"), &told["verified"]),
+        ("balance.low", &json!(true))
+    );
+    assert_eq!(
+        told["body"]["data"],
+        json!({"balanceCents": 4_000, "lowBalanceCents": 5_000})
+    );
 
     let one = bought["subscription"]["subscriptionId"].as_str().unwrap();
     let renewal = json!({"op": "renew", "subscriptionId": one, "planId": shop.plan("NL-AMS", "private")});
     ann.order(&renewal).expect_status(200);
     let told = receiver.next();
-    assert_eq!((text(&told, "/body/type"), &told["verified"]), ("subscription.renewed", &json!(true)));
+    assert_eq!(
+        (text(&told, "/body/type"), &told["verified"]),
+        ("subscription.renewed", &json!(true))
+    );
     assert_eq!(told["body"]["data"]["subscriptionId"], one);
     assert_eq!(told["body"]["data"]["byItself"], false);
 
-    let rotated = shop.get(bought["subscription"]["rotate"]["rotatePath"].as_str().unwrap()).json();
+    let rotated = shop
+        .get(bought["subscription"]["rotate"]["rotatePath"].as_str().unwrap())
+        .json();
     let told = receiver.next();
-    assert_eq!((text(&told, "/body/type"), &told["verified"]), ("exit.rotated", &json!(true)));
+    assert_eq!(
+        (text(&told, "/body/type"), &told["verified"]),
+        ("exit.rotated", &json!(true))
+    );
     assert_eq!(told["body"]["data"]["ip"], rotated["ip"]);
 
     // The log shows all of it, as text; and what is sent once more has the same id.
@@ -107,7 +127,9 @@ fn a_call_that_fails_is_made_again_with_the_same_id() {
     });
     browser.send(form(&browser.get(&page), "/redeliver"), &[]);
     assert_eq!(receiver.next()["id"], first["id"]);
-    eventually("the success in the log", || browser.get(&page).contains("answered 200 OK"));
+    eventually("the success in the log", || {
+        browser.get(&page).contains("answered 200 OK")
+    });
 }
 
 #[test]
@@ -142,7 +164,10 @@ fn no_webhook_leads_inside() {
         (format!("https://127.0.0.1:{here}/healthz"), "127.0.0.1 is"),
         (format!("http://127.0.0.1:{here}/healthz"), "127.0.0.1 is"),
         (format!("https://[::1]:{here}/"), "::1 is"),
-        ("https://169.254.169.254/latest/meta-data/".to_owned(), "169.254.169.254 is"),
+        (
+            "https://169.254.169.254/latest/meta-data/".to_owned(),
+            "169.254.169.254 is",
+        ),
     ] {
         let (page, _) = browser.webhook(&url);
         browser.send(&format!("{page}/test"), &[]);

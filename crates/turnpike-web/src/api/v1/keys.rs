@@ -93,7 +93,12 @@ impl Endpoint for ListKeys {
 pub(crate) struct CreateKey {
     /// What you call it.
     #[serde(deserialize_with = "wire::text")]
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "the scraper")]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        example = "the scraper"
+    )]
     name: String,
     /// It may only read. True where nothing is said.
     #[serde(default = "wire::yes", deserialize_with = "wire::boolean")]

@@ -20,7 +20,11 @@ pub(crate) struct SetNote {
     #[schema(schema_with = wire::id_schema)]
     subscription_id: SubscriptionId,
     #[serde(deserialize_with = "wire::text")]
-    #[schema(max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "for the price watcher")]
+    #[schema(
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        example = "for the price watcher"
+    )]
     user_note: String,
 }
 
@@ -33,7 +37,13 @@ impl Endpoint for SetNote {
     type Answer = Done;
 
     async fn call(self, buyer: Buyer, context: &Context<'_>) -> Result<Done, ApiError> {
-        set_note(&context.app.shop, buyer.account(), &self.subscription_id, &self.user_note).await?;
+        set_note(
+            &context.app.shop,
+            buyer.account(),
+            &self.subscription_id,
+            &self.user_note,
+        )
+        .await?;
         Ok(Done::default())
     }
 }

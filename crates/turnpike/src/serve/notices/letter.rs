@@ -24,17 +24,26 @@ impl Letter {
         let (subject, text) = match kind {
             NoticeKind::Ending => (
                 format!("{which} ends soon"),
-                format!("{which} ends on {}. Renew it here, or let it renew itself:\n\n{page}", moment(data, "endAt")),
+                format!(
+                    "{which} ends on {}. Renew it here, or let it renew itself:\n\n{page}",
+                    moment(data, "endAt")
+                ),
             ),
             NoticeKind::Ended => (
                 format!("{which} has ended"),
-                format!("{which} has ended. Its port is kept for a while: renew it here, and it works again.\n\n{page}"),
+                format!(
+                    "{which} has ended. Its port is kept for a while: renew it here, and it works again.\n\n{page}"
+                ),
             ),
             NoticeKind::Renewed => (
                 format!("{which} is renewed"),
                 format!(
                     "{which} was renewed{} for {} and runs until {}.\n\n{page}",
-                    if data.get("byItself").and_then(Value::as_bool) == Some(true) { " by itself" } else { "" },
+                    if data.get("byItself").and_then(Value::as_bool) == Some(true) {
+                        " by itself"
+                    } else {
+                        ""
+                    },
                     money(data, "priceAmountCents"),
                     moment(data, "endAt"),
                 ),
@@ -60,7 +69,9 @@ impl Letter {
                 format!(
                     "From {}, with {}.\n\nIf that was not you, change your password at once; it signs all others out:\n\n{public_url}/account",
                     text(data, "source"),
-                    Some(text(data, "agent")).filter(|agent| !agent.is_empty()).unwrap_or("an unknown browser".to_owned()),
+                    Some(text(data, "agent"))
+                        .filter(|agent| !agent.is_empty())
+                        .unwrap_or("an unknown browser".to_owned()),
                 ),
             ),
             NoticeKind::Rotated => (
@@ -79,7 +90,10 @@ impl Letter {
     fn signed(self, public_url: &str) -> Self {
         Self {
             subject: one_line(&self.subject),
-            text: format!("{}\n\n-- \nYou chose to be told this: {public_url}/notices\n", self.text),
+            text: format!(
+                "{}\n\n-- \nYou chose to be told this: {public_url}/notices\n",
+                self.text
+            ),
         }
     }
 }
@@ -101,11 +115,17 @@ fn text(data: &Value, name: &str) -> String {
 
 fn known(data: &Value, name: &str) -> String {
     let text = text(data, name);
-    if text.is_empty() { "an address that is not known".to_owned() } else { text }
+    if text.is_empty() {
+        "an address that is not known".to_owned()
+    } else {
+        text
+    }
 }
 
 fn one_line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')).collect()
+    text.chars()
+        .filter(|c| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}'))
+        .collect()
 }
 
 fn money(data: &Value, name: &str) -> String {
@@ -115,10 +135,8 @@ fn money(data: &Value, name: &str) -> String {
 /// `2026-12-24 18:00 UTC`
 fn moment(data: &Value, name: &str) -> String {
     let millis = data.get(name).and_then(Value::as_i64).unwrap_or_default();
-    jiff::Timestamp::from_millisecond(millis).map_or_else(
-        |_| String::new(),
-        |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    )
+    jiff::Timestamp::from_millisecond(millis)
+        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 #[cfg(test)]
@@ -148,9 +166,17 @@ mod tests {
         let data = json!({ "userNote": hostile, "network": hostile, "agent": hostile, "source": hostile,
             "reason": hostile, "ip": hostile });
         for kind in KINDS {
-            let letter = Letter::about(kind, &data, "https://shop.example").unwrap().signed("https://shop.example");
-            assert!(!letter.subject.is_empty() && !letter.subject.contains(char::is_control), "{letter:?}");
-            assert!(!letter.text.contains("\nBcc") && !letter.text.contains("\nPay"), "{letter:?}");
+            let letter = Letter::about(kind, &data, "https://shop.example")
+                .unwrap()
+                .signed("https://shop.example");
+            assert!(
+                !letter.subject.is_empty() && !letter.subject.contains(char::is_control),
+                "{letter:?}"
+            );
+            assert!(
+                !letter.text.contains("\nBcc") && !letter.text.contains("\nPay"),
+                "{letter:?}"
+            );
         }
     }
 }

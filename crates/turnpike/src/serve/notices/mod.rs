@@ -101,9 +101,15 @@ impl Sender {
     async fn deliver(&self, shop: &Shop, outgoing: &Outgoing) {
         let outcome = match (&outgoing.recipient, &self.mail, &self.caller) {
             (Recipient::Email(to), Some(mail), _) => mail.send(outgoing, to, &self.public_url).await,
-            (Recipient::Webhook { url, seconds, signature }, _, Some(caller)) => {
-                caller.call(outgoing, url, *seconds, signature).await
-            }
+            (
+                Recipient::Webhook {
+                    url,
+                    seconds,
+                    signature,
+                },
+                _,
+                Some(caller),
+            ) => caller.call(outgoing, url, *seconds, signature).await,
             // Only what this process can send is taken.
             _ => Outcome::Failed("this way is closed at present".to_owned()),
         };

@@ -122,7 +122,8 @@ mod tests {
             let servers = ["192.0.2.53:53".parse().unwrap()];
             Places::new(opened, vec!["203.0.113.1".parse().unwrap()], &servers).unwrap()
         };
-        let judged = |places: &Places, url: &str| places.judge(&url.parse().unwrap()).map_err(|error| error.to_string());
+        let judged =
+            |places: &Places, url: &str| places.judge(&url.parse().unwrap()).map_err(|error| error.to_string());
         let closed = places(&[]);
         for (url, why) in [
             ("https://127.0.0.1/", "127.0.0.1 is"),
