@@ -54,7 +54,7 @@ pub(super) fn read(root: &mut Table) -> Result<Notices, Mistake> {
     let mut notices = root.section("notices", &["smtp", "webhooks", "allow_destinations"])?;
     Ok(Notices {
         smtp: match notices.take("smtp") {
-            Some(section) => smtp(&section)?,
+            Some(section) => Some(smtp(section)?),
             None => None,
         },
         webhooks: notices.or("webhooks", false, |value| value.boolean())?,
