@@ -369,7 +369,16 @@ fn the_guides_configuration_is_one_and_names_every_key() {
     let (configuration, _) = from.split_once("```\n").unwrap();
     load(configuration, &[]).unwrap();
     // A key that is not there is told as unknown, with all known ones.
-    for section in ["server", "database", "gateway", "gateway.tls", "limits", "secrets"] {
+    for section in [
+        "server",
+        "database",
+        "gateway",
+        "gateway.tls",
+        "limits",
+        "notices",
+        "notices.smtp",
+        "secrets",
+    ] {
         let mistake = load(&format!("[{section}]\nxxxxxxxxxx = 1"), &[])
             .unwrap_err()
             .to_string();
@@ -379,5 +388,63 @@ fn the_guides_configuration_is_one_and_names_every_key() {
                 configuration.contains(&format!("{key} = ")) || configuration.contains(&format!("[{section}.{key}]"));
             assert!(is_there, "{section}.{key}");
         }
+    }
+}
+
+#[test]
+fn a_mail_server_is_read_and_what_is_wrong_with_it_is_told() {
+    let config = load(
+        r#"
+        [notices]
+        webhooks = true
+        allow_destinations = ["10.0.0.0/8"]
+        [notices.smtp]
+        host = "mail.example.com"
+        tls = "on"
+        user = "shop"
+        password = "let me in"
+        from = "My Shop <shop@example.com>"
+        roots = "/etc/ca.pem"
+        "#,
+        &[],
+    )
+    .unwrap();
+    assert!(!format!("{config:?}").contains("let me in"));
+    let notices = config.notices;
+    assert!(notices.webhooks && notices.allow_destinations.len() == 1);
+    let smtp = notices.smtp.unwrap();
+    assert_eq!(
+        (smtp.host.as_str(), smtp.port, smtp.tls),
+        ("mail.example.com", 465, MailTls::On)
+    );
+    assert_eq!(smtp.login.unwrap().0, "shop");
+    assert_eq!(smtp.from.email.to_string(), "shop@example.com");
+    assert_eq!(smtp.from.name.as_deref(), Some("My Shop"));
+    for (lines, why) in [
+        ("from = \"shop@example.com\"", "needs the key host"),
+        ("host = \"mail.example.com\"", "needs the key from"),
+        (
+            "host = \"a\"\nfrom = \"shop\"",
+            "notices.smtp.from must be an address like",
+        ),
+        (
+            "host = \"mail.example.com\"\nfrom = \"a@b.example\"\ntls = \"off\"",
+            "everybody on the way reads along",
+        ),
+        (
+            "host = \"a\"\nfrom = \"a@b.example\"\ntls = \"maybe\"",
+            "must be \"starttls\", \"on\" or \"off\"",
+        ),
+        (
+            "host = \"a\"\nfrom = \"a@b.example\"\nuser = \"x\"",
+            "needs notices.smtp.password or",
+        ),
+        (
+            "host = \"a\"\nfrom = \"a@b.example\"\npassword = \"x\"",
+            "needs notices.smtp.user beside it",
+        ),
+    ] {
+        let mistake = load(&format!("[notices.smtp]\n{lines}"), &[]).unwrap_err().to_string();
+        assert!(mistake.contains(why), "{lines}: {mistake}");
     }
 }
