@@ -103,6 +103,7 @@ async fn what_is_switched_off_ends(site: &Site) {
     let found = || async {
         let wanted = Search {
             text: String::new(),
+            network: None,
             state: None,
             order: Order::Newest,
             after: None,
