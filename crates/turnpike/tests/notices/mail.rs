@@ -99,7 +99,7 @@ fn no_words_of_a_customer_become_lines_or_headers_of_a_letter() {
     ] {
         browser.send(&format!("/subscriptions/{one}/note"), &[("note", note)]);
         let renewal = json!({"op": "renew", "subscriptionId": one, "planId": plan});
-        ann.order(&renewal).expect_status(200);
+        let _renewed = ann.order(&renewal).expect_status(200);
         let letter = receiver.next();
         assert_eq!(letter["tls"], false);
         assert!(text(&letter, "/subject").ends_with("is renewed"), "{letter}");

@@ -33,6 +33,9 @@ impl Browser {
     pub(crate) fn send(&self, path: &str, fields: &[(&str, &str)]) -> String {
         let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut arguments: Vec<&str> = vec!["--location", "--header", "Sec-Fetch-Site: same-origin"];
+        if pairs.is_empty() {
+            arguments.extend(["--data", ""]);
+        }
         for pair in &pairs {
             arguments.extend(["--data-urlencode", pair]);
         }

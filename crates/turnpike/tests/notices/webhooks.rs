@@ -74,7 +74,7 @@ fn what_happens_is_told_by_calls_that_the_library_accepts(shop: Builder) {
 
     let one = bought["subscription"]["subscriptionId"].as_str().unwrap();
     let renewal = json!({"op": "renew", "subscriptionId": one, "planId": shop.plan("NL-AMS", "private")});
-    ann.order(&renewal).expect_status(200);
+    let _renewed = ann.order(&renewal).expect_status(200);
     let told = receiver.next();
     assert_eq!(
         (text(&told, "/body/type"), &told["verified"]),

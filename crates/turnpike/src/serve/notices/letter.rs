@@ -122,10 +122,13 @@ fn known(data: &Value, name: &str) -> String {
     }
 }
 
+/// Without what would begin a line, or an encoded word (RFC 2047 §2) in a header.
 fn one_line(text: &str) -> String {
-    text.chars()
+    let text: String = text
+        .chars()
         .filter(|c| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}'))
-        .collect()
+        .collect();
+    text.replace("=?", "= ?")
 }
 
 fn money(data: &Value, name: &str) -> String {
