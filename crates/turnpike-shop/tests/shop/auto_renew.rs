@@ -6,7 +6,7 @@ use turnpike_shop::auto_renew::{self, AutoRenew, Wish};
 use turnpike_shop::search::{Order, Search, search};
 use turnpike_shop::subscription::Subscription;
 use turnpike_shop::types::{AccountStatus, Cents, Span, SubscriptionId, SubscriptionState, UnixMillis};
-use turnpike_shop::{Refusal, RenewOrder, Settings, Shop, account, ledger};
+use turnpike_shop::{Refusal, RenewOrder, Settings, Shop, account, ledger, refund};
 
 use crate::site::Site;
 use crate::world::{ANN, MONTH, PRICE, World, key, refusal};
@@ -27,6 +27,7 @@ on_both_engines! {
     a_process_that_ended_half_way_delays_it_by_a_minute,
     clocks_that_disagree_charge_once,
     an_end_that_is_moved_back_is_not_paid_for_again,
+    a_refund_ends_it,
     a_key_of_the_customers_is_not_in_the_way,
     random_programs_charge_each_end_once,
 }
@@ -394,6 +395,20 @@ async fn an_end_that_is_moved_back_is_not_paid_for_again(site: &Site) {
     assert_eq!(world.run().await, None);
     assert_eq!((world.balance().await, world.renewals().await), (balance, 1));
     site.broken();
+}
+
+async fn a_refund_ends_it(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let one = world.renewing().await;
+    world.advance_to(&one, DAY);
+    world.run().await;
+    let order = world.raw.texts("SELECT id FROM shop_order WHERE kind = 'renewal'").await.remove(0);
+    refund(&world.shop, "test", &order.parse().unwrap(), "by mistake").await.unwrap();
+    let how = world.how(&one).await;
+    assert_eq!((how.plan, how.next_at), (None, None));
+    assert_eq!(world.run().await, None);
+    assert_eq!(world.see(&one).await.ends_at, one.ends_at);
+    assert_eq!(world.balance().await, 100_000 - PRICE);
 }
 
 async fn a_key_of_the_customers_is_not_in_the_way(site: &Site) {
