@@ -402,8 +402,14 @@ async fn a_refund_ends_it(site: &Site) {
     let one = world.renewing().await;
     world.advance_to(&one, DAY);
     world.run().await;
-    let order = world.raw.texts("SELECT id FROM shop_order WHERE kind = 'renewal'").await.remove(0);
-    refund(&world.shop, "test", &order.parse().unwrap(), "by mistake").await.unwrap();
+    let order = world
+        .raw
+        .texts("SELECT id FROM shop_order WHERE kind = 'renewal'")
+        .await
+        .remove(0);
+    refund(&world.shop, "test", &order.parse().unwrap(), "by mistake")
+        .await
+        .unwrap();
     let how = world.how(&one).await;
     assert_eq!((how.plan, how.next_at), (None, None));
     assert_eq!(world.run().await, None);

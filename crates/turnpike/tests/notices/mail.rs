@@ -106,7 +106,7 @@ fn no_words_of_a_customer_become_lines_or_headers_of_a_letter() {
         assert_eq!(letter["to"], json!([ANN]), "{letter}");
         let same = headers.get_or_insert_with(|| letter["headers"].clone());
         assert_eq!(&letter["headers"], same, "{note:?}");
-        let lines: Vec<&str> = text(&letter, "/text").lines().collect();
+        let lines: Vec<&str> = text(&letter, "/text").trim_end().lines().collect();
         assert_eq!(lines.len(), 6, "{letter}");
     }
 }

@@ -1,8 +1,8 @@
 //! Webhooks, whose calls the Standard Webhooks library from PyPI verifies.
 
 use serde_json::json;
+use testbed::eventually;
 use testbed::turnpike::{Builder, Turnpike};
-use testbed::wait::eventually;
 
 use crate::page::{Browser, form, text};
 use crate::receiver::Receiver;
