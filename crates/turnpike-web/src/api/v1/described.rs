@@ -75,6 +75,11 @@ pub(super) fn endpoint<E: Endpoint>(schemas: &mut Schemas) -> Value {
             take_out(&mut request, name);
         }
         let example = example(&request);
+        for (name, _, required) in &properties {
+            if !required {
+                allow_null(&mut request, name);
+            }
+        }
         let body = schemas.insert(&format!("{}Request", E::name()), request);
         let content = json!({ "application/json": { "schema": body, "example": example } });
         if let Some(described) = described.as_object_mut() {
@@ -91,6 +96,16 @@ fn take_out(request: &mut Value, name: &str) {
     }
     if let Some(required) = request.get_mut("required").and_then(Value::as_array_mut) {
         required.retain(|known| known != name);
+    }
+}
+
+/// In a body, null says as much as nothing.
+fn allow_null(request: &mut Value, name: &str) {
+    let kind = request.pointer_mut(&format!("/properties/{name}/type"));
+    if let Some(kind) = kind
+        && let Value::String(only) = kind
+    {
+        *kind = json!([only.as_str(), "null"]);
     }
 }
 
