@@ -8,6 +8,7 @@ mod exits;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::address_list::AddressList;
@@ -17,7 +18,7 @@ use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
 use crate::limits::{Limits, Usage};
 use crate::shop::Shop;
-use crate::store::{Row, Tx, Value};
+use crate::store::{Row, Tx, Value, many};
 use crate::types::{ExitId, SubscriptionId, UnixMillis};
 
 pub use exits::{ExitState, exit_health, exits};
@@ -194,16 +195,20 @@ pub(crate) async fn publish_exits(tx: &mut Tx, changed: &[(String, ExitId)]) -> 
     }
     for (gateway, exits) in by_gateway {
         let revision = advance(tx, gateway).await?;
-        for exit in exits {
-            tx.execute(
-                "UPDATE network_exit SET revision = $1 WHERE id = $2",
-                &[Value::Int(revision), Value::Text(exit.to_string())],
-            )
-            .await?;
+        for exits in exits.chunks(many::MOST) {
+            let ids = exits.iter().map(|exit| Value::Text(exit.to_string())).collect();
+            let mut values = many::filled(ids);
+            values.push(Value::Int(revision));
+            tx.execute(&PUBLISH_EXITS, &values).await?;
         }
     }
     Ok(())
 }
+
+static PUBLISH_EXITS: LazyLock<String> = LazyLock::new(|| {
+    let (ids, revision) = (many::placeholders(1, many::MOST), many::MOST + 1);
+    format!("UPDATE network_exit SET revision = ${revision} WHERE id IN ({ids})")
+});
 
 async fn advance(tx: &mut Tx, gateway: &str) -> Result<i64> {
     tx.wake();

@@ -31,6 +31,7 @@ pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool
                 let mut applying = Applying {
                     shop: &shop,
                     now: shop.now(),
+                    gateways: gateways(tx).await?,
                     differences: Vec::new(),
                     changed_exits: Vec::new(),
                 };
@@ -99,9 +100,16 @@ fn check(catalogue: &Catalogue) -> Result<()> {
 struct Applying<'a> {
     shop: &'a Shop,
     now: UnixMillis,
+    /// The names of all gateways.
+    gateways: Vec<String>,
     differences: Vec<Difference>,
     /// With their gateways, which must be told.
     changed_exits: Vec<(String, ExitId)>,
+}
+
+async fn gateways(tx: &mut Tx) -> Result<Vec<String>> {
+    let rows = tx.all("SELECT name FROM gateway ORDER BY name", &[]).await?;
+    rows.iter().map(|row| row.text("name")).collect()
 }
 
 /// What stands in the database under a code or name: its id, whether it is active, and its values for comparison.

@@ -12,6 +12,7 @@
 mod dialect;
 mod engine;
 mod failure;
+pub(crate) mod many;
 mod migrate;
 mod postgres;
 mod row;

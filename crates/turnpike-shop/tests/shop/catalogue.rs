@@ -1,7 +1,7 @@
 //! Applying a catalogue: what differs is told, done, and done once.
 
 use serde_json::json;
-use turnpike_shop::catalogue::{self, Catalogue, Coupon, Difference, Discount, ExitWay, RotateMethod};
+use turnpike_shop::catalogue::{self, Catalogue, Coupon, Difference, Discount, Exit, ExitWay, RotateMethod};
 use turnpike_shop::types::{Cents, ConnectionType, Span, UnixMillis};
 use turnpike_shop::{Refusal, audit_log, plans, routes};
 
@@ -19,6 +19,7 @@ on_both_engines! {
     a_used_exit_changes_neither_its_kind_nor_its_gateway,
     an_exit_is_free_to_move_once_nobody_can_come_back_to_it,
     shared_slots_can_grow_and_shrink,
+    hundreds_of_exits_are_each_what_the_catalogue_says,
     whether_mail_may_be_sent_is_told_to_all_exits,
     plans_are_listed_by_country_and_price,
     a_refused_catalogue_leaves_nothing,
@@ -309,6 +310,52 @@ async fn shared_slots_can_grow_and_shrink(site: &Site) {
         world.refuses(world.buy(order)).await,
         Refusal::SoldOut { free: 0, wanted: 1 }
     );
+}
+
+/// They are written many at a time.
+async fn hundreds_of_exits_are_each_what_the_catalogue_says(site: &Site) {
+    let mut world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let one = world.catalogue.networks[0].exits[0].clone();
+    let many = (0..237_i64).map(|number| Exit {
+        name: format!("many-{number}"),
+        shared_slots: if number % 3 == 0 { number % 4 } else { 0 },
+        ..one.clone()
+    });
+    world.catalogue.networks[0].exits = many.collect();
+    let revision = world.revision().await;
+    assert_eq!(apply(&world).await.len(), 238, "the one before has left");
+    sells_what_the_catalogue_says(&world).await;
+    let changes = routes::changes_since(&world.shop, GATEWAY, revision).await.unwrap();
+    assert_eq!(changes.exits.len(), 237);
+    assert_eq!(world.revision().await, revision + 1);
+    assert_eq!(apply(&world).await, []);
+
+    let exits = &mut world.catalogue.networks[0].exits;
+    exits.retain(|exit| !exit.name.ends_with('7'));
+    for exit in exits.iter_mut().step_by(2) {
+        exit.shared_slots = 3 - exit.shared_slots;
+        exit.spec.drain_seconds += 1;
+    }
+    apply(&world).await;
+    sells_what_the_catalogue_says(&world).await;
+    world.catalogue.networks[0].exits.clear();
+    apply(&world).await;
+    sells_what_the_catalogue_says(&world).await;
+}
+
+/// What is free is what the first network's exits have, of which nothing is sold.
+async fn sells_what_the_catalogue_says(world: &World<'_>) {
+    let free = catalogue::free(&world.shop).await.unwrap();
+    let of = |kind| {
+        free.iter()
+            .filter(|(_, of, _)| *of == kind)
+            .map(|(_, _, free)| free)
+            .sum::<i64>()
+    };
+    let slots = world.catalogue.networks[0].exits.iter().map(|exit| exit.shared_slots);
+    let alone = slots.clone().filter(|slots| *slots == 0).count();
+    assert_eq!(of(ConnectionType::Private), i64::try_from(alone).unwrap());
+    assert_eq!(of(ConnectionType::Shared), slots.sum::<i64>());
 }
 
 async fn whether_mail_may_be_sent_is_told_to_all_exits(site: &Site) {

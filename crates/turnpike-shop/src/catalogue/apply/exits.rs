@@ -1,12 +1,14 @@
 //! A network's exits and what can be sold of them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::{Applying, Known, Values};
 use crate::catalogue::{Difference, Exit, ExitSpec, ExitWay, RotateMethod, open_spec, seal_spec};
 use crate::error::{Refusal, Result};
+use crate::store::many::{MOST, filled, placeholders, rows};
 use crate::store::{Row, Tx, Value};
-use crate::types::{ConnectionType, ExitId, NetworkId};
+use crate::types::{ExitId, Health, NetworkId};
 
 impl Applying<'_> {
     pub(super) async fn exits(
@@ -29,9 +31,10 @@ impl Applying<'_> {
         for row in &rows {
             known.insert(row.text("name")?, self.known_exit(row)?);
         }
+        let mut changed = Vec::new();
         for exit in wanted {
             let name = format!("{network}/{}", exit.name);
-            let gateway = gateway_of(tx, &name, exit).await?;
+            let gateway = self.gateway_of(&name, exit)?;
             let before = known.remove(&exit.name);
             if let Some((before, _)) = &before
                 && before.values.get("gateway") != Some(&gateway)
@@ -57,24 +60,26 @@ impl Applying<'_> {
                 differs = true;
             }
             let id = before.map_or_else(ExitId::random, |(before, _)| before.id);
-            if differs {
-                self.write_exit(tx, &id, network_id, exit, &gateway).await?;
-                self.resize(tx, &id, network_id, &name, exit.shared_slots).await?;
-            }
             if differs || tell_all {
-                self.changed_exits.push((gateway, id));
+                self.changed_exits.push((gateway.clone(), id.clone()));
+            }
+            if differs {
+                changed.push(Changed { id, gateway, exit });
             }
         }
+        for changed in changed.chunks(MOST) {
+            self.write_exits(tx, network_id, changed).await?;
+            resize(tx, network, changed).await?;
+        }
+        let mut left_out = Vec::new();
         for (name, (left, _)) in known.into_iter().filter(|(_, (exit, _))| exit.is_active) {
             self.deactivates("exit", &format!("{network}/{name}"));
-            let id = Value::Text(left.id.to_string());
-            tx.execute(
-                "UPDATE network_exit SET active = 0 WHERE id = $1",
-                std::slice::from_ref(&id),
-            )
-            .await?;
-            tx.execute("UPDATE slot SET sellable = 0 WHERE exit_id = $1", &[id])
-                .await?;
+            left_out.push(Value::Text(left.id.to_string()));
+        }
+        for left_out in left_out.chunks(MOST) {
+            let ids = filled(left_out.to_vec());
+            tx.execute(&DEACTIVATE, &ids).await?;
+            tx.execute(&UNSELL, &ids).await?;
         }
         Ok(())
     }
@@ -89,95 +94,151 @@ impl Applying<'_> {
         Ok((Known { id, is_active, values }, spec))
     }
 
-    async fn write_exit(
-        &self,
-        tx: &mut Tx,
-        id: &ExitId,
-        network: &NetworkId,
-        exit: &Exit,
-        gateway: &str,
-    ) -> Result<()> {
-        tx.execute(
-            "INSERT INTO network_exit (id, network_id, name, gateway, sealed_spec, can_rotate, shared_slots, active, health,
-                                       created_at, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 'unknown', $8, 0)
-             ON CONFLICT (network_id, name) DO UPDATE SET gateway = excluded.gateway, sealed_spec = excluded.sealed_spec,
-                 can_rotate = excluded.can_rotate, shared_slots = excluded.shared_slots, active = 1",
-            &[
-                Value::Text(id.to_string()),
-                Value::Text(network.to_string()),
-                Value::Text(exit.name.clone()),
-                Value::Text(gateway.to_owned()),
-                Value::Bytes(seal_spec(&self.shop.master_key, id, &exit.spec)?),
-                Value::Int(i64::from(exit.spec.can_rotate())),
-                Value::Int(exit.shared_slots),
-                Value::Int(self.now.0),
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Gives an exit the slots that it should have. Sold ones beyond that stay until they are given back; a private exit
-    /// does not become a shared one, or the other way, under a running subscription.
-    async fn resize(&self, tx: &mut Tx, id: &ExitId, network: &NetworkId, name: &str, shared_slots: i64) -> Result<()> {
-        let (connection_type, count) = match shared_slots {
-            0 => (ConnectionType::Private, 1),
-            count => (ConnectionType::Shared, count),
-        };
-        let exit = Value::Text(id.to_string());
-        let kind = Value::Text(connection_type.to_string());
-        let of_the_other_kind = tx
-            .one(
-                "SELECT COUNT(*) AS slots FROM slot WHERE exit_id = $1 AND connection_type <> $2 AND subscription_id IS NOT NULL",
-                &[exit.clone(), kind.clone()],
-            )
-            .await?
-            .int("slots")?;
-        if of_the_other_kind > 0 {
-            return Err(Refusal::Catalogue(format!(
-                "exit {name} has {of_the_other_kind} running subscriptions and cannot change between private and shared; \
-                 give the new one another name"
-            ))
-            .into());
+    async fn write_exits(&self, tx: &mut Tx, network: &NetworkId, mut changed: &[Changed<'_>]) -> Result<()> {
+        while !changed.is_empty() {
+            let (count, statement) = match changed.len() {
+                MOST.. => (MOST, &*WRITE_MOST),
+                10.. => (10, &*WRITE_TEN),
+                _ => (1, &*WRITE_ONE),
+            };
+            let (now, later) = changed.split_at(count);
+            let mut values = Vec::with_capacity(count * COLUMNS);
+            for Changed { id, gateway, exit } in now {
+                values.extend([
+                    Value::Text(id.to_string()),
+                    Value::Text(network.to_string()),
+                    Value::Text(exit.name.clone()),
+                    Value::Text(gateway.clone()),
+                    Value::Bytes(seal_spec(&self.shop.master_key, id, &exit.spec)?),
+                    Value::Int(i64::from(exit.spec.can_rotate())),
+                    Value::Int(exit.shared_slots),
+                    Value::Int(1),
+                    Value::Text(Health::Unknown.to_string()),
+                    Value::Int(self.now.0),
+                    Value::Int(0),
+                ]);
+            }
+            tx.execute(statement, &values).await?;
+            changed = later;
         }
-        tx.execute(
-            "WITH RECURSIVE numbers (slot_no) AS
-                 (SELECT CAST(1 AS BIGINT) UNION ALL SELECT slot_no + 1 FROM numbers WHERE slot_no < $4)
-             INSERT INTO slot (exit_id, slot_no, network_id, connection_type, sellable, freed_at)
-             SELECT $1, slot_no, $2, $3, 1, 0 FROM numbers WHERE true
-             ON CONFLICT (exit_id, slot_no) DO UPDATE SET connection_type = excluded.connection_type, sellable = 1",
-            &[exit.clone(), Value::Text(network.to_string()), kind, Value::Int(count)],
-        )
-        .await?;
-        tx.execute(
-            "UPDATE slot SET sellable = 0 WHERE exit_id = $1 AND slot_no > $2",
-            &[exit, Value::Int(count)],
-        )
-        .await?;
         Ok(())
+    }
+
+    /// The gateway of an exit: the one it names, or the only one.
+    fn gateway_of(&self, name: &str, exit: &Exit) -> Result<String> {
+        match (&exit.gateway, self.gateways.as_slice()) {
+            (Some(wanted), known) if known.contains(wanted) => Ok(wanted.clone()),
+            (Some(wanted), known) => Err(Refusal::Catalogue(format!(
+                "exit {name} names the gateway {wanted}; known are {}",
+                known.join(", ")
+            ))
+            .into()),
+            (None, [only]) => Ok(only.clone()),
+            (None, known) => Err(Refusal::Catalogue(format!(
+                "exit {name} does not say which gateway it is on; add gateway = \"…\" ({})",
+                known.join(", ")
+            ))
+            .into()),
+        }
     }
 }
 
-/// The gateway of an exit: the one it names, or the only one.
-async fn gateway_of(tx: &mut Tx, name: &str, exit: &Exit) -> Result<String> {
-    let rows = tx.all("SELECT name FROM gateway ORDER BY name", &[]).await?;
-    let gateways: Vec<String> = rows.iter().map(|row| row.text("name")).collect::<Result<_>>()?;
-    match (&exit.gateway, gateways.as_slice()) {
-        (Some(wanted), known) if known.contains(wanted) => Ok(wanted.clone()),
-        (Some(wanted), known) => Err(Refusal::Catalogue(format!(
-            "exit {name} names the gateway {wanted}; known are {}",
-            known.join(", ")
+/// Gives exits, at most [`MOST`], the slots that they should have. Sold ones beyond that stay until they are given back; a private
+/// exit does not become a shared one, or the other way, under a running subscription.
+async fn resize(tx: &mut Tx, network: &str, changed: &[Changed<'_>]) -> Result<()> {
+    let ids = filled(
+        changed
+            .iter()
+            .map(|changed| Value::Text(changed.id.to_string()))
+            .collect(),
+    );
+    if let Some(row) = tx.optional(&OF_THE_OTHER_KIND, &ids).await? {
+        return Err(Refusal::Catalogue(format!(
+            "exit {network}/{} has {} running subscriptions and cannot change between private and shared; \
+             give the new one another name",
+            row.text("name")?,
+            row.int("slots")?
         ))
-        .into()),
-        (None, [only]) => Ok(only.clone()),
-        (None, known) => Err(Refusal::Catalogue(format!(
-            "exit {name} does not say which gateway it is on; add gateway = \"…\" ({})",
-            known.join(", ")
-        ))
-        .into()),
+        .into());
     }
+    tx.execute(&OPEN_SLOTS, &ids).await?;
+    tx.execute(&CLOSE_SLOTS, &ids).await?;
+    Ok(())
 }
+
+/// An exit that is to be written.
+struct Changed<'a> {
+    id: ExitId,
+    gateway: String,
+    exit: &'a Exit,
+}
+
+/// Of an exit's row, as far as the catalogue has them.
+const COLUMNS: usize = 11;
+
+static WRITE_MOST: LazyLock<String> = LazyLock::new(|| write(MOST));
+static WRITE_TEN: LazyLock<String> = LazyLock::new(|| write(10));
+static WRITE_ONE: LazyLock<String> = LazyLock::new(|| write(1));
+
+fn write(count: usize) -> String {
+    format!(
+        "INSERT INTO network_exit (id, network_id, name, gateway, sealed_spec, can_rotate, shared_slots, active, health,
+                                   created_at, revision)
+         VALUES {}
+         ON CONFLICT (network_id, name) DO UPDATE SET gateway = excluded.gateway, sealed_spec = excluded.sealed_spec,
+             can_rotate = excluded.can_rotate, shared_slots = excluded.shared_slots, active = 1",
+        rows(count, COLUMNS)
+    )
+}
+
+static DEACTIVATE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE network_exit SET active = 0 WHERE id IN ({})",
+        placeholders(1, MOST)
+    )
+});
+static UNSELL: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE slot SET sellable = 0 WHERE exit_id IN ({})",
+        placeholders(1, MOST)
+    )
+});
+
+/// The first exit of which something is sold as what it shall not be any more.
+static OF_THE_OTHER_KIND: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT e.name, COUNT(*) AS slots FROM slot s JOIN network_exit e ON e.id = s.exit_id
+         WHERE e.id IN ({}) AND s.subscription_id IS NOT NULL
+             AND s.connection_type <> CASE WHEN e.shared_slots = 0 THEN 'private' ELSE 'shared' END
+         GROUP BY e.name ORDER BY e.name LIMIT 1",
+        placeholders(1, MOST)
+    )
+});
+
+static OPEN_SLOTS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH RECURSIVE wanted (exit_id, network_id, connection_type, slots, slot_no) AS
+             (SELECT id, network_id, CASE WHEN shared_slots = 0 THEN 'private' ELSE 'shared' END,
+                     CASE WHEN shared_slots = 0 THEN 1 ELSE shared_slots END, CAST(1 AS BIGINT)
+              FROM network_exit WHERE id IN ({})
+              UNION ALL
+              SELECT exit_id, network_id, connection_type, slots, slot_no + 1 FROM wanted WHERE slot_no < slots)
+         INSERT INTO slot (exit_id, slot_no, network_id, connection_type, sellable, freed_at)
+         SELECT exit_id, slot_no, network_id, connection_type, 1, 0 FROM wanted WHERE true
+         ON CONFLICT (exit_id, slot_no) DO UPDATE SET connection_type = excluded.connection_type, sellable = 1",
+        placeholders(1, MOST)
+    )
+});
+
+static CLOSE_SLOTS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE slot SET sellable = 0
+         WHERE exit_id IN ({})
+             AND slot_no > (SELECT CASE WHEN e.shared_slots = 0 THEN 1 ELSE e.shared_slots END
+                            FROM network_exit e WHERE e.id = slot.exit_id)",
+        placeholders(1, MOST)
+    )
+});
 
 /// Whether any subscription leaves by this exit, or may come back to it: one that has ended keeps its gateway's port, and can be
 /// renewed.
