@@ -19,7 +19,7 @@ use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
 use crate::exit::{Environment, ExitId, ExitSpec, Rotated, RotationError, Survey};
 use crate::meter::{BatchId, Meters, TrafficBatch};
-use crate::refusals::{Caller, Reason, RefusalBatch, Refusals};
+use crate::refusals::{Caller, Complaints, Reason, RefusalBatch, Refusals};
 use crate::relay::{Buffers, Pipes};
 use crate::route::{ActiveRoute, Route, RouteId};
 use crate::session::admission::Admission;
@@ -175,8 +175,12 @@ impl Shared {
 
     /// Counts a refusal, and keeps it for the customer.
     pub(crate) fn refused(&self, route: &ActiveRoute, caller: Caller, reason: Reason) {
-        metrics::counter!("turnpike_refusals_total", "reason" => reason.kind()).increment(1);
-        route.refusals.note(self.clock.now(), caller, reason);
+        let complaints = Complaints {
+            log: Arc::clone(&route.refusals),
+            clock: Arc::clone(&self.clock),
+            caller,
+        };
+        complaints.note(reason);
     }
 
     /// Connections that have a task now.

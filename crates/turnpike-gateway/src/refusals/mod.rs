@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clock::SteadyClock;
 use crate::route::RouteId;
 pub(crate) use reason::{Protocol, Reason};
 
@@ -69,6 +70,22 @@ pub(crate) struct Caller {
     pub(crate) source: IpAddr,
     /// What was spoken, as far as could be told.
     pub(crate) protocol: Protocol,
+}
+
+/// Where a connection's refusals go that are found out in the middle of it.
+#[derive(Clone)]
+pub(crate) struct Complaints {
+    pub(crate) log: Arc<Log>,
+    pub(crate) clock: Arc<SteadyClock>,
+    pub(crate) caller: Caller,
+}
+
+impl Complaints {
+    /// Counts a refusal, and keeps it for the customer.
+    pub(crate) fn note(&self, reason: Reason) {
+        metrics::counter!("turnpike_refusals_total", "reason" => reason.kind()).increment(1);
+        self.log.note(self.clock.now(), self.caller, reason);
+    }
 }
 
 /// All refusals of a gateway.

@@ -74,6 +74,18 @@ pub(crate) enum Reason {
     TooManyStreams,
     /// Opens with the subscription's key, and is then not what it should be.
     BrokenSeal,
+    /// Behind a good request: a chunk that does not open.
+    BrokenChunk,
+    /// The same: one that is longer than its method allows.
+    LongChunk,
+    /// It ended in the middle of a chunk or a frame.
+    CutOff,
+    /// What came in a stream of mux is no frame of it.
+    MuxFrame,
+    /// What came in a stream of datagrams is none.
+    DatagramFrame,
+    /// A datagram of a Shadowsocks session that is open, and does not open.
+    BrokenDatagram,
     Malformed,
     /// The sentence says what is wrong with it.
     Request(Cow<'static, str>),
@@ -134,6 +146,12 @@ impl Reason {
             Self::Replay => "replay",
             Self::TooManyStreams => "too_many_streams",
             Self::BrokenSeal => "broken_seal",
+            Self::BrokenChunk => "broken_chunk",
+            Self::LongChunk => "long_chunk",
+            Self::CutOff => "cut_off",
+            Self::MuxFrame => "mux_frame",
+            Self::DatagramFrame => "datagram_frame",
+            Self::BrokenDatagram => "broken_datagram",
             Self::Malformed => "malformed",
             Self::Request(_) => "request",
             Self::Closing => "closing",
@@ -165,10 +183,17 @@ impl Reason {
                 "credentials"
             }
             Self::WrongId | Self::WrongKey | Self::UnknownProtocol | Self::NoTls => "unknown_protocol",
-            Self::CutShort => "cut_short",
-            Self::Version | Self::Flow | Self::Command | Self::BrokenSeal | Self::Malformed | Self::Request(_) => {
-                "request"
-            }
+            Self::CutShort | Self::CutOff => "cut_short",
+            Self::Version
+            | Self::Flow
+            | Self::Command
+            | Self::BrokenSeal
+            | Self::BrokenChunk
+            | Self::LongChunk
+            | Self::MuxFrame
+            | Self::DatagramFrame
+            | Self::Malformed
+            | Self::Request(_) => "request",
             Self::Clock(_) | Self::JustStarted => "clock",
             Self::Replay => "replay",
             Self::TooManyStreams | Self::TooManyAssociations | Self::TooManyInside | Self::Closing => "busy",
@@ -178,7 +203,7 @@ impl Reason {
             Self::Destination(_) => "destination",
             Self::Exit(_) => "exit",
             Self::NoUdp => "dial",
-            Self::StrangeDatagram | Self::NoAssociation | Self::Fragment => "datagram",
+            Self::StrangeDatagram | Self::BrokenDatagram | Self::NoAssociation | Self::Fragment => "datagram",
         }
     }
 
@@ -237,6 +262,26 @@ impl fmt::Display for Reason {
             Self::TooManyStreams => "more than a thousand new connections a second: open fewer, or wait a minute",
             Self::BrokenSeal => {
                 "it begins with the right key and goes on with what does not open: something on the way changes it, or the client is broken"
+            }
+            Self::BrokenChunk => {
+                "the connection began well, and then a piece of it did not open: something on the way changes it, or the client is broken"
+            }
+            Self::LongChunk => {
+                "the connection began well, and then had a piece of more than 16,383 bytes, which the older methods of Shadowsocks do not \
+                 allow: use another client, or 2022-blake3-aes-128-gcm"
+            }
+            Self::CutOff => {
+                "the connection ended in the middle of a piece: the client was ended, or something on the way has cut it; what was whole \
+                 has been passed on"
+            }
+            Self::MuxFrame => {
+                "what came inside is none of mux's frames: switch the client's mux (or XUDP) off, or use a newer client"
+            }
+            Self::DatagramFrame => {
+                "what came inside is none of the datagrams that the client said it would send: use a newer client, or another way for UDP"
+            }
+            Self::BrokenDatagram => {
+                "a datagram of an open Shadowsocks session does not open: something on the way changes it, or somebody has made it up"
             }
             Self::Malformed => "what came is not as the protocol has it: use another client, or a newer one",
             Self::Request(sentence) => sentence,

@@ -234,12 +234,14 @@ impl Stream {
         let mut last = Instant::now();
         loop {
             if self.send_whole(association).is_none() {
-                return self.context.refused(Reason::Malformed);
+                return self.context.refused(Reason::DatagramFrame);
             }
             tokio::select! {
                 read = peer::read_up_to(READ, self.downlink.stream(), &mut self.pending) => {
-                    if !matches!(read, Ok(1..)) {
-                        return;
+                    match read {
+                        Ok(1..) => {}
+                        Ok(0) if !self.pending.is_empty() => return self.context.refused(Reason::CutOff),
+                        Ok(0) | Err(_) => return,
                     }
                     last = Instant::now();
                 }

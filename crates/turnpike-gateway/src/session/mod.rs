@@ -34,7 +34,7 @@ use crate::gateway::{GatewayConfig, Shared};
 use crate::guests::Guest;
 use crate::limits::Denied;
 use crate::listener::Port;
-use crate::refusals::{Caller, Protocol, Reason};
+use crate::refusals::{Caller, Complaints, Protocol, Reason};
 use crate::route::ActiveRoute;
 use crate::sealed::Sealed;
 use crate::stream::Stream;
@@ -327,6 +327,15 @@ impl Context {
             .check_traffic()
             .and_then(|()| self.visitor.be_seated(|| quota.admit(self.peer.ip())))
             .inspect_err(|denied| self.refused(Reason::Limit(*denied)))
+    }
+
+    /// For what is refused in the middle of the connection.
+    fn complaints(&self) -> Complaints {
+        Complaints {
+            log: Arc::clone(&self.route.refusals),
+            clock: Arc::clone(&self.shared.clock),
+            caller: self.caller(),
+        }
     }
 
     /// Counts a refusal, and keeps it for the customer.

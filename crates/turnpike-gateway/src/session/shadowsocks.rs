@@ -46,8 +46,7 @@ pub(super) async fn serve(context: Context, mut client: Client, sealed: Arc<Seal
         .draw(method)
         .and_then(|own| Sealer::new(&sealed.keys, method, own, asked.salt));
     let Some(sealer) = sealer else { return };
-    let clock = Arc::clone(&context.shared.clock);
-    let seal = Shadowsocks::new(clock, asked.opener, sealer, asked.rest);
+    let seal = Shadowsocks::new(context.complaints(), asked.opener, sealer, asked.rest);
     let client = Peer {
         stream: client.stream.sealed(Seal::Shadowsocks(seal)),
         pending: asked.payload,

@@ -7,14 +7,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use turnpike_wire::shadowsocks::stream::{Opener, Sealer};
 use turnpike_wire::shadowsocks::{Refused, TAG};
 
 use super::read_arrived;
-use crate::clock::SteadyClock;
+use crate::refusals::{Complaints, Reason};
 
 /// How much is read at a time, where the next chunk does not need more: a usual chunk and what is around it.
 const READ: usize = 17 * 1024;
@@ -35,8 +34,10 @@ thread_local! {
 }
 
 pub(crate) struct Shadowsocks {
-    /// The first chunk tells the time.
-    clock: Arc<SteadyClock>,
+    /// The first chunk tells the time by its clock.
+    complaints: Complaints,
+    /// What the client sends is none of this any more, which has been told.
+    is_broken: bool,
     opener: Opener,
     sealer: Sealer,
     /// Room, of which so much was read to: opened text first, then what is still sealed.
@@ -65,9 +66,10 @@ impl std::fmt::Debug for Shadowsocks {
 
 impl Shadowsocks {
     /// Goes on behind a handshake; `arrived` is what was read beyond it.
-    pub(crate) fn new(clock: Arc<SteadyClock>, opener: Opener, sealer: Sealer, arrived: Vec<u8>) -> Self {
+    pub(crate) fn new(complaints: Complaints, opener: Opener, sealer: Sealer, arrived: Vec<u8>) -> Self {
         Self {
-            clock,
+            complaints,
+            is_broken: false,
             opener,
             sealer,
             filled: arrived.len(),
@@ -84,7 +86,7 @@ impl Shadowsocks {
 
     /// Whether a read can give something without the socket, or must be made to find out.
     pub(super) fn has_text(&self) -> bool {
-        !self.text.is_empty() || self.refused.is_some() || self.filled - self.sealed >= self.opener.needed()
+        !self.text.is_empty() || self.refused.is_some() || self.is_broken || self.filled - self.sealed >= self.opener.needed()
     }
 
     pub(super) fn read(&mut self, socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
@@ -121,14 +123,24 @@ impl Shadowsocks {
             if !self.text.is_empty() {
                 return Ok(self.text.len());
             }
-            let opened = self.refused.map_or_else(|| self.open(), Err);
-            if opened.map_err(|refused| io::Error::new(io::ErrorKind::InvalidData, refused))? {
-                continue;
+            if self.is_broken {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            match self.refused.take().map_or_else(|| self.open(), Err) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(refused) => {
+                    let reason = match refused {
+                        Refused::Sealed => Reason::BrokenChunk,
+                        Refused::Malformed | Refused::Address => Reason::LongChunk,
+                    };
+                    return Err(self.break_off(reason, io::ErrorKind::InvalidData));
+                }
             }
             match self.fill(socket) {
-                Ok(0) if self.filled == 0 => return Ok(0),
+                Ok(0) if self.filled == 0 && self.opener.may_end() => return Ok(0),
                 // Cut in the middle of a chunk: whoever did it, it was not the customer's end of the data.
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(self.break_off(Reason::CutOff, io::ErrorKind::UnexpectedEof)),
                 Ok(_) => {}
                 Err(error) => {
                     self.let_go();
@@ -149,6 +161,13 @@ impl Shadowsocks {
         self.sealed = start + opened.used;
         self.text = start + opened.text.start..start + opened.text.end;
         Ok(opened.used > 0)
+    }
+
+    /// Nothing of what may still come is worth anything.
+    fn break_off(&mut self, reason: Reason, kind: io::ErrorKind) -> io::Error {
+        self.is_broken = true;
+        self.complaints.note(reason);
+        kind.into()
     }
 
     /// Reads what the socket has, behind what has arrived.
@@ -225,7 +244,7 @@ impl Shadowsocks {
             room.extend_from_slice(chunk);
             room.extend([0; TAG]);
             self.sealer
-                .seal(&mut room[start..], self.clock.seconds())
+                .seal(&mut room[start..], self.complaints.clock.seconds())
                 .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
             text = behind;
             if text.is_empty() {
@@ -245,7 +264,12 @@ mod tests {
     use turnpike_wire::shadowsocks::stream::{Handshake, Step};
     use turnpike_wire::shadowsocks::{Keys, Method, Salt};
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::RouteId;
+    use crate::clock::SteadyClock;
+    use crate::refusals::{Caller, Protocol, Refusals};
 
     const PASSWORD: &str = "aJZJWOgeoJk2DX454niuYw";
 
@@ -270,9 +294,16 @@ mod tests {
             }
         }
         let own = Salt::of(method, &[2; 32]).unwrap();
-        let clock = Arc::new(SteadyClock::new(Arc::new(|| 0)));
+        let complaints = Complaints {
+            log: Refusals::default().log(&RouteId("a".into())),
+            clock: Arc::new(SteadyClock::new(Arc::new(|| 0))),
+            caller: Caller {
+                source: [127, 0, 0, 1].into(),
+                protocol: Protocol::Shadowsocks,
+            },
+        };
         let seal = Sealer::new(&keys, method, own, salt).unwrap();
-        let server = Shadowsocks::new(clock, handshake.into_opener(), seal, Vec::new());
+        let server = Shadowsocks::new(complaints, handshake.into_opener(), seal, Vec::new());
         (server, sealer, client.answer(&request.salt))
     }
 

@@ -1,5 +1,7 @@
 //! What is kept of refusals for the customer: one word for each reason, whether the gateway is stealthy or not.
 
+mod midway;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use testbed::shadowsocks::{Client, ClientSession, Method, Request, address};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpStream, UdpSocket};
 
 use super::world::{Origin, World, connect_request, eventually, now, read_head, route};
 use crate::{Change, Limits, RefusalRow, Route};

@@ -185,7 +185,9 @@ impl Association {
             let association = Arc::clone(self);
             self.shared.spawn(async move {
                 let opening = association.open_by_upstream(way);
-                let _ = association.closed.run_until_cancelled(opening).await;
+                if let Some(Err(error)) = association.closed.run_until_cancelled(opening).await {
+                    association.refused(&error);
+                }
             });
             return None;
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use turnpike_wire::address::Destination;
 use turnpike_wire::shadowsocks::datagram::{self, Header, Reply, SessionId, SessionKey};
-use turnpike_wire::shadowsocks::{Method, Salt};
+use turnpike_wire::shadowsocks::{Method, Refused, Salt};
 
 use super::association::{Association, Customer};
 use super::mapping::DNS;
@@ -129,15 +129,21 @@ impl Desk<'_> {
             if !lock(&numbered.window).is_new(header.packet) {
                 return true;
             }
-            return self.open_numbered(session, numbered, header, received);
+            self.open_numbered(session, numbered, header, received);
+            return true;
         }
         let Some(key) = SessionKey::new(&sealed.keys, header.session) else {
             return false;
         };
         // It is opened in a copy: whatever it is, the older methods are to see it as it came.
         let mut packet = received.datagram.payload().to_vec();
-        if key.open(header, &mut packet).is_err() {
-            return false;
+        match key.open(header, &mut packet) {
+            Ok(_) => {}
+            Err(Refused::Sealed) => return false,
+            Err(Refused::Malformed | Refused::Address) => {
+                self.refused(received.source, Protocol::Shadowsocks, Reason::Malformed);
+                return true;
+            }
         }
         let numbered = Numbered {
             key,
@@ -153,7 +159,7 @@ impl Desk<'_> {
             return true;
         };
         let Some(numbered) = &session.numbered else { return true };
-        let is_taken = self.open_numbered(&session, numbered, header, received);
+        self.open_numbered(&session, numbered, header, received);
         if lock(&numbered.window).has_any() {
             lock(&self.port.sessions.named).insert(header.session, Arc::clone(&session));
             let port = Arc::clone(self.port);
@@ -162,20 +168,21 @@ impl Desk<'_> {
         } else {
             session.association.close();
         }
-        is_taken
+        true
     }
 
-    /// Opens a packet of a session, judges its time and its number, and sends its data. Whether it was one.
-    fn open_numbered(
-        &self,
-        session: &Arc<Session>,
-        numbered: &Numbered,
-        header: Header,
-        received: &mut Received<'_>,
-    ) -> bool {
+    /// Opens a packet of a session, judges its time and its number, and sends its data.
+    fn open_numbered(&self, session: &Arc<Session>, numbered: &Numbered, header: Header, received: &mut Received<'_>) {
         let packet = received.datagram.payload_mut();
-        let Ok(opened) = numbered.key.open(header, packet) else {
-            return false;
+        let opened = match numbered.key.open(header, packet) {
+            Ok(opened) => opened,
+            Err(refused) => {
+                let reason = match refused {
+                    Refused::Sealed => Reason::BrokenDatagram,
+                    Refused::Malformed | Refused::Address => Reason::Malformed,
+                };
+                return self.refused(received.source, Protocol::Shadowsocks, reason);
+            }
         };
         let now = self.shared.clock.seconds();
         let judged = sealed::judge_time(opened.time.unwrap_or_default(), now, self.shared.started);
@@ -185,29 +192,34 @@ impl Desk<'_> {
             is_new.then_some(()).ok_or(Stale::Replay)
         });
         if let Err(stale) = judged {
-            self.refused(received.source, Protocol::Shadowsocks, stale.into());
-            return true;
+            return self.refused(received.source, Protocol::Shadowsocks, stale.into());
         }
         if !self.may_come_from(session, received.source) {
-            return true;
+            return;
         }
         session.used(&opened.destination);
         session.path.lead(self.socket, received.source, received.local);
         let data = received.datagram.payload().get(opened.data).unwrap_or_default();
         session.association.send(&opened.destination, data);
-        true
     }
 
     /// Whether it was a packet of one of the older methods.
     fn take_older(&self, sealed: &Arc<Sealed>, received: &mut Received<'_>) -> bool {
         for method in Method::OLDER {
-            // Opened in a copy, since a wrong key spoils what it is tried on.
-            let mut packet = received.datagram.payload().to_vec();
-            let Ok(opened) = datagram::open_legacy(&sealed.keys, method, &mut packet) else {
+            let Some(salt) = Salt::of(method, received.datagram.payload()) else {
                 continue;
             };
-            let is_new = Salt::of(method, received.datagram.payload()).is_some_and(|salt| sealed.note_datagram(&salt));
-            if !is_new {
+            // Opened in a copy, since a wrong key spoils what it is tried on.
+            let mut packet = received.datagram.payload().to_vec();
+            let opened = match datagram::open_legacy(&sealed.keys, method, &mut packet) {
+                Ok(opened) => opened,
+                Err(Refused::Sealed) => continue,
+                Err(Refused::Malformed | Refused::Address) => {
+                    self.refused(received.source, Protocol::Shadowsocks, Reason::Malformed);
+                    return true;
+                }
+            };
+            if !sealed.note_datagram(&salt) {
                 self.refused(received.source, Protocol::Shadowsocks, Reason::Replay);
                 return true;
             }

@@ -90,6 +90,12 @@ impl Opener {
         }
     }
 
+    /// Whether the stream may end here, as far as it was opened: a length is not without its text.
+    #[must_use]
+    pub fn may_end(&self) -> bool {
+        self.wants == Wants::Length
+    }
+
     /// Opens the next chunk in place, or as much of it as is there: its length, its text, or both. Nothing is used where
     /// that needs more than there is.
     ///

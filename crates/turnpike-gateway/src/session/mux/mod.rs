@@ -129,7 +129,7 @@ impl Sessions {
                         self.take(frame).await;
                         pending.advance(used);
                     }
-                    Parse::Refuse(_) => return self.context.refused(Reason::Malformed),
+                    Parse::Refuse(_) => return self.context.refused(Reason::MuxFrame),
                     Parse::Need(_) => break,
                 }
             }
@@ -142,8 +142,10 @@ impl Sessions {
                 }
                 () = &mut closed => return,
                 read = peer::read_up_to(READ, downlink.stream(), &mut pending) => {
-                    if !matches!(read, Ok(1..)) {
-                        return;
+                    match read {
+                        Ok(1..) => {}
+                        Ok(0) if !pending.is_empty() => return self.context.refused(Reason::CutOff),
+                        Ok(0) | Err(_) => return,
                     }
                 }
             }
@@ -173,7 +175,7 @@ impl Sessions {
     async fn open(&mut self, number: u16, new: Option<New>, data: &[u8]) {
         self.open.remove(&number);
         let begun = match new {
-            None => Err(Reason::Malformed),
+            None => Err(Reason::MuxFrame),
             Some(_) if self.context.closing.is_cancelled() => Err(Reason::Closing),
             Some(new) => self.begin(number, new),
         };

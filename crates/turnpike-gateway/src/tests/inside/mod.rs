@@ -6,6 +6,7 @@ mod global_ids;
 mod lifetime;
 mod rules;
 mod streams;
+mod upstream;
 
 use std::net::SocketAddr;
 
@@ -161,6 +162,12 @@ impl Client {
     async fn is_served(&mut self) {
         self.says(Frame::keep(u16::MAX, b"")).await;
         self.hears(Frame::end(u16::MAX, 0)).await;
+    }
+
+    /// The same, whatever else comes meanwhile.
+    async fn is_served_after_answers(&mut self) {
+        self.says(Frame::keep(u16::MAX, b"")).await;
+        while self.next().await != Frame::end(u16::MAX, 0) {}
     }
 
     async fn hears_the_end(mut self) {
