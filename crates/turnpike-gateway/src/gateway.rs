@@ -39,10 +39,14 @@ pub struct GatewayConfig {
     /// Addresses of this installation that customers never reach through a port, unless `allow_destinations` names them:
     /// the database's. Those of this machine, its exits and `public_host` are found without being told.
     pub own_addresses: Vec<IpAddr>,
+    /// The same by name: what these stand for is asked of the system again and again, as whoever connects to them does.
+    pub own_hosts: Vec<String>,
     /// Where they do reach them, if the address is public: the shop's ports.
     pub shop_ports: Vec<u16>,
     /// A tunnel in which nothing has moved for this long is closed.
     pub idle_timeout: Duration,
+    /// A side of a connection that has acknowledged nothing for this long, although it should, has vanished.
+    pub peer_timeout: Duration,
     /// From the first byte to a complete request.
     pub handshake_timeout: Duration,
     /// From the accept to the first byte.
@@ -241,7 +245,11 @@ impl Gateway {
         let policy = DestinationPolicy::new(config.allow_destinations.clone(), config.own_addresses.clone());
         let policy = Arc::new(policy.with_shop_ports(config.shop_ports.clone()));
         let environment = Environment::new(&config, policy, descriptors.clone(), events);
-        let survey = Survey::new(Arc::clone(&environment), config.public_host.clone());
+        let survey = Survey::new(
+            Arc::clone(&environment),
+            config.public_host.clone(),
+            config.own_hosts.clone(),
+        );
         let clock = Arc::new(SteadyClock::new(clock));
         let shared = Arc::new(Shared::new(Arc::new(config), Arc::clone(&clock), descriptors));
         let meters = Arc::new(Meters::new());

@@ -20,6 +20,9 @@ use crate::{session, udp};
 /// Connections that may wait to be accepted; the system may cap it lower.
 const BACKLOG: i32 = 4096;
 
+/// The system counts in seconds.
+const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
+
 /// How long a listener rests when the system is out of something.
 const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(50);
 
@@ -173,7 +176,8 @@ impl OpenPort {
             .take(2)
             .ok_or_else(|| io::Error::other("too many open files"))?;
         let at = SocketAddr::new(address, self.port.number);
-        let listener = TcpListener::from_std(listen(at)?.into())?;
+        let listener = listen(at, self.port.shared.config.peer_timeout)?;
+        let listener = TcpListener::from_std(listener.into())?;
         let datagrams = UdpSocket::from_std(bind_udp(at)?.into())?;
         let accept = Arc::clone(&self.port).accept(listener);
         let serve = Arc::clone(&self.port.udp).serve(Arc::clone(&self.port), datagrams);
@@ -212,13 +216,13 @@ impl Drop for OpenPort {
     }
 }
 
-fn listen(at: SocketAddr) -> io::Result<Socket> {
+fn listen(at: SocketAddr, peer_timeout: Duration) -> io::Result<Socket> {
     let socket = socket(at, Type::STREAM, Transport::TCP)?;
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit these: one call per port instead of six per connection.
     socket.set_tcp_nodelay(true)?;
-    tune(&SockRef::from(&socket))?;
+    tune(&SockRef::from(&socket), peer_timeout)?;
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
@@ -240,14 +244,15 @@ fn socket(at: SocketAddr, kind: Type, protocol: Transport) -> io::Result<Socket>
     Ok(socket)
 }
 
-/// Finds vanished peers, and keeps little unsent.
+/// Finds peers that have vanished from a connection at rest, within `peer_timeout`, and keeps little unsent.
 ///
 /// There is no `TCP_USER_TIMEOUT` here on purpose: Linux counts a closed window too, and a customer who pauses a video
-/// would lose the connection; and where it is set, keep-alive's count of probes is ignored for it.
-pub(crate) fn tune(socket: &SockRef<'_>) -> io::Result<()> {
+/// would lose the connection; and where it is set, keep-alive's count of probes is ignored for it. Who vanishes while something is
+/// on its way to him is found by [`crate::stream::Stream::presence`].
+pub(crate) fn tune(socket: &SockRef<'_>, peer_timeout: Duration) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15))
+        .with_time((peer_timeout / 2).max(LEAST_KEEPALIVE))
+        .with_interval((peer_timeout / 8).max(LEAST_KEEPALIVE))
         .with_retries(4);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER)
@@ -277,7 +282,7 @@ mod tests {
 
     #[test]
     fn accepted_connections_inherit_what_the_listener_was_tuned_to() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), Duration::from_secs(120)).unwrap();
         listener.set_nonblocking(false).unwrap();
         let address = listener.local_addr().unwrap().as_socket().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();

@@ -103,6 +103,8 @@ pub(crate) struct Gateway {
     pub(crate) dns_servers: Vec<SocketAddr>,
     /// A tunnel at rest for so long is closed.
     pub(crate) idle_timeout: Duration,
+    /// A client or an origin that has acknowledged nothing for so long, although it should, has vanished.
+    pub(crate) peer_timeout: Duration,
     /// How long tunnels may go on when the process is told to stop.
     pub(crate) drain_timeout: Duration,
     /// Refuse without a word.
@@ -155,6 +157,7 @@ impl Default for Config {
                 allow_destinations: Vec::new(),
                 dns_servers: Vec::new(),
                 idle_timeout: Duration::from_secs(15 * 60),
+                peer_timeout: Duration::from_secs(2 * 60),
                 drain_timeout: Duration::from_secs(5),
                 stealth: false,
                 tls: None,

@@ -25,6 +25,11 @@ impl Installation {
         self.machine.insert(address.to_canonical());
     }
 
+    /// This address is another machine's of the installation: its database's.
+    pub(crate) fn add_machine_beside(&mut self, address: IpAddr) {
+        self.add_range(address.to_canonical());
+    }
+
     /// At this address is the proxy that an exit goes through. It may know us by our address, and ask no password.
     pub(crate) fn add_upstream(&mut self, address: IpAddr) {
         self.ranges.push((address.to_canonical().into(), UPSTREAM));

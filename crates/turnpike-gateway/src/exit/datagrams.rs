@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::{Exit, Present};
 use crate::descriptors::Permit;
 use crate::dial::AttemptError;
 use crate::egress::Verdict;
+use crate::listener;
 
 /// For so long it is believed that an upstream carries no datagrams: nobody gives it that ability within a minute, and
 /// every datagram of a customer who does not know would be a login there.
@@ -162,6 +164,8 @@ impl Exit {
             .unwrap_or_else(|_| Err(UpstreamError::BrokeOff("did not answer in time".to_owned())));
         match opened {
             Ok((socket, association)) => {
+                // Nothing is ever said on it, so that only this tells whether the proxy is there.
+                let _ = listener::tune(&SockRef::from(&association.control), self.environment.bounds.peer);
                 self.logged_in(present, &proxy);
                 Ok(UdpEgress {
                     socket,

@@ -38,6 +38,8 @@ pub(super) struct Bounds {
     pub(super) probe_interval: Duration,
     /// A rotation in all.
     pub(super) rotation: Duration,
+    /// As [`GatewayConfig::peer_timeout`].
+    pub(super) peer: Duration,
 }
 
 impl Bounds {
@@ -48,6 +50,7 @@ impl Bounds {
             connect_while_down: Duration::from_secs(4),
             probe_interval: Duration::from_secs(3),
             rotation: Duration::from_secs(60),
+            peer: Duration::from_secs(120),
         }
     }
 }
@@ -61,7 +64,10 @@ impl Environment {
         events: mpsc::UnboundedSender<Event>,
     ) -> Arc<Self> {
         let name_servers = NameServers::new(&config.dns_servers);
-        let bounds = Bounds::new(config.connect_timeout);
+        let bounds = Bounds {
+            peer: config.peer_timeout,
+            ..Bounds::new(config.connect_timeout)
+        };
         Self::with(policy, name_servers, bounds, descriptors, events)
     }
 

@@ -26,6 +26,7 @@ pub(crate) struct Survey {
     environment: Arc<Environment>,
     resolver: Arc<Resolver>,
     public_host: String,
+    own_hosts: Vec<String>,
     /// What the names stand for that are in the place of an address. It is kept while the name servers give no answer.
     named: HashMap<String, Vec<IpAddr>>,
 }
@@ -39,13 +40,14 @@ struct Finding<'a> {
 }
 
 impl Survey {
-    /// `public_host` is the name or address by which customers know this gateway.
-    pub(crate) fn new(environment: Arc<Environment>, public_host: String) -> Self {
+    /// `public_host` is the name or address by which customers know this gateway, `own_hosts` are of the installation's network.
+    pub(crate) fn new(environment: Arc<Environment>, public_host: String, own_hosts: Vec<String>) -> Self {
         let resolver = Resolver::new(Source::Unbound, environment.names.clone());
         Self {
             environment,
             resolver,
             public_host,
+            own_hosts,
             named: HashMap::new(),
         }
     }
@@ -54,7 +56,8 @@ impl Survey {
     pub(crate) async fn take(&mut self, exits: &[Arc<Exit>]) {
         let names = self.tell(exits);
         self.named.retain(|name, _| names.contains(name));
-        if self.resolve(names).await {
+        let (by_system, by_name_servers) = tokio::join!(ask_system(&self.own_hosts), self.ask(names));
+        if self.learn(by_system.chain(by_name_servers)) {
             self.tell(exits);
         }
     }
@@ -79,6 +82,11 @@ impl Survey {
         for address in found.host(&self.public_host) {
             found.installation.add(address);
         }
+        for host in &self.own_hosts {
+            for address in found.host(host) {
+                found.installation.add_machine_beside(address);
+            }
+        }
         for exit in exits {
             exit.claim(&interfaces, &mut found);
         }
@@ -86,23 +94,39 @@ impl Survey {
         found.names
     }
 
-    /// Asks what the names stand for; says whether that has changed. Answers are cached, as customers' are.
-    async fn resolve(&mut self, names: HashSet<String>) -> bool {
-        let resolver = &self.resolver;
-        let questions = names.into_iter().map(async |name| {
-            let addresses = resolver.addresses(&name, Families { v4: true, v6: true }).await;
-            (name, addresses)
+    /// Asks the name servers what names stand for. Answers are cached, as customers' are.
+    async fn ask(&self, names: HashSet<String>) -> impl Iterator<Item = Answer> + use<> {
+        let names = names.into_iter().filter(|name| !self.own_hosts.contains(name));
+        let questions = names.map(async |name| {
+            let addresses = self.resolver.addresses(&name, Families { v4: true, v6: true }).await;
+            Some((name, addresses.ok()?))
         });
+        future::join_all(questions).await.into_iter().flatten()
+    }
+
+    /// Whether that is news.
+    fn learn(&mut self, answers: impl Iterator<Item = Answer>) -> bool {
         let mut has_news = false;
-        for (name, addresses) in future::join_all(questions).await {
-            if let Ok(mut addresses) = addresses {
-                addresses.sort_unstable();
-                let before = self.named.insert(name, addresses.clone());
-                has_news |= before != Some(addresses);
-            }
+        for (name, mut addresses) in answers {
+            addresses.sort_unstable();
+            let before = self.named.insert(name, addresses.clone());
+            has_news |= before != Some(addresses);
         }
         has_news
     }
+}
+
+/// A name, and what it stands for.
+type Answer = (String, Vec<IpAddr>);
+
+/// Asks the system what names stand for: it may have them from a file, and whoever connects to them by these names asks it too.
+async fn ask_system(names: &[String]) -> impl Iterator<Item = Answer> + use<> {
+    let questions = names.iter().map(async |name| {
+        let asking = tokio::net::lookup_host((name.as_str(), 0));
+        let found = tokio::time::timeout(INTERVAL, asking).await.ok()?.ok()?;
+        Some((name.clone(), found.map(|address| address.ip()).collect()))
+    });
+    future::join_all(questions).await.into_iter().flatten()
 }
 
 impl Exit {

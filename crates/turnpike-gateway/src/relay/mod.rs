@@ -33,7 +33,7 @@ use crate::limits::pace::Way;
 use crate::route::ActiveRoute;
 use crate::session::Context;
 use crate::session::admission::Visitor;
-use crate::stream::Stream;
+use crate::stream::{LOOKS, Presence, Stream};
 use direction::{Allowed, Broken, Direction};
 
 /// How long the other side may be silent once one side has finished.
@@ -56,6 +56,8 @@ pub(crate) enum End {
     Finished,
     /// One side broke the connection; so is the other side told.
     Reset,
+    /// One side is not there any more, as far as can be told; the other side is told so by a reset.
+    Vanished,
     /// Nothing moved for the idle timeout. What is held then is lost, and the other side is told so by a reset.
     Idle,
     /// The route was cut, the exit's lease ended, or the gateway stops.
@@ -87,6 +89,7 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
         down: Direction::down(to_client.freeze(), answer.len(), is_plain),
         last_moved: Instant::now(),
         is_tuned: false,
+        is_watched: true,
         client,
         origin,
         shared: Arc::clone(&context.shared),
@@ -124,6 +127,8 @@ struct Tunnel<C> {
     last_moved: Instant,
     /// Whether the origin's socket has what long tunnels need.
     is_tuned: bool,
+    /// Whether the timer is set to look soon at how both sides stand.
+    is_watched: bool,
     route: Arc<ActiveRoute>,
     shared: Arc<Shared>,
     /// Holds the descriptors' permit.
@@ -134,7 +139,8 @@ struct Tunnel<C> {
 impl<C: Side> Tunnel<C> {
     async fn run(&mut self, lease: &CancellationToken) -> End {
         let route = Arc::clone(&self.route);
-        let mut silence = pin!(tokio::time::sleep(self.allowed_silence().min(LONG)));
+        let first = self.allowed_silence().min(LONG).min(self.look_after());
+        let mut silence = pin!(tokio::time::sleep(first));
         let end = tokio::select! {
             biased;
             () = route.cut.cancelled() => End::Cut,
@@ -142,7 +148,7 @@ impl<C: Side> Tunnel<C> {
             end = poll_fn(|cx| self.poll(cx, silence.as_mut())) => end,
         };
         let is_lost = end == End::Idle && (self.up.holds_data() || self.down.holds_data());
-        if matches!(end, End::Reset | End::Cut) || is_lost {
+        if matches!(end, End::Reset | End::Vanished | End::Cut) || is_lost {
             // A reset says that this was not the end of the data; an orderly end would make a cut download look whole.
             self.client.break_off();
             self.origin.break_off();
@@ -169,20 +175,31 @@ impl<C: Side> Tunnel<C> {
         if allowed < allowed_before || (has_moved && !self.is_lingering()) {
             self.last_moved = Instant::now();
         }
-        // The timer is set again only when it fires, or when it would fire too late.
-        if silence.deadline() > self.last_moved + allowed {
-            silence.as_mut().reset(self.last_moved + allowed);
+        // The timer is set again only when it fires, or when it would fire too late: a tunnel at rest that moves again is looked at.
+        let mut latest = self.last_moved + allowed;
+        if has_moved && !self.is_watched {
+            self.is_watched = true;
+            latest = latest.min(Instant::now() + self.look_after());
+        }
+        if silence.deadline() > latest {
+            silence.as_mut().reset(latest);
         }
         if self.up.is_bulk() {
             self.tune();
         }
         while silence.as_mut().poll(cx).is_ready() {
             self.tune();
-            let due = self.last_moved + allowed;
-            if due <= Instant::now() {
+            let (now, due) = (Instant::now(), self.last_moved + allowed);
+            if due <= now {
                 return Poll::Ready(if self.is_lingering() { End::Finished } else { End::Idle });
             }
-            silence.as_mut().reset(due);
+            match self.presence() {
+                Presence::Vanished => return Poll::Ready(End::Vanished),
+                Presence::Awaited => self.is_watched = true,
+                Presence::Settled => self.is_watched = self.last_moved + self.look_after() > now,
+            }
+            let next = if self.is_watched { now + self.look_after() } else { due };
+            silence.as_mut().reset(next.min(due));
         }
         Poll::Pending
     }
@@ -192,7 +209,8 @@ impl<C: Side> Tunnel<C> {
     fn tune(&mut self) {
         if !std::mem::replace(&mut self.is_tuned, true) {
             // Each of these is a refinement; a connection that does not have it works all the same.
-            let _ = crate::listener::tune(&socket2::SockRef::from(self.origin.socket()));
+            let socket = socket2::SockRef::from(self.origin.socket());
+            let _ = crate::listener::tune(&socket, self.shared.config.peer_timeout);
         }
     }
 
@@ -229,6 +247,16 @@ impl<C: Side> Tunnel<C> {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(End::Finished),
             _ => Poll::Pending,
         }
+    }
+
+    /// How the side stands that stands worse.
+    fn presence(&self) -> Presence {
+        let limit = self.shared.config.peer_timeout;
+        Side::presence(&self.client, limit).max(self.origin.presence(limit))
+    }
+
+    fn look_after(&self) -> Duration {
+        self.shared.config.peer_timeout / LOOKS
     }
 
     /// Whether only the client is left, and what it sends has nowhere to go.

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::stream::Stream;
+use crate::stream::{Presence, Stream};
 
 /// A connection, or one of several streams inside one.
 ///
@@ -23,6 +24,9 @@ pub(crate) trait Side: Send + Sync + 'static {
 
     /// Says that nothing more will be written.
     fn poll_half_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// How the other side stands, as [`Stream::presence`] says.
+    fn presence(&self, limit: Duration) -> Presence;
 
     /// Makes the end, when it comes, one that nobody takes for the end of the data.
     fn break_off(&self);
@@ -50,6 +54,10 @@ impl Side for Stream {
 
     fn poll_half_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_half_close(cx)
+    }
+
+    fn presence(&self, limit: Duration) -> Presence {
+        self.presence(limit)
     }
 
     fn break_off(&self) {

@@ -92,7 +92,7 @@ impl Framing {
 
 /// Serves a stream in a task of its own, so that nothing of the handshake stays. `answer` precedes everything else.
 pub(super) fn serve(context: &Context, client: Peer, answer: &[u8], framing: Framing) {
-    let downlink = Downlink::new(client.stream, context.shared.buffers.clone());
+    let downlink = Downlink::new(client.stream, context);
     let stream = Stream {
         downlink,
         pending: client.pending,
@@ -104,7 +104,7 @@ pub(super) fn serve(context: &Context, client: Peer, answer: &[u8], framing: Fra
 
 /// The same for version 2 of UDP over TCP, where a request says how datagrams will stand.
 pub(super) fn serve_request(context: &Context, client: Peer, answer: &[u8]) {
-    let downlink = Downlink::new(client.stream, context.shared.buffers.clone());
+    let downlink = Downlink::new(client.stream, context);
     downlink.put(answer);
     spawn(context, ask(context.clone(), downlink, client.pending));
 }

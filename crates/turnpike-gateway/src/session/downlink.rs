@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::Context;
 use super::peer::is_transient;
 use crate::relay::{Buffers, Queue};
 use crate::stream::Stream;
@@ -28,6 +29,7 @@ pub(super) type Turn = OwnedSemaphorePermit;
 pub(super) struct Downlink {
     stream: Stream,
     buffers: Buffers,
+    peer_timeout: Duration,
     leaving: Mutex<Leaving>,
     /// One piece of a stream waits at a time; the next in the order of asking.
     turns: Arc<Semaphore>,
@@ -46,10 +48,11 @@ struct Leaving {
 }
 
 impl Downlink {
-    pub(super) fn new(stream: Stream, buffers: Buffers) -> Arc<Self> {
+    pub(super) fn new(stream: Stream, context: &Context) -> Arc<Self> {
         Arc::new(Self {
             stream,
-            buffers,
+            buffers: context.shared.buffers.clone(),
+            peer_timeout: context.config.peer_timeout,
             leaving: Mutex::new(Leaving {
                 queue: Queue::default(),
                 turn: None,
@@ -121,8 +124,16 @@ impl Downlink {
         }
     }
 
-    /// Sends what was added, until the connection breaks or stalls.
+    /// Sends what was added, until the connection breaks or stalls, or the client has vanished.
     pub(super) async fn run(&self) {
+        tokio::select! {
+            biased;
+            () = self.send_all() => {}
+            () = self.stream.vanished(self.peer_timeout) => {}
+        }
+    }
+
+    async fn send_all(&self) {
         loop {
             // First of all what is there already: whoever ran this before may have left it.
             loop {

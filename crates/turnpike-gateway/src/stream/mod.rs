@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
 use rustix::io::Errno;
@@ -21,6 +22,7 @@ use rustix::net::{RecvFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::sockopt;
 pub(crate) use shadowsocks::Shadowsocks;
 pub(crate) use tls::Tls;
 
@@ -30,6 +32,20 @@ pub(crate) struct Stream {
     socket: TcpStream,
     seal: Option<Box<Mutex<Seal>>>,
 }
+
+/// How the other side of a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Presence {
+    /// It has acknowledged all that it was sent, so that only signs of life can tell whether it is there: those the system asks for.
+    Settled,
+    /// Something is on its way to it, or waits for room there.
+    Awaited,
+    /// It has acknowledged nothing for too long, although it was asked again and again: it is not there any more.
+    Vanished,
+}
+
+/// How often is looked within the time after which a silent side counts as vanished.
+pub(crate) const LOOKS: u32 = 4;
 
 /// What stands between the text and the wire.
 #[derive(Debug)]
@@ -70,6 +86,32 @@ impl Stream {
     /// The socket whatever goes over it, to set its options.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// How the other side stands; it has vanished where it has acknowledged nothing for `limit`.
+    ///
+    /// `TCP_USER_TIMEOUT` would be less work, and would end who only reads slowly as well: Linux counts it while the window is
+    /// closed too, whether the other side answers its probes or not.
+    pub(crate) fn presence(&self, limit: Duration) -> Presence {
+        // Of a broken connection nothing is known but that a read says so.
+        let info = sockopt::tcp_info(&self.socket).unwrap_or_default();
+        match info.unanswered_for() {
+            Some(silence) if silence >= limit => Presence::Vanished,
+            Some(_) => Presence::Awaited,
+            None if info.is_waited_for() => Presence::Awaited,
+            None => Presence::Settled,
+        }
+    }
+
+    /// Waits until the other side has vanished. The end of the connection is a reset then, since an orderly one would wait for it.
+    pub(crate) async fn vanished(&self, limit: Duration) {
+        loop {
+            tokio::time::sleep(limit / LOOKS).await;
+            if self.presence(limit) == Presence::Vanished {
+                let _ = self.set_zero_linger();
+                return;
+            }
+        }
     }
 
     fn seal(&self) -> Option<MutexGuard<'_, Seal>> {

@@ -86,7 +86,10 @@ impl Shadowsocks {
 
     /// Whether a read can give something without the socket, or must be made to find out.
     pub(super) fn has_text(&self) -> bool {
-        !self.text.is_empty() || self.refused.is_some() || self.is_broken || self.filled - self.sealed >= self.opener.needed()
+        !self.text.is_empty()
+            || self.refused.is_some()
+            || self.is_broken
+            || self.filled - self.sealed >= self.opener.needed()
     }
 
     pub(super) fn read(&mut self, socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {

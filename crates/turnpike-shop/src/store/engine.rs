@@ -51,6 +51,18 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     Some(PathBuf::from(rest.strip_prefix("//").unwrap_or(rest)))
 }
 
+/// The host of a `postgres://` URL, a name or an address, as the driver reads it; absent for other URLs and for sockets of this machine.
+#[must_use]
+pub fn postgres_host(url: &str) -> Option<String> {
+    if sqlite_path(url).is_some() {
+        return None;
+    }
+    let options = url.parse::<PgConnectOptions>().ok()?;
+    let host = options.get_host();
+    let is_socket = options.get_socket().is_some() || host.starts_with('/');
+    (!is_socket).then(|| host.trim_matches(['[', ']']).to_owned())
+}
+
 async fn open_sqlite(path: &Path) -> Result<Store, OpenError> {
     let shown = path.display();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -240,6 +252,22 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(version_of(version) >= LEAST_SQLITE, is_enough, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_a_postgres_url_is_found() {
+        for (url, host) in [
+            ("postgres://shop:word@db.internal:5433/shop", Some("db.internal")),
+            ("postgresql://10.0.0.5/shop", Some("10.0.0.5")),
+            ("postgres://[2001:db8::5]:5432/shop", Some("2001:db8::5")),
+            ("postgres:///shop?host=db.internal", Some("db.internal")),
+            ("postgres:///shop?hostaddr=10.0.0.5", Some("10.0.0.5")),
+            ("postgres:///shop?host=/run/postgresql", None),
+            ("postgres://%2Frun%2Fpostgresql/shop", None),
+            ("sqlite://shop.db", None),
+        ] {
+            assert_eq!(postgres_host(url).as_deref(), host, "{url}");
         }
     }
 

@@ -31,7 +31,7 @@ use self::sqlite::{Connection, Sqlite};
 use crate::error::{Error, Result};
 
 pub use dialect::Engine;
-pub use engine::sqlite_path;
+pub use engine::{postgres_host, sqlite_path};
 pub use row::{Row, Value};
 
 /// How often a transaction is run in all when the engine asks for it to be run again.

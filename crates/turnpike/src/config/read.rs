@@ -103,6 +103,7 @@ fn gateway(root: &mut Table, defaults: Gateway) -> Result<Gateway, Mistake> {
             "allow_destinations",
             "dns_servers",
             "idle_timeout",
+            "peer_timeout",
             "drain_timeout",
             "stealth",
             "tls",
@@ -136,6 +137,9 @@ fn gateway(root: &mut Table, defaults: Gateway) -> Result<Gateway, Mistake> {
         })?,
         idle_timeout: gateway.or("idle_timeout", defaults.idle_timeout, |value| {
             value.duration(SECOND..=24 * HOUR)
+        })?,
+        peer_timeout: gateway.or("peer_timeout", defaults.peer_timeout, |value| {
+            value.duration(4 * SECOND..=HOUR)
         })?,
         drain_timeout: gateway.or("drain_timeout", defaults.drain_timeout, |value| {
             value.duration(Duration::ZERO..=HOUR)

@@ -56,6 +56,7 @@ fn every_key_is_read() {
         allow_destinations = ["127.0.0.0/8"]
         dns_servers = ["9.9.9.9", "[2620:fe::fe]:5353"]
         idle_timeout = "1h"
+        peer_timeout = "90s"
         drain_timeout = "0s"
         stealth = true
         [gateway.tls]
@@ -215,6 +216,7 @@ fn a_mistake_in_the_file_names_file_line_and_key() {
         ("[gateway]\nidle_timeout = \"30x\"", &[]),
         ("[gateway]\nidle_timeout = \"0s\"", &[]),
         ("[gateway]\nidle_timeout = 900", &[]),
+        ("[gateway]\npeer_timeout = \"3s\"", &[]),
         ("[gateway]\nstealth = \"yes\"", &[]),
         ("[gateway.tls]", &[]),
         ("[gateway]\ntls = true", &[]),

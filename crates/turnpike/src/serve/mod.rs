@@ -96,7 +96,8 @@ impl Server {
         };
         let mut readiness = Readiness::new();
         if config.roles.contains(&Role::Gateway) {
-            let progress = server.start_gateway(config, &listeners, certificate);
+            let database = Database::of(config).await;
+            let progress = server.start_gateway(config, &listeners, database, certificate);
             readiness = readiness.with("gateway", move || {
                 let progress = Arc::clone(&progress);
                 async move { progress.check() }
@@ -126,6 +127,7 @@ impl Server {
         &mut self,
         config: &Config,
         listeners: &Listeners,
+        database: Database,
         mut certificate: tls::Source,
     ) -> Arc<routes::Progress> {
         let shop = &self.shop;
@@ -133,7 +135,7 @@ impl Server {
             let shop = shop.clone();
             Arc::new(move || shop.now().0)
         };
-        let (gateway, events) = Gateway::start(gateway_config(config, listeners), clock);
+        let (gateway, events) = Gateway::start(gateway_config(config, listeners, database), clock);
         let name = config.gateway.name.clone();
         let progress = routes::Progress::new();
         let stop = || self.stop.clone();
@@ -268,7 +270,7 @@ async fn listen(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-fn gateway_config(config: &Config, listeners: &Listeners) -> GatewayConfig {
+fn gateway_config(config: &Config, listeners: &Listeners, database: Database) -> GatewayConfig {
     // A web server in front of ours has the port of the public URL.
     let listening = listeners.api.as_ref().map(|(_, address)| address.port());
     let public = url::Url::parse(&config.server.public_url).ok();
@@ -279,9 +281,11 @@ fn gateway_config(config: &Config, listeners: &Listeners) -> GatewayConfig {
         bind: config.gateway.bind.clone(),
         public_host: config.gateway.public_host.clone(),
         allow_destinations: config.gateway.allow_destinations.clone(),
-        own_addresses: database_address(config).into_iter().collect(),
+        own_addresses: database.addresses,
+        own_hosts: database.name.into_iter().collect(),
         shop_ports: shop_ports.collect(),
         idle_timeout: config.gateway.idle_timeout,
+        peer_timeout: config.gateway.peer_timeout,
         handshake_timeout: HANDSHAKE,
         first_byte_timeout: FIRST_BYTE,
         connect_timeout: CONNECT,
@@ -290,14 +294,37 @@ fn gateway_config(config: &Config, listeners: &Listeners) -> GatewayConfig {
     }
 }
 
-/// The database's address, where its URL names one. A name is not resolved: what it stands for may change.
-fn database_address(config: &Config) -> Option<IpAddr> {
-    use secrecy::ExposeSecret as _;
-    let url = url::Url::parse(config.database.url.expose_secret()).ok()?;
-    match url.host()? {
-        url::Host::Ipv4(address) => Some(IpAddr::V4(address)),
-        url::Host::Ipv6(address) => Some(IpAddr::V6(address)),
-        url::Host::Domain(name) => name.parse().ok(),
+/// Where the database is, which no customer is to reach.
+struct Database {
+    /// What its name stands for now, so that it is closed before any port is open; or the address that it is known by.
+    addresses: Vec<IpAddr>,
+    /// The gateway goes on asking what it stands for.
+    name: Option<String>,
+}
+
+impl Database {
+    async fn of(config: &Config) -> Self {
+        use secrecy::ExposeSecret as _;
+        let host = turnpike_shop::store::postgres_host(config.database.url.expose_secret());
+        let address: Option<IpAddr> = host.as_ref().and_then(|host| host.parse().ok());
+        let addresses = match (&host, address) {
+            (_, Some(address)) => vec![address],
+            (Some(name), None) => addresses_of(name).await,
+            (None, None) => Vec::new(),
+        };
+        Self {
+            addresses,
+            name: host.filter(|_| address.is_none()),
+        }
+    }
+}
+
+/// What the system says that a name stands for. The database has just been reached by it.
+async fn addresses_of(name: &str) -> Vec<IpAddr> {
+    let asking = tokio::net::lookup_host((name, 0));
+    match tokio::time::timeout(Duration::from_secs(5), asking).await {
+        Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
     }
 }
 

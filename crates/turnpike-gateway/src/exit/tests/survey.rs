@@ -12,7 +12,7 @@ const UPSTREAM: Verdict = Verdict::Refused("an address of an upstream proxy");
 
 impl World {
     fn survey(&self, public_host: &str) -> Survey {
-        Survey::new(Arc::clone(&self.environment), public_host.to_owned())
+        Survey::new(Arc::clone(&self.environment), public_host.to_owned(), Vec::new())
     }
 
     fn judged(&self, address: &str) -> Verdict {
@@ -92,7 +92,7 @@ async fn the_networks_of_exits_devices_stay_closed_in_a_range_that_is_open() {
     let descriptors = Descriptors::of_this_process();
     let environment = Environment::with(Arc::clone(&policy), name_servers, bounds, descriptors, sender);
     let loopback = |last| SocketAddr::new(loopback(last), 80);
-    let mut survey = Survey::new(Arc::clone(&environment), "1.2.3.6".to_owned());
+    let mut survey = Survey::new(Arc::clone(&environment), "1.2.3.6".to_owned(), Vec::new());
     survey.take(&[]).await;
     assert_eq!(policy.judge(loopback(9), false), Verdict::Allowed);
     assert_eq!(policy.judge(loopback(1), false), OWN);
@@ -108,6 +108,34 @@ async fn the_networks_of_exits_devices_stay_closed_in_a_range_that_is_open() {
     let pool = Exit::new(pool(&[Ipv4Addr::LOCALHOST.into()]), environment);
     survey.take(&[pool]).await;
     assert_ne!(policy.judge(loopback(9), false), Verdict::Allowed);
+}
+
+/// A database that is known by name, in a network that the operator has opened. Of what he wrote, the narrower word wins.
+#[tokio::test]
+async fn what_the_system_says_of_own_hosts_stays_closed_in_a_range_that_is_open() {
+    let ranges = ["10.0.0.0/8", "10.1.2.9/32"].map(|range| range.parse().unwrap());
+    let policy = Arc::new(DestinationPolicy::new(ranges.into(), Vec::new()));
+    let (sender, _events) = mpsc::unbounded_channel();
+    let name_servers = NameServers::system(PathBuf::from("/nonexistent/resolv.conf"));
+    let bounds = Bounds::new(Duration::from_secs(1));
+    let environment = Environment::with(
+        Arc::clone(&policy),
+        name_servers,
+        bounds,
+        Descriptors::of_this_process(),
+        sender,
+    );
+    let judged = |address: &str| policy.judge(address.parse().unwrap(), false);
+    // Names that the system knows without asking anybody, as it reads old spellings of addresses; and one that it does not know.
+    let hosts = ["10.66051", "10.1.521", "no-such-host.invalid"].map(str::to_owned);
+    let mut survey = Survey::new(environment, "1.2.3.6".to_owned(), hosts.into());
+    assert_eq!(judged("10.1.2.3:5432"), Verdict::Allowed);
+    survey.take(&[]).await;
+    assert_eq!(judged("10.1.2.3:5432"), OWN);
+    assert_eq!(judged("10.1.2.4:5432"), Verdict::Allowed);
+    assert_eq!(judged("10.1.2.9:5432"), Verdict::Allowed, "the operator has named it");
+    survey.take(&[]).await;
+    assert_eq!(judged("10.1.2.3:5432"), OWN);
 }
 
 #[tokio::test]

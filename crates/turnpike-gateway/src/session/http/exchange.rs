@@ -146,7 +146,14 @@ pub(super) async fn run(
         closing: &context.closing,
     }
     .run();
-    tokio::pin!(upload, download);
+    let vanished = async {
+        let limit = context.config.peer_timeout;
+        tokio::select! {
+            () = client.vanished(limit) => {}
+            () = origin.vanished(limit) => {}
+        }
+    };
+    tokio::pin!(upload, download, vanished);
 
     let mut is_sending = true;
     let mut watches_client = true;
@@ -175,7 +182,12 @@ pub(super) async fn run(
                     Left::Speaking => {}
                 }
             }
-            () = pulse.stopped() => {
+            () = async {
+                tokio::select! {
+                    () = pulse.stopped() => {}
+                    () = &mut vanished => {}
+                }
+            } => {
                 return if progress.is_answering.load(Ordering::Relaxed) {
                     progress.cut_short(client);
                     Outcome::BrokenOff

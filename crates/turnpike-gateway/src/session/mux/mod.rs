@@ -47,7 +47,7 @@ const READ: usize = 16 * 1024;
 /// Serves a connection in a task of its own. `answer` precedes everything else.
 pub(super) fn serve(context: &Context, client: Peer, answer: &[u8]) {
     let Peer { stream, pending } = client;
-    let downlink = Downlink::new(stream, context.shared.buffers.clone());
+    let downlink = Downlink::new(stream, context);
     downlink.put(answer);
     context.shared.spawn(run(context.clone(), downlink, pending));
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -18,6 +19,7 @@ use crate::limits::{ConnectionSeat, Denied, Quota};
 use crate::relay::{self, Side};
 use crate::session::Context;
 use crate::session::downlink::Downlink;
+use crate::stream::Presence;
 
 /// A client's end of one of its streams. When it is dropped the client is told that the stream is over, unless it knows.
 pub(super) struct Stream {
@@ -147,6 +149,11 @@ impl Side for Stream {
             self.say_end(false);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The connection that carries it is watched as a whole.
+    fn presence(&self, _: Duration) -> Presence {
+        Presence::Settled
     }
 
     fn break_off(&self) {
