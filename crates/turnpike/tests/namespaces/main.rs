@@ -21,4 +21,5 @@ mod page;
 mod rotation;
 mod tls;
 mod upstream;
+mod vanished;
 mod world;

@@ -19,5 +19,6 @@ mod refusals;
 mod shadowsocks_rust;
 mod sing_box;
 mod socks;
+mod upstream;
 mod v2ray;
 mod world;

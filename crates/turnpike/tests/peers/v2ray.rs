@@ -77,6 +77,13 @@ pub(crate) fn socks(bought: &Subscription) -> Value {
     json!({"protocol": "socks", "settings": {"servers": [server]}})
 }
 
+/// The port's HTTP proxy as a way out.
+fn http(bought: &Subscription) -> Value {
+    let mut outbound = socks(bought);
+    outbound["protocol"] = "http".into();
+    outbound
+}
+
 /// The way out that a VLESS link describes.
 pub(crate) fn vless(bought: &Subscription) -> Value {
     let link = Vless::read(&bought.vless);
@@ -141,6 +148,12 @@ fn socks5_with_mux() {
     serves_multiplexed(socks);
 }
 
+/// CONNECT to `v1.mux.cool`, and in it what HTTP has no word for.
+#[test]
+fn http_with_mux() {
+    serves_multiplexed(http);
+}
+
 #[test]
 fn vless_as_in_the_link() {
     serves(vless);
@@ -168,11 +181,6 @@ fn socks5_as_in_the_url() {
 
 #[test]
 fn http_as_in_the_url() {
-    let http = |bought: &Subscription| {
-        let mut outbound = socks(bought);
-        outbound["protocol"] = "http".into();
-        outbound
-    };
     let Some((world, client)) = configured(http) else {
         return;
     };

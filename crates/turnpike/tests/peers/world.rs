@@ -41,13 +41,22 @@ impl World {
     /// The same with a shop of this kind.
     pub(crate) fn of(with: Builder) -> Self {
         let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-        let names = NameServer::knowing(&[(NAME, Ipv4Addr::LOCALHOST)]);
         let addresses: &[&str] = if has_v6 { &[EXIT, EXIT_V6] } else { &[EXIT] };
+        Self::with(with, &format!("addresses = {addresses:?}"), has_v6)
+    }
+
+    /// The same with this exit, as the catalogue has it. Nobody leaves by IPv6.
+    pub(crate) fn by_exit(with: Builder, exit: &str) -> Self {
+        Self::with(with, exit, false)
+    }
+
+    fn with(with: Builder, exit: &str, has_v6: bool) -> Self {
+        let names = NameServer::knowing(&[(NAME, Ipv4Addr::LOCALHOST)]);
         let shop = with
             .set("gateway.dns_servers", &format!("[\"{}\"]", names.address()))
             .set("gateway.allow_destinations", "[\"127.0.0.0/8\", \"::1/128\"]")
             .network("NL-AMS")
-            .pool("nl-1", addresses)
+            .exit("nl-1", &format!("{exit}\ndrain_seconds = 0"))
             .start();
         Self {
             bought: shop.buy("NL-AMS"),

@@ -3,6 +3,7 @@
 mod exchange;
 mod handshake;
 mod leaks;
+mod slow;
 mod tunnels;
 
 use std::io;
