@@ -164,7 +164,7 @@ impl Exit {
             .unwrap_or_else(|_| Err(UpstreamError::BrokeOff("did not answer in time".to_owned())));
         match opened {
             Ok((socket, association)) => {
-                // Nothing is ever said on it, so that only this tells whether the proxy is there.
+                // It rests for as long as the association lives, and would not notice that the proxy has vanished.
                 let _ = listener::tune(&SockRef::from(&association.control), self.environment.bounds.peer);
                 self.logged_in(present, &proxy);
                 Ok(UdpEgress {

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use socket2::SockRef;
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::dialling::DialError;
@@ -20,7 +19,6 @@ use super::health::{Cause, Finding};
 use super::{ExitWay, Source, Upstream, UpstreamAssociation};
 use crate::dial::{self, AttemptError, Families};
 use crate::egress::{DestinationPolicy, Verdict};
-use crate::listener;
 use crate::resolve::Resolver;
 
 /// For reaching the proxy and logging in; what follows is bounded by the dial as a whole.
@@ -102,8 +100,6 @@ impl Proxy<'_> {
         }
         let mut control = self.log_in(resolver).await?;
         let bound = socks5::associate(&mut control).await?;
-        // It rests for as long as the association lives, and would not notice that the proxy has vanished.
-        let _ = listener::tune(&SockRef::from(&control));
         let (Ok(own), Ok(proxy)) = (control.local_addr(), control.peer_addr()) else {
             return Err(UpstreamError::BrokeOff("closed the association at once".to_owned()));
         };

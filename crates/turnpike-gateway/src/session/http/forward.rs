@@ -96,7 +96,7 @@ impl Session {
         let generation = exit.generation();
         let Dialed { stream, early, lease } = exit.dial(destination).await?;
         // It may carry many exchanges, and long ones. Without this it works all the same.
-        let _ = listener::tune(&SockRef::from(stream.socket()));
+        let _ = listener::tune(&SockRef::from(stream.socket()), self.context.config.peer_timeout);
         Ok(Origin {
             peer: Peer {
                 stream,
