@@ -260,8 +260,12 @@ fn a_whole_machine_goes_through_the_vpn_of_sing_box_by_what_it_loads() {
     assert_eq!(String::from_utf8_lossy(&answer.unwrap().stdout), format!("{ORIGIN}\n"));
     assert!(unbound.log().contains(SITE), "{}", unbound.log());
     let behind = machines.names.questions().split_off(asked);
+    // The gateway asks for others, such as the page by which sing-box measures; the customer's machine for its name alone.
+    let exit: IpAddr = EXIT.parse().unwrap();
     assert!(
-        behind.iter().all(|question| question.name == GATEWAY),
+        behind
+            .iter()
+            .all(|question| question.name == GATEWAY || question.from.ip() == exit),
         "names are asked for by way of the proxy alone: {behind:?}"
     );
 
