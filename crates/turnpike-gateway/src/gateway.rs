@@ -313,6 +313,16 @@ impl Gateway {
         exit.rotate().await
     }
 
+    /// Tests an exit by a small request through it, the same way as customers' connections.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub async fn check(&self, exit: &ExitId, target: &CheckTarget) -> Result<Checked, String> {
+        let exit = self.inner.table.lock().await.exit(exit);
+        let exit = exit.ok_or_else(|| RotationError::UnknownExit.to_string())?;
+        exit.check(target).await
+    }
+
     /// The traffic that waits to be recorded, the same until it is acknowledged; absent where nothing moved.
     #[must_use]
     pub fn traffic(&self) -> Option<TrafficBatch> {

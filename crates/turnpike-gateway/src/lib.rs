@@ -32,7 +32,7 @@ mod tls;
 mod udp;
 
 pub use egress::{DestinationPolicy, Verdict};
-pub use exit::{ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError, Upstream};
+pub use exit::{CheckTarget, Checked, ExitId, ExitSpec, ExitWay, RotateMethod, Rotated, RotationError, Upstream};
 pub use gateway::{Applied, Change, Event, Gateway, GatewayConfig, PortError};
 pub use limits::Limits;
 pub use meter::{BatchId, TrafficBatch, TrafficRow};

@@ -1,10 +1,13 @@
 //! What operators did, for good.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::search::pattern;
 use crate::shop::Shop;
-use crate::store::{Tx, Value};
+use crate::store::{Row, Tx, Value};
 use crate::types::{ID_LENGTH, UnixMillis, random_lowercase};
 
 /// One action of an operator.
@@ -21,7 +24,13 @@ pub struct Entry {
     pub subject: String,
     /// JSON, without secrets.
     pub detail: String,
+    /// Where it stands in the log.
+    #[serde(skip)]
+    pub place: Place,
 }
+
+/// How many entries this process has written.
+static WRITTEN: AtomicI64 = AtomicI64::new(1);
 
 /// Writes an entry in the transaction of what it tells of.
 pub(crate) async fn write(
@@ -33,7 +42,7 @@ pub(crate) async fn write(
     now: UnixMillis,
 ) -> Result<()> {
     tx.execute(
-        "INSERT INTO audit_log (id, at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO audit_log (id, at, actor, action, subject, detail, number) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &[
             Value::Text(random_lowercase(ID_LENGTH)),
             Value::Int(now.0),
@@ -41,6 +50,8 @@ pub(crate) async fn write(
             Value::Text(action.to_owned()),
             Value::Text(subject.to_owned()),
             Value::Text(detail.to_string()),
+            // What this process writes in one millisecond keeps its order.
+            Value::Int(WRITTEN.fetch_add(1, Ordering::Relaxed)),
         ],
     )
     .await?;
@@ -52,27 +63,99 @@ pub(crate) async fn write(
 /// # Errors
 /// Only the database's.
 pub async fn newest(shop: &Shop, limit: i64) -> Result<Vec<Entry>> {
-    shop.store
+    let search = Search {
+        limit,
+        ..Search::default()
+    };
+    Ok(entries(shop, search).await?.0)
+}
+
+/// Which entries are looked for, and which part of what is found.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// Anywhere in who did it, what he did and on what; empty for all.
+    pub text: String,
+    /// Those whose action begins so: `account.`, `exit.standing`; empty for all.
+    pub action: String,
+    /// Those behind this one.
+    pub after: Option<Place>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A place in the log, which has the newest entries first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// When it was written.
+    pub at: UnixMillis,
+    /// Its number among those of that moment.
+    pub number: i64,
+    /// Its id.
+    pub id: String,
+}
+
+/// The entries that fit, newest first, and whether there are more.
+///
+/// # Errors
+/// Only the database's.
+pub async fn entries(shop: &Shop, search: Search) -> Result<(Vec<Entry>, bool)> {
+    let after = search.after.unwrap_or(Place {
+        at: UnixMillis(i64::MAX),
+        number: 0,
+        id: String::new(),
+    });
+    let action = match search.action.is_empty() {
+        true => String::new(),
+        // Its own `_` is just a letter.
+        false => format!("{}%", search.action.replace(['!', '%', '\0'], "").replace('_', "!_")),
+    };
+    let values = [
+        Value::Int(after.at.0),
+        Value::Int(after.number),
+        Value::Text(after.id.replace('\0', "")),
+        Value::Text(pattern(&search.text)),
+        Value::Text(action),
+        // One more than asked for tells whether there are more.
+        Value::Int(search.limit.saturating_add(1)),
+    ];
+    let mut found: Vec<Entry> = shop
+        .store
         .read(move |tx| {
+            let values = values.clone();
             Box::pin(async move {
                 let rows = tx
                     .all(
-                        "SELECT at, actor, action, subject, detail FROM audit_log ORDER BY at DESC, id LIMIT $1",
-                        &[Value::Int(limit)],
+                        "SELECT id, at, number, actor, action, subject, detail FROM audit_log
+                         WHERE (at, number, id) < ($1, $2, $3)
+                           AND ($4 = '' OR LOWER(actor) LIKE $4 ESCAPE '!' OR LOWER(action) LIKE $4 ESCAPE '!'
+                                OR LOWER(subject) LIKE $4 ESCAPE '!')
+                           AND ($5 = '' OR action LIKE $5 ESCAPE '!')
+                         ORDER BY at DESC, number DESC, id DESC LIMIT $6",
+                        &values,
                     )
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(Entry {
-                            at: UnixMillis(row.int("at")?),
-                            actor: row.text("actor")?,
-                            action: row.text("action")?,
-                            subject: row.text("subject")?,
-                            detail: row.text("detail")?,
-                        })
-                    })
-                    .collect()
+                rows.iter().map(entry).collect()
             })
         })
-        .await
+        .await?;
+    let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    Ok((found, has_more))
+}
+
+fn entry(row: &Row) -> Result<Entry> {
+    let at = UnixMillis(row.int("at")?);
+    Ok(Entry {
+        at,
+        actor: row.text("actor")?,
+        action: row.text("action")?,
+        subject: row.text("subject")?,
+        detail: row.text("detail")?,
+        place: Place {
+            at,
+            number: row.int("number")?,
+            id: row.text("id")?,
+        },
+    })
 }

@@ -213,6 +213,9 @@ pub enum Refusal {
     /// Money moved by a form that was sent before.
     #[error("this has been booked already; the statement shows it")]
     BookedAlready,
+    /// No such exit.
+    #[error("no exit has this id")]
+    UnknownExit,
     /// No such order.
     #[error("no order has this id")]
     UnknownOrder,

@@ -7,6 +7,8 @@ use crate::types::{Cents, ConnectionType, RotationId, Span, UnixMillis};
 
 /// An open rotation older than this is stuck: the slowest exits take a minute.
 pub const STUCK_AFTER: Span = Span::minutes(2);
+/// A gateway that has not told so long that it lives does not, or cannot reach the database.
+pub const SILENT_AFTER: Span = Span::seconds(35);
 /// How many of what does not work are named.
 const MOST_NAMED: i64 = 20;
 
@@ -125,8 +127,33 @@ pub struct Gateway {
     pub revision: i64,
     /// The newest that it has applied.
     pub applied_revision: i64,
-    /// When it last applied anything.
+    /// Connections that it has open, as it has told last.
+    pub tunnels: i64,
+    /// What went through it within 24 hours, both ways, in bytes.
+    pub moved: i64,
+    /// Active exits of it.
+    pub exits: i64,
+    /// When it last told that it lives.
     pub seen_at: UnixMillis,
+}
+
+impl Gateway {
+    /// Whether it has not told for [`SILENT_AFTER`] that it lives.
+    #[must_use]
+    pub fn is_silent(&self, now: UnixMillis) -> bool {
+        self.seen_at <= now.minus(SILENT_AFTER)
+    }
+}
+
+/// The gateways, by name.
+///
+/// # Errors
+/// Only the database's.
+pub async fn gateways(shop: &Shop) -> Result<Vec<Gateway>> {
+    let now = shop.now();
+    shop.store
+        .read(move |tx| Box::pin(async move { all_gateways(tx, now).await }))
+        .await
 }
 
 /// How the shop stands, in one consistent view.
@@ -155,7 +182,7 @@ pub async fn overview(shop: &Shop) -> Result<Overview> {
                     exits: exits(tx).await?,
                     down: down(tx).await?,
                     stuck: stuck(tx, now).await?,
-                    gateways: gateways(tx).await?,
+                    gateways: all_gateways(tx, now).await?,
                 })
             })
         })
@@ -268,13 +295,16 @@ async fn stuck(tx: &mut Tx, now: UnixMillis) -> Result<Vec<StuckRotation>> {
     rows.iter().map(read).collect()
 }
 
-async fn gateways(tx: &mut Tx) -> Result<Vec<Gateway>> {
+async fn all_gateways(tx: &mut Tx, now: UnixMillis) -> Result<Vec<Gateway>> {
     let rows = tx
         .all(
-            "SELECT g.name, g.public_host, g.version, g.first_port, g.last_port, g.revision, g.applied_revision, g.seen_at,
+            "SELECT g.name, g.public_host, g.version, g.first_port, g.last_port, g.revision, g.applied_revision, g.seen_at, g.tunnels,
+                    (SELECT COUNT(*) FROM network_exit e WHERE e.gateway = g.name AND e.active = 1) AS exits,
+                    (SELECT CAST(COALESCE(SUM(f.bytes_up + f.bytes_down), 0) AS BIGINT) FROM gateway_traffic f
+                     WHERE f.gateway = g.name AND f.hour > $1) AS moved,
                     (SELECT COUNT(p.subscription_id) FROM port p WHERE p.gateway = g.name) AS ports_taken
              FROM gateway g ORDER BY g.name",
-            &[],
+            &[Value::Int(now.minus(Span::hours(24)).0)],
         )
         .await?;
     let read = |row: &Row| {
@@ -287,6 +317,9 @@ async fn gateways(tx: &mut Tx) -> Result<Vec<Gateway>> {
             ports_taken: row.int("ports_taken")?,
             revision: row.int("revision")?,
             applied_revision: row.int("applied_revision")?,
+            tunnels: row.int("tunnels")?,
+            moved: row.int("moved")?,
+            exits: row.int("exits")?,
             seen_at: UnixMillis(row.int("seen_at")?),
         })
     };

@@ -23,12 +23,15 @@ use crate::types::{ExitId, SubscriptionId, UnixMillis};
 
 pub use exits::{ExitState, exit_health, exits};
 
+/// How often a gateway tells that it lives.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
+
 /// How often a gateway of another process is asked for what it has applied.
 const APPLIED_POLL: Duration = Duration::from_millis(50);
 
 /// Makes a gateway known, with the host name of its customers' URLs and its port range, or brings those up to date.
 /// Called by everything that opens the shop with a configuration; idempotent. What is known of its TLS
-/// ([`set_gateway_tls`]) and of its version ([`set_gateway_version`]) stays.
+/// ([`set_gateway_tls`]) and of its version ([`alive`]) stays.
 ///
 /// # Errors
 /// [`crate::Refusal::Catalogue`] where the port range is not one.
@@ -96,18 +99,27 @@ pub async fn set_gateway_tls(shop: &Shop, gateway: &str, server_name: Option<&st
         .await
 }
 
-/// Remembers which version of the program a gateway runs. Called by the gateway's own process.
+/// A gateway is alive: which version of the program it runs, and how many connections it has open. Called by the gateway's own
+/// process every few seconds.
 ///
 /// # Errors
 /// Only the database's.
-pub async fn set_gateway_version(shop: &Shop, gateway: &str, version: &str) -> Result<()> {
-    let told = [Value::Text(version.to_owned()), Value::Text(gateway.to_owned())];
+pub async fn alive(shop: &Shop, gateway: &str, version: &str, tunnels: u64) -> Result<()> {
+    let told = [
+        Value::Int(shop.now().0),
+        Value::Text(version.to_owned()),
+        Value::Int(i64::try_from(tunnels).unwrap_or(i64::MAX)),
+        Value::Text(gateway.to_owned()),
+    ];
     shop.store
         .transaction(move |tx| {
             let told = told.clone();
             Box::pin(async move {
-                tx.execute("UPDATE gateway SET version = $1 WHERE name = $2", &told)
-                    .await?;
+                tx.execute(
+                    "UPDATE gateway SET seen_at = $1, version = $2, tunnels = $3 WHERE name = $4",
+                    &told,
+                )
+                .await?;
                 Ok(())
             })
         })
@@ -233,6 +245,19 @@ pub(crate) async fn revision_of(tx: &mut Tx, subscription: &SubscriptionId) -> R
     .int("revision")
 }
 
+/// A gateway's newest revision, this transaction's own included.
+///
+/// # Errors
+/// Only the database's.
+pub(crate) async fn revision_now(tx: &mut Tx, gateway: &str) -> Result<i64> {
+    tx.one(
+        "SELECT revision FROM gateway WHERE name = $1",
+        &[Value::Text(gateway.to_owned())],
+    )
+    .await?
+    .int("revision")
+}
+
 /// The newest revision of a gateway's routes and exits. One row, cheap enough to ask several times a second.
 ///
 /// # Errors
@@ -299,7 +324,7 @@ pub struct Changes {
     pub exits: Vec<RouteExit>,
     /// Routes that are new or different and should be served.
     pub routes: Vec<Route>,
-    /// Routes that should not be served any more: ended, suspended, moved away.
+    /// Routes that should not be served any more: ended, suspended, moved away, of a disabled exit.
     pub removed: Vec<SubscriptionId>,
     /// All changes up to this revision are in it.
     pub revision: i64,
@@ -349,10 +374,10 @@ async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result
     let routes = tx
         .all(
             "SELECT s.id, s.port, s.username, s.sealed_credentials, s.exit_id, s.ends_at, s.state,
-                    s.allowed_addresses, a.status,
+                    s.allowed_addresses, a.status, e.standing,
                     s.max_connections, s.max_source_addresses, s.mbit_per_second, s.traffic_bytes, s.traffic_before,
                     t.bytes_up, t.bytes_down
-             FROM subscription s JOIN account a ON a.id = s.account_id
+             FROM subscription s JOIN account a ON a.id = s.account_id JOIN network_exit e ON e.id = s.exit_id
              LEFT JOIN traffic_total t ON t.subscription_id = s.id
              WHERE s.gateway = $1 AND s.revision > $2 AND ($2 > 0 OR s.state = 'active')
              ORDER BY s.revision",
@@ -362,7 +387,10 @@ async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result
     for row in &routes {
         let id: SubscriptionId = row.parsed("id")?;
         let ends_at = UnixMillis(row.int("ends_at")?);
-        let is_served = row.text("state")? == "active" && row.text("status")? == "active" && ends_at > now;
+        let is_served = row.text("state")? == "active"
+            && row.text("status")? == "active"
+            && row.text("standing")? != "disabled"
+            && ends_at > now;
         if is_served {
             changes.routes.push(route(shop, id, ends_at, row)?);
         } else {

@@ -170,6 +170,19 @@ async fn why_none(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i64, now:
     })
 }
 
+/// Says anew which of an exit's slots are for sale: all that it should have, while it is in the catalogue and open.
+pub(crate) async fn offer(tx: &mut Tx, exit: &ExitId) -> Result<()> {
+    tx.execute(
+        "UPDATE slot SET sellable = CASE WHEN slot_no <= COALESCE(
+             (SELECT CASE WHEN e.shared_slots = 0 THEN 1 ELSE e.shared_slots END FROM network_exit e
+              WHERE e.id = $1 AND e.active = 1 AND e.standing = 'open'), 0) THEN 1 ELSE 0 END
+         WHERE exit_id = $1",
+        &[Value::Text(exit.to_string())],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Gives a locked slot to a subscription, which must not hold another.
 pub(crate) async fn give(tx: &mut Tx, slot: &Slot, subscription: &SubscriptionId) -> Result<()> {
     tx.execute(

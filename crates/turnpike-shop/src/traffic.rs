@@ -30,6 +30,13 @@ pub struct Total {
     pub down: i64,
 }
 
+impl Total {
+    fn add(&mut self, row: &Row) {
+        self.up = self.up.saturating_add(row.up);
+        self.down = self.down.saturating_add(row.down);
+    }
+}
+
 /// Adds a batch of one run of a gateway; `batch` counts up from 1 within a run, and one that was recorded before adds nothing.
 ///
 /// # Errors
@@ -49,7 +56,7 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
                          WHERE traffic_cursor.batch < excluded.batch
                          RETURNING batch",
                         &[
-                            Value::Text(gateway),
+                            Value::Text(gateway.clone()),
                             Value::Text(run),
                             Value::Int(batch),
                             Value::Int(now.0),
@@ -62,16 +69,19 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
                 }
                 // In one order, so that two gateways' batches do not wait for each other's rows in a circle.
                 let mut by_day: BTreeMap<(String, i64), Total> = BTreeMap::new();
+                let mut by_hour: BTreeMap<i64, Total> = BTreeMap::new();
                 for row in rows.iter() {
+                    by_hour.entry(row.hour.0).or_default().add(row);
                     if let Some(account) = add(tx, row).await? {
                         let day = row.hour.0.div_euclid(Span::days(1).0);
-                        let total = by_day.entry((account, day)).or_default();
-                        total.up = total.up.saturating_add(row.up);
-                        total.down = total.down.saturating_add(row.down);
+                        by_day.entry((account, day)).or_default().add(row);
                     }
                 }
                 for ((account, day), total) in by_day {
                     add_to_day(tx, account, day, total).await?;
+                }
+                for (hour, total) in by_hour {
+                    add_to_gateway(tx, &gateway, hour, total).await?;
                 }
                 Ok(())
             })
@@ -110,6 +120,23 @@ fn read_total(row: &store::Row) -> Result<Total> {
         up: row.int("up")?,
         down: row.int("down")?,
     })
+}
+
+async fn add_to_gateway(tx: &mut Tx, gateway: &str, hour: i64, total: Total) -> Result<()> {
+    tx.execute(
+        "INSERT INTO gateway_traffic (gateway, hour, bytes_up, bytes_down) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (gateway, hour) DO UPDATE
+         SET bytes_up = gateway_traffic.bytes_up + excluded.bytes_up,
+             bytes_down = gateway_traffic.bytes_down + excluded.bytes_down",
+        &[
+            Value::Text(gateway.to_owned()),
+            Value::Int(hour),
+            Value::Int(total.up),
+            Value::Int(total.down),
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Adds to the hour and to the total; whose subscription it is. One that this database does not know (a restored backup) must not

@@ -436,6 +436,16 @@ words! {
         Down = "down",
     }
 
+    /// What an operator has decided about an exit.
+    ExitStanding {
+        /// It is sold and served.
+        Open = "open",
+        /// It is not sold any more; whoever has it keeps it.
+        Draining = "draining",
+        /// It serves nobody.
+        Disabled = "disabled",
+    }
+
     /// What a link does.
     LinkKind {
         /// It gives the exit a new address.

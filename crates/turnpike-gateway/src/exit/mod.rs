@@ -11,9 +11,10 @@
 //! - [`source`], [`device`]: sockets bound to it
 //! - [`upstream`]: the handshakes with other people's proxies
 //! - [`rotate`], [`method`]: getting another address
-//! - [`health`], [`probe`]: whether it gets out at all
+//! - [`health`], [`probe`]: whether it gets out at all; [`check`]: a test that somebody asks for
 //! - [`survey`]: what customers must not reach through it
 
+mod check;
 mod choice;
 mod datagrams;
 mod device;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::resolve::Resolver;
 
+pub use check::{CheckTarget, Checked};
 use choice::Choice;
 use datagrams::UdpFailure;
 pub(crate) use datagrams::{UdpEgress, UpstreamAssociation};

@@ -27,6 +27,7 @@ pub(crate) use queue::forget;
 pub use queue::{Task, claim, finish, schedule};
 pub use status::{ExitStatus, Status, addresses, own_status, status};
 
+use crate::audit_log;
 use crate::error::{Error, Refusal, Result};
 use crate::shop::{Settings, Shop};
 use crate::store::{Row, Tx, Value};
@@ -60,17 +61,59 @@ pub async fn request(shop: &Shop, token: &str, source: IpAddr) -> Result<Rotatio
 async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>, source: IpAddr) -> Result<RotationId> {
     let now = shop.now();
     let asked = Asked::by(tx, token_hash, source, now).await?;
+    queue_one(shop, tx, &asked, "request", now).await
+}
+
+/// Queues a rotation of any exit that can get another address, shared ones too, or joins the one that is under way. The cooldown
+/// holds for operators as well: what is behind it (a modem, a partner's API) needs it.
+///
+/// # Errors
+/// [`crate::Refusal::UnknownExit`], [`crate::Refusal::RotationUnavailable`], [`crate::Refusal::RotationCooldown`].
+pub async fn request_by_operator(shop: &Shop, actor: &str, exit: &ExitId) -> Result<RotationId> {
+    let (owned, actor, exit) = (shop.clone(), actor.to_owned(), exit.clone());
+    shop.store
+        .transaction(move |tx| {
+            let (shop, actor, exit) = (owned.clone(), actor.clone(), exit.clone());
+            Box::pin(async move {
+                let now = shop.now();
+                let row = tx
+                    .optional(
+                        "SELECT e.gateway, e.can_rotate, e.name, n.code FROM network_exit e JOIN network n ON n.id = e.network_id
+                         WHERE e.id = $1",
+                        &[Value::Text(exit.to_string())],
+                    )
+                    .await?
+                    .ok_or(Refusal::UnknownExit)?;
+                if row.int("can_rotate")? == 0 {
+                    return Err(Refusal::RotationUnavailable.into());
+                }
+                let asked = Asked {
+                    subscription: None,
+                    exit,
+                    gateway: row.text("gateway")?,
+                };
+                let id = queue_one(&shop, tx, &asked, "operator", now).await?;
+                let name = format!("{}/{}", row.text("code")?, row.text("name")?);
+                audit_log::write(tx, &actor, "exit.rotate", &name, &serde_json::json!({}), now).await?;
+                Ok(id)
+            })
+        })
+        .await
+}
+
+async fn queue_one(shop: &Shop, tx: &mut Tx, asked: &Asked, reason: &str, now: UnixMillis) -> Result<RotationId> {
+    let exit_key = Value::Text(asked.exit.to_string());
     // The exit's row serialises requests and endings, so that no ending slips in between the cooldown and the insertion.
     let exit = tx
         .one(
             "SELECT rotated_at FROM network_exit WHERE id = $1 FOR NO KEY UPDATE",
-            &[Value::Text(asked.exit.to_string())],
+            std::slice::from_ref(&exit_key),
         )
         .await?;
     let open = tx
         .optional(
             "SELECT id, deadline FROM rotation WHERE exit_id = $1 AND state IN ('queued', 'running')",
-            &[Value::Text(asked.exit.to_string())],
+            std::slice::from_ref(&exit_key),
         )
         .await?;
     if let Some(open) = open {
@@ -86,14 +129,16 @@ async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>, source: Ip
         return Err(Refusal::RotationCooldown { retry_after }.into());
     }
     let id = RotationId::random();
+    let subscription = asked.subscription.as_ref();
     tx.execute(
         "INSERT INTO rotation (id, exit_id, gateway, subscription_id, reason, state, requested_at, deadline)
-         VALUES ($1, $2, $3, $4, 'request', 'queued', $5, $6)",
+         VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7)",
         &[
             Value::Text(id.to_string()),
-            Value::Text(asked.exit.to_string()),
-            Value::Text(asked.gateway),
-            Value::Text(asked.subscription.to_string()),
+            exit_key,
+            Value::Text(asked.gateway.clone()),
+            subscription.map_or(Value::NullText, |subscription| Value::Text(subscription.to_string())),
+            Value::Text(reason.to_owned()),
             Value::Int(now.0),
             Value::Int(now.plus(shop.settings.rotation_deadline).0),
         ],
@@ -103,9 +148,9 @@ async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>, source: Ip
     Ok(id)
 }
 
-/// What a link's token leads to, where it may be used.
+/// What is to be rotated: what a link's token leads to, where it may be used, or what an operator names.
 struct Asked {
-    subscription: SubscriptionId,
+    subscription: Option<SubscriptionId>,
     exit: ExitId,
     gateway: String,
 }
@@ -142,7 +187,7 @@ impl Asked {
             return Err(Refusal::RotationUnavailable.into());
         }
         Ok(Self {
-            subscription: row.parsed("id")?,
+            subscription: Some(row.parsed("id")?),
             exit: row.parsed("exit_id")?,
             gateway: row.text("gateway")?,
         })

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 use turnpike_shop::account_search::{AccountSearch, Place, accounts};
 use turnpike_shop::api_key::{self, NewApiKey};
-use turnpike_shop::overview::{Exits, Overview, Revenue, STUCK_AFTER, overview};
+use turnpike_shop::overview::{Exits, Overview, Revenue, SILENT_AFTER, STUCK_AFTER, overview};
 use turnpike_shop::types::{
     AccountStatus, Cents, ConnectionType, ExitId, Health, Role, Span, TransactionId, UnixMillis,
 };
@@ -166,11 +166,13 @@ async fn a_gateway_tells_its_version_and_how_far_it_has_come(site: &Site) {
         (None, 12_001, 12_010, 1)
     );
     assert_eq!((new.revision, new.applied_revision), (world.revision().await, 0));
-    routes::set_gateway_version(&world.shop, GATEWAY, "1.2.3")
-        .await
-        .unwrap();
+    routes::alive(&world.shop, GATEWAY, "1.2.3", 7).await.unwrap();
     world.advance(Span::minutes(1));
     routes::applied(&world.shop, GATEWAY, new.revision).await.unwrap();
+    assert_eq!(gateway().await.seen_at, world.now());
+    world.advance(SILENT_AFTER);
+    assert!(gateway().await.is_silent(world.now()));
+    routes::alive(&world.shop, GATEWAY, "1.2.3", 8).await.unwrap();
     // Commands that open the shop beside the server do not know its version.
     routes::register_gateway(&world.shop, GATEWAY, "gw1.example.com", 12_001..=12_010)
         .await
@@ -178,6 +180,7 @@ async fn a_gateway_tells_its_version_and_how_far_it_has_come(site: &Site) {
     let told = gateway().await;
     assert_eq!(told.version.as_deref(), Some("1.2.3"));
     assert_eq!((told.applied_revision, told.seen_at), (told.revision, world.now()));
+    assert_eq!((told.tunnels, told.is_silent(world.now())), (8, false));
 }
 
 fn everybody() -> AccountSearch {

@@ -4,12 +4,14 @@
 //! | --- | --- | --- | --- |
 //! | shop | gateway | routes and exits, by revision | `routes` |
 //! | shop | gateway | rotations that are queued | `rotations` |
-//! | gateway | shop | traffic, refusals, exits' health | `upkeep` |
+//! | shop | gateway | tests of exits that are asked for | `checks` |
+//! | gateway | shop | that it lives, traffic, refusals, exits' health | `upkeep` |
 //! | files, ACME | gateway, shop | the certificate | `tls` |
 //! | time | shop | what ends, what is released | `upkeep` |
 //! | time | shop | what renews itself | `renewals` |
 //! | shop | e-mail, webhooks | notices, and back what became of them | `notices` |
 
+mod checks;
 mod logs;
 mod metrics;
 mod notices;
@@ -156,6 +158,12 @@ impl Server {
         ));
         self.loops
             .spawn(rotations::work(shop.clone(), gateway.clone(), name.clone(), stop()));
+        if let Some(target) = checks::target(&config.server.public_url) {
+            self.loops
+                .spawn(checks::work(shop.clone(), gateway.clone(), name.clone(), target, stop()));
+        }
+        self.loops
+            .spawn(upkeep::tell_alive(shop.clone(), gateway.clone(), name.clone(), stop()));
         self.loops.spawn(upkeep::record_traffic(
             shop.clone(),
             gateway.clone(),

@@ -103,9 +103,6 @@ struct Follower {
 
 impl Follower {
     async fn catch_up(&mut self) -> Result<()> {
-        if self.applied.is_none() {
-            routes::set_gateway_version(&self.shop, &self.name, env!("CARGO_PKG_VERSION")).await?;
-        }
         let newest = routes::revision(&self.shop, &self.name).await?;
         let lag = newest.saturating_sub(self.applied.unwrap_or(0));
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]

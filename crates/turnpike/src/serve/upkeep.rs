@@ -43,6 +43,23 @@ pub(super) async fn keep_shop(shop: Shop, stop: CancellationToken) {
     }
 }
 
+/// Tells the shop again and again that the gateway lives, until `stop`.
+pub(super) async fn tell_alive(shop: Shop, gateway: Gateway, name: String, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(routes::HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        if let Err(error) = routes::alive(&shop, &name, version, gateway.tunnels_open()).await {
+            tracing::debug!(%error, "the gateway could not tell that it lives");
+        }
+    }
+}
+
 /// Records traffic and refusals until `stop`.
 pub(super) async fn record_traffic(shop: Shop, gateway: Gateway, name: String, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(RECORD);

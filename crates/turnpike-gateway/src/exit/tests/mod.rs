@@ -1,6 +1,7 @@
 //! Exits against real sockets on loopback.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod check;
 mod dialling;
 mod health;
 mod rotation;

@@ -81,6 +81,13 @@ impl Applying<'_> {
             tx.execute(&DEACTIVATE, &ids).await?;
             tx.execute(&UNSELL, &ids).await?;
         }
+        // What an operator has taken out of sale by hand stays so.
+        tx.execute(
+            "UPDATE slot SET sellable = 0 WHERE network_id = $1 AND sellable = 1 AND exit_id IN
+                 (SELECT id FROM network_exit WHERE network_id = $1 AND standing <> 'open')",
+            &[Value::Text(network_id.to_string())],
+        )
+        .await?;
         Ok(())
     }
 
