@@ -283,6 +283,16 @@ impl NetworkOnSale {
     }
 }
 
+/// Scheme, host and port of a URL: user information, paths and queries may hold secrets.
+#[must_use]
+pub fn without_credentials(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else {
+        return "(not a URL)".to_owned();
+    };
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
 /// Seals an exit's specification for its row.
 ///
 /// # Errors

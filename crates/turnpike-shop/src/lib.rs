@@ -9,7 +9,7 @@
 //! | [`rotation::set_policy`], [`rotation::request`] and the queue behind it, links and who may use them | [`rotation`] |
 //! | [`profile::open`], what client programs load from a subscription URL | [`profile`] |
 //! | accounts, keys, money | [`account`], [`account_search`], [`api_key`], [`ledger`] |
-//! | for operators: how the shop stands, what was ordered, [`refund`], exits | [`mod@overview`], [`mod@orders`], [`exits`] |
+//! | for operators: how the shop stands, what was ordered, [`refund`], exits, trials | [`mod@overview`], [`mod@orders`], [`exits`], [`mod@trials`] |
 //! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`], [`refusals`] |
 //! | what customers are told of | [`notices`] |
@@ -61,6 +61,7 @@ pub mod subscription;
 mod switch_network;
 pub mod traffic;
 mod trial;
+pub mod trials;
 pub mod types;
 pub mod upkeep;
 

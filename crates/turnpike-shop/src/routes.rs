@@ -19,7 +19,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::limits::{Limits, Usage};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value, many};
-use crate::types::{ExitId, SubscriptionId, UnixMillis};
+use crate::types::{AccountId, ExitId, SubscriptionId, UnixMillis};
 
 pub use exits::{ExitState, exit_health, exits};
 
@@ -243,6 +243,32 @@ pub(crate) async fn revision_of(tx: &mut Tx, subscription: &SubscriptionId) -> R
     )
     .await?
     .int("revision")
+}
+
+/// The newest revisions that concern an account's running subscriptions, by gateway: whoever has just changed the account waits for
+/// them ([`wait_applied`]).
+///
+/// # Errors
+/// Only the database's.
+pub async fn revisions_of(shop: &Shop, account: &AccountId) -> Result<Vec<(String, i64)>> {
+    let key = Value::Text(account.to_string());
+    shop.store
+        .read(move |tx| {
+            let key = key.clone();
+            Box::pin(async move {
+                let rows = tx
+                    .all(
+                        "SELECT gateway, MAX(revision) AS revision FROM subscription
+                         WHERE account_id = $1 AND state = 'active' GROUP BY gateway ORDER BY gateway",
+                        &[key],
+                    )
+                    .await?;
+                rows.iter()
+                    .map(|row| Ok((row.text("gateway")?, row.int("revision")?)))
+                    .collect()
+            })
+        })
+        .await
 }
 
 /// A gateway's newest revision, this transaction's own included.

@@ -13,7 +13,7 @@ use crate::store::{Tx, Value};
 use crate::types::{AccountId, Cents, NetworkId, OrderKind, PlanId, Quantity, RepeatCount, Span, UnixMillis};
 
 /// How long after a trial the next one of the same network is.
-const BETWEEN_TRIALS: Span = Span::days(30);
+pub(crate) const BETWEEN_TRIALS: Span = Span::days(30);
 
 /// What a customer wants to try.
 #[derive(Debug, Clone)]

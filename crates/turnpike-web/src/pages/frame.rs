@@ -5,7 +5,7 @@ use turnpike_shop::types::Role;
 
 use super::assets::{self, Assets};
 use super::desk::Desk;
-use super::texts::{ENGLISH, Notice, Texts};
+use super::texts::{ENGLISH, Notice, OPERATORS, OperatorTexts, Texts};
 
 /// Which entry of the navigation a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,14 @@ pub(crate) enum Place {
     Accounts,
     /// Everybody's orders.
     Orders,
+    /// The ways out.
+    Exits,
+    /// Who tried what.
+    Trials,
+    /// The machines.
+    Gateways,
+    /// What operators did.
+    Audit,
     /// None of them.
     Elsewhere,
 }
@@ -54,6 +62,8 @@ impl Person {
 /// What every template has at hand.
 pub(crate) struct Frame {
     pub(crate) t: &'static Texts,
+    /// For operators' pages.
+    pub(crate) o: &'static OperatorTexts,
     pub(crate) assets: &'static Assets,
     pub(crate) title: String,
     place: Place,
@@ -67,6 +77,7 @@ impl Frame {
     pub(crate) fn new(desk: &Desk, place: Place, title: &str, person: Option<Person>, notice: Option<Notice>) -> Self {
         Self {
             t: &ENGLISH,
+            o: &OPERATORS,
             assets: assets::all(),
             title: title.to_owned(),
             place,
@@ -85,6 +96,7 @@ impl Frame {
     pub(crate) fn stranger() -> Self {
         Self {
             t: &ENGLISH,
+            o: &OPERATORS,
             assets: assets::all(),
             title: String::new(),
             place: Place::Elsewhere,
@@ -113,6 +125,10 @@ impl Frame {
             ("/operator", self.t.shop, Place::Shop),
             ("/operator/accounts", self.t.accounts, Place::Accounts),
             ("/operator/orders", self.t.orders, Place::Orders),
+            ("/operator/exits", self.o.exits, Place::Exits),
+            ("/operator/trials", self.o.trials, Place::Trials),
+            ("/operator/gateways", self.o.gateways, Place::Gateways),
+            ("/operator/audit", self.o.audit, Place::Audit),
         ])
     }
 

@@ -136,6 +136,17 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/operator/orders/{order}/refund",
             form(operator::refund_form, operator::refund),
         )
+        .route("/operator/exits", page(operator::exits))
+        .route("/operator/exits/{exit}", page(operator::exit))
+        .route("/operator/exits/{exit}/rotate", action(operator::rotate))
+        .route("/operator/exits/{exit}/test", action(operator::test))
+        .route(
+            "/operator/exits/{exit}/standing",
+            form(operator::standing_form, operator::set_standing),
+        )
+        .route("/operator/trials", page(operator::trials))
+        .route("/operator/gateways", page(operator::gateways))
+        .route("/operator/audit", page(operator::audit))
         .route("/.well-known/change-password", page(account::well_known))
 }
 

@@ -9,6 +9,11 @@ pub(crate) fn moment(at: UnixMillis) -> String {
     written(at, "%-d %b %Y, %H:%M UTC")
 }
 
+/// `26 Nov 2026, 11:12:05 UTC`.
+pub(crate) fn moment_exactly(at: UnixMillis) -> String {
+    written(at, "%-d %b %Y, %H:%M:%S UTC")
+}
+
 /// `26 Nov`.
 pub(crate) fn day(at: UnixMillis) -> String {
     written(at, "%-d %b")
@@ -51,6 +56,7 @@ mod tests {
     #[test]
     fn times_are_written_for_people() {
         assert_eq!(moment(UnixMillis(1_760_000_000_000)), "9 Oct 2025, 08:53 UTC");
+        assert_eq!(moment_exactly(UnixMillis(1_760_000_000_000)), "9 Oct 2025, 08:53:20 UTC");
         assert_eq!(moment(UnixMillis(i64::MAX)), "-");
         assert_eq!(machine(UnixMillis(1_760_000_000_000)), "2025-10-09T08:53:20Z");
         assert_eq!(span(Span::days(3)), "3 days");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::{Applying, Known, Values};
-use crate::catalogue::{Difference, Exit, ExitSpec, ExitWay, RotateMethod, open_spec, seal_spec};
+use crate::catalogue::{Difference, Exit, ExitSpec, ExitWay, RotateMethod, open_spec, seal_spec, without_credentials};
 use crate::error::{Refusal, Result};
 use crate::store::many::{MOST, filled, placeholders, rows};
 use crate::store::{Row, Tx, Value};
@@ -276,13 +276,4 @@ fn spec_values(spec: &ExitSpec) -> Values {
         ("rotate", rotate),
         ("drain_seconds", spec.drain_seconds.to_string()),
     ])
-}
-
-/// Scheme, host and port of a URL: user information, paths and queries may hold secrets.
-fn without_credentials(url: &str) -> String {
-    let Ok(url) = url::Url::parse(url) else {
-        return "(not a URL)".to_owned();
-    };
-    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }

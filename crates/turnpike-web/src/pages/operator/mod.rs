@@ -2,10 +2,15 @@
 
 mod account;
 mod accounts;
+mod audit;
+mod exit;
+mod exits;
+mod gateways;
 mod money;
 mod orders;
 mod shop;
 mod status;
+mod trials;
 
 use turnpike_shop::account::{Account, by_id};
 use turnpike_shop::types::{AccountId, Role};
@@ -13,10 +18,15 @@ use turnpike_shop::{Error as ShopError, Refusal};
 
 pub(super) use self::account::{permit_trial, show as account};
 pub(super) use self::accounts::list as accounts;
+pub(super) use self::audit::list as audit;
+pub(super) use self::exit::{rotate, set_standing, show as exit, standing_form, test};
+pub(super) use self::exits::list as exits;
+pub(super) use self::gateways::list as gateways;
 pub(super) use self::money::{act as move_money, form as money_form};
 pub(super) use self::orders::{act as refund, list as orders, refund_form, show as order};
 pub(super) use self::shop::show as shop;
 pub(super) use self::status::{act as set_status, form as status_form};
+pub(super) use self::trials::list as trials;
 use super::desk::Desk;
 use super::texts::ENGLISH;
 use super::trouble::Trouble;

@@ -2,12 +2,14 @@
 
 use askama::Template;
 use http::StatusCode;
-use turnpike_shop::overview::{DownExit, Exits, Gateway, Overview, Stock, StuckRotation, overview};
+use turnpike_shop::overview::{DownExit, Exits, Overview, Stock, StuckRotation, overview};
 use turnpike_shop::types::UnixMillis;
 
+use super::gateways::Way;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::plans::kind;
+use crate::pages::sizes::bytes;
 use crate::pages::texts::ENGLISH;
 use crate::pages::visitor::Operator;
 use crate::pages::when::{moment, span};
@@ -25,9 +27,11 @@ struct ShopPage {
     down: Vec<Down>,
     stuck: Vec<Stuck>,
     behind: Vec<Way>,
+    silent: Vec<Way>,
     stock: Vec<Shelf>,
     exits: Vec<Exits>,
-    gateways: Vec<Way>,
+    tunnels: i64,
+    moved: String,
 }
 
 /// An exit that does not work.
@@ -57,24 +61,11 @@ struct Shelf {
     is_sold: bool,
 }
 
-/// A gateway.
-struct Way {
-    name: String,
-    host: String,
-    version: String,
-    ports: String,
-    taken: i64,
-    size: i64,
-    applied: i64,
-    /// How many revisions it has still to apply.
-    behind: i64,
-    seen: String,
-}
-
 /// `GET /operator`
 pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
     let now = desk.app.shop.now();
     let seen: Overview = overview(&desk.app.shop).await?;
+    let ways = || seen.gateways.iter().map(|gateway| Way::of(gateway, now));
     let page = ShopPage {
         frame: desk.frame(Place::Shop, ENGLISH.shop).await?,
         day: seen.revenue.day.to_string(),
@@ -85,10 +76,12 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
         failed_rotations: seen.failed_rotations,
         down: seen.down.into_iter().map(Down::of).collect(),
         stuck: seen.stuck.into_iter().map(|one| Stuck::of(one, now)).collect(),
-        behind: seen.gateways.iter().map(Way::of).filter(|way| way.behind > 0).collect(),
+        tunnels: seen.gateways.iter().map(|gateway| gateway.tunnels).sum(),
+        moved: bytes(seen.gateways.iter().map(|gateway| gateway.moved).sum()),
+        silent: ways().filter(|way| way.is_silent).collect(),
+        behind: ways().filter(|way| way.behind > 0 && !way.is_silent).collect(),
         stock: seen.stock.into_iter().map(Shelf::of).collect(),
         exits: seen.exits,
-        gateways: seen.gateways.iter().map(Way::of).collect(),
     };
     Ok(html(StatusCode::OK, &page))
 }
@@ -128,22 +121,6 @@ impl Shelf {
             free: stock.free,
             taken: stock.taken,
             is_sold: stock.is_sold,
-        }
-    }
-}
-
-impl Way {
-    fn of(gateway: &Gateway) -> Self {
-        Self {
-            name: gateway.name.clone(),
-            host: gateway.public_host.clone(),
-            version: gateway.version.clone().unwrap_or_else(|| ENGLISH.not_known.to_owned()),
-            ports: format!("{}–{}", gateway.first_port, gateway.last_port),
-            taken: gateway.ports_taken,
-            size: gateway.last_port - gateway.first_port + 1,
-            applied: gateway.applied_revision,
-            behind: gateway.revision.saturating_sub(gateway.applied_revision),
-            seen: moment(gateway.seen_at),
         }
     }
 }

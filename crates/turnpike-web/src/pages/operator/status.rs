@@ -3,9 +3,11 @@
 use askama::Template;
 use http::StatusCode;
 use turnpike_shop::account::{Account, set_status};
+use turnpike_shop::routes::revisions_of;
 use turnpike_shop::types::AccountStatus;
 
 use super::{named, path_of};
+use crate::api::wait_applied;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
@@ -54,13 +56,16 @@ pub(crate) async fn act(operator: ConfirmedOperator, desk: Desk) -> Outcome {
         })
     })?;
     match set_status(&desk.app.shop, operator.actor(), &account.email, status).await {
-        Ok(_) => Ok(desk.done(
-            &path_of(&account.id),
-            match status {
+        Ok(_) => {
+            let revisions = revisions_of(&desk.app.shop, &account.id).await?;
+            let revisions = revisions.iter().map(|(gateway, revision)| (gateway.as_str(), *revision));
+            wait_applied(&desk.app, &desk.visit, revisions).await;
+            let notice = match status {
                 AccountStatus::Active => Notice::Resumed,
                 AccountStatus::Suspended => Notice::Suspended,
-            },
-        )),
+            };
+            Ok(desk.done(&path_of(&account.id), notice))
+        }
         Err(error) => {
             let (status, sentence) = refused(error, &desk)?;
             shown(&desk, &account, status, Some(sentence)).await

@@ -1,18 +1,22 @@
-//! Every word that the pages say. Another language is another value of [`Texts`].
+//! Every word that the pages say. Another language is another value of [`Texts`] and, for operators' pages, of [`OperatorTexts`].
 
 use turnpike_shop::Refusal;
 
 macro_rules! texts {
-    ($($name:ident = $text:literal;)+) => {
+    ($kind:ident, $english:ident: $($name:ident = $text:literal;)+) => {
         /// The words of one language.
-        pub(crate) struct Texts {
+        pub(crate) struct $kind {
             $(pub(crate) $name: &'static str,)+
         }
 
         /// English.
-        pub(crate) const ENGLISH: Texts = Texts { $($name: $text,)+ };
+        pub(crate) const $english: $kind = $kind { $($name: $text,)+ };
     };
 }
+
+mod operators;
+
+pub(crate) use operators::{OPERATORS, OperatorTexts};
 
 /// What the page after an action says.
 macro_rules! notices {
@@ -70,10 +74,14 @@ notices! {
     WebhookDeleted = "webhook-deleted", webhook_deleted;
     TestSent = "test-sent", test_sent;
     Redelivered = "redelivered", redelivered;
+    ExitDraining = "exit-draining", exit_draining_done;
+    ExitDisabled = "exit-disabled", exit_disabled_done;
+    ExitOpen = "exit-open", exit_open_done;
     SecondFactorOff = "second-factor-off", second_factor_off_done;
 }
 
 texts! {
+    Texts, ENGLISH:
     language = "en";
     direction = "ltr";
     product = "Turnpike";
@@ -429,6 +437,9 @@ texts! {
     give_back_lead = "The whole price goes back to the balance, once. What the order gave is taken back: the time that is still to come, at once. To let the customer keep it, or to give back a part, credit the account instead.";
     give_back_action = "Refund and take back";
     refunded_done = "Refunded, and what the order gave is taken back.";
+    exit_draining_done = "The exit is not sold any more. Whoever has it keeps it.";
+    exit_disabled_done = "The exit serves nobody now.";
+    exit_open_done = "The exit is sold and served again.";
     no_bookings = "The balance has not changed yet.";
     notices = "Notices";
     notices_lead = "Choose what you are told, and how.";

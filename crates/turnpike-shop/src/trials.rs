@@ -1,0 +1,150 @@
+//! Who has tried what, for operators, and what may be abuse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::shop::Shop;
+use crate::store::{Row, Tx, Value};
+use crate::trial::BETWEEN_TRIALS;
+use crate::types::{AccountId, UnixMillis};
+
+/// At most so many trials are looked at, the newest.
+const MOST: i64 = 10_000;
+
+/// A trial that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrialUse {
+    /// To whom.
+    pub account: AccountId,
+    /// His e-mail address.
+    pub email: String,
+    /// `NL-AMS`.
+    pub network_code: String,
+    /// When.
+    pub used_at: UnixMillis,
+    /// When he may try this network again.
+    pub next_at: UnixMillis,
+    /// Whether he has bought anything since.
+    pub has_bought: bool,
+    /// Other accounts with trials whose browsers came from an address that one of his came from.
+    pub same_source: usize,
+    /// Other accounts with trials of his mail domain.
+    pub same_domain: usize,
+}
+
+/// The trials of the last 30 days, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Trials {
+    /// How many.
+    pub given: usize,
+    /// How many of their accounts have bought anything since.
+    pub bought: usize,
+    /// A part of them.
+    pub uses: Vec<TrialUse>,
+}
+
+/// The trials of the last 30 days, newest first: `limit` of them after the first `skip`.
+///
+/// # Errors
+/// Only the database's.
+pub async fn trials(shop: &Shop, skip: usize, limit: usize) -> Result<Trials> {
+    let since = Value::Int(shop.now().minus(BETWEEN_TRIALS).0);
+    shop.store
+        .read(move |tx| {
+            let since = since.clone();
+            Box::pin(async move {
+                let mut uses = uses(tx, &since).await?;
+                let sources = sources(tx, &since).await?;
+                mark(&mut uses, &sources);
+                Ok(Trials {
+                    given: uses.len(),
+                    bought: uses.iter().filter(|one| one.has_bought).count(),
+                    uses: uses.into_iter().skip(skip).take(limit).collect(),
+                })
+            })
+        })
+        .await
+}
+
+async fn uses(tx: &mut Tx, since: &Value) -> Result<Vec<TrialUse>> {
+    let rows = tx
+        .all(
+            "SELECT u.account_id, a.email, n.code, u.used_at,
+                    CASE WHEN EXISTS (SELECT 1 FROM shop_order o WHERE o.account_id = u.account_id AND o.kind = 'purchase'
+                                      AND o.created_at >= u.used_at) THEN 1 ELSE 0 END AS has_bought
+             FROM trial_use u JOIN account a ON a.id = u.account_id JOIN network n ON n.id = u.network_id
+             WHERE u.used_at > $1 ORDER BY u.used_at DESC, a.email, n.code LIMIT $2",
+            &[since.clone(), Value::Int(MOST)],
+        )
+        .await?;
+    let read = |row: &Row| {
+        let used_at = UnixMillis(row.int("used_at")?);
+        Ok(TrialUse {
+            account: row.parsed("account_id")?,
+            email: row.text("email")?,
+            network_code: row.text("code")?,
+            used_at,
+            next_at: used_at.plus(BETWEEN_TRIALS),
+            has_bought: row.int("has_bought")? == 1,
+            same_source: 0,
+            same_domain: 0,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The addresses that the accounts' browsers came from, by account.
+async fn sources(tx: &mut Tx, since: &Value) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let rows = tx
+        .all(
+            "SELECT DISTINCT s.account_id, s.source FROM session s
+             WHERE s.account_id IN (SELECT account_id FROM trial_use WHERE used_at > $1)",
+            std::slice::from_ref(since),
+        )
+        .await?;
+    let mut by_account: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in &rows {
+        by_account
+            .entry(row.text("account_id")?)
+            .or_default()
+            .insert(row.text("source")?);
+    }
+    Ok(by_account)
+}
+
+/// Counts the other accounts that each has something in common with.
+fn mark(uses: &mut [TrialUse], sources: &BTreeMap<String, BTreeSet<String>>) {
+    let mut of_domain: BTreeMap<String, BTreeSet<AccountId>> = BTreeMap::new();
+    let mut of_source: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for one in uses.iter() {
+        of_domain
+            .entry(domain(&one.email).to_owned())
+            .or_default()
+            .insert(one.account.clone());
+    }
+    for (account, known) in sources {
+        for source in known {
+            of_source.entry(source).or_default().insert(account);
+        }
+    }
+    for one in uses {
+        let own = one.account.as_str();
+        one.same_domain = of_domain
+            .get(domain(&one.email))
+            .map_or(0, |all| all.len().saturating_sub(1));
+        let others: BTreeSet<&str> = sources
+            .get(own)
+            .into_iter()
+            .flatten()
+            .filter_map(|source| of_source.get(source.as_str()))
+            .flatten()
+            .copied()
+            .filter(|other| *other != own)
+            .collect();
+        one.same_source = others.len();
+    }
+}
+
+fn domain(email: &str) -> &str {
+    email.rsplit_once('@').map_or(email, |(_, domain)| domain)
+}

@@ -1,0 +1,163 @@
+//! `/operator/audit`: what operators did.
+
+use askama::Template;
+use http::StatusCode;
+use serde_json::Value;
+use turnpike_shop::audit_log::{Entry, Place as At, Search, entries};
+use turnpike_shop::types::UnixMillis;
+
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::texts::OPERATORS;
+use crate::pages::visitor::Operator;
+use crate::pages::when::moment_exactly;
+
+/// Rows of a page.
+const ROWS: i64 = 50;
+/// How much of an entry's details is shown.
+const DETAIL_LENGTH: usize = 600;
+
+#[derive(Template)]
+#[template(path = "operator/audit.html")]
+struct AuditPage {
+    frame: Frame,
+    rows: Vec<Row>,
+    text: String,
+    kinds: Vec<Kind>,
+    /// Where the next page begins.
+    next: Option<String>,
+    /// Whether this is not the first page.
+    is_later: bool,
+}
+
+struct Row {
+    at: String,
+    actor: String,
+    action: String,
+    subject: String,
+    detail: String,
+}
+
+/// A choice of the filter.
+struct Kind {
+    word: &'static str,
+    label: &'static str,
+    is_chosen: bool,
+}
+
+/// What actions begin with.
+const KINDS: [(&str, &str); 6] = [
+    ("account.", OPERATORS.actions_accounts),
+    ("key.", OPERATORS.actions_keys),
+    ("order.", OPERATORS.actions_orders),
+    ("exit.", OPERATORS.actions_exits),
+    ("catalogue.", OPERATORS.actions_catalogue),
+    ("view.", OPERATORS.actions_view),
+];
+
+impl Row {
+    fn of(entry: Entry) -> Self {
+        Self {
+            at: moment_exactly(entry.at),
+            actor: entry.actor,
+            action: entry.action,
+            subject: entry.subject,
+            detail: readable(&entry.detail),
+        }
+    }
+}
+
+/// JSON as `key: value, key: value`; what is nested stays JSON.
+fn readable(detail: &str) -> String {
+    let text = match serde_json::from_str(detail) {
+        Ok(Value::Object(members)) => {
+            let pair = |(key, value): (String, Value)| match value {
+                Value::String(text) => format!("{key}: {text}"),
+                other => format!("{key}: {other}"),
+            };
+            members.into_iter().map(pair).collect::<Vec<_>>().join(", ")
+        }
+        _ => detail.to_owned(),
+    };
+    match text.char_indices().nth(DETAIL_LENGTH) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// `GET /operator/audit`
+pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
+    let fields = &desk.fields;
+    let kind = KINDS.iter().map(|(word, _)| *word).find(|word| *word == fields.text("action"));
+    let after = place(fields.text("after"));
+    let is_later = after.is_some();
+    let search = Search {
+        text: fields.text("q").to_owned(),
+        action: kind.unwrap_or_default().to_owned(),
+        after,
+        limit: ROWS,
+    };
+    let (found, has_more) = entries(&desk.app.shop, search).await?;
+    let next = found.last().filter(|_| has_more).map(|last| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [("q", fields.text("q")), ("action", kind.unwrap_or_default())] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        let At { at, number, id } = &last.place;
+        query.append_pair("after", &format!("{}.{number}.{id}", at.0));
+        query.finish()
+    });
+    let page = AuditPage {
+        frame: desk.frame(Place::Audit, OPERATORS.audit).await?,
+        rows: found.into_iter().map(Row::of).collect(),
+        text: fields.text("q").to_owned(),
+        kinds: KINDS
+            .iter()
+            .map(|(word, label)| Kind {
+                word,
+                label,
+                is_chosen: Some(*word) == kind,
+            })
+            .collect(),
+        next,
+        is_later,
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// What the link to the next page said; anything else begins at the beginning.
+fn place(text: &str) -> Option<At> {
+    let mut parts = text.splitn(3, '.');
+    Some(At {
+        at: UnixMillis(parts.next()?.parse().ok()?),
+        number: parts.next()?.parse().ok()?,
+        id: parts.next()?.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_read_by_people() {
+        assert_eq!(readable("{\"cents\":-50,\"note\":\"a \\\"mistake\\\"\"}"), "cents: -50, note: a \"mistake\"");
+        assert_eq!(readable("{}"), "");
+        assert_eq!(readable("[1]"), "[1]");
+        assert_eq!(readable("no JSON"), "no JSON");
+        let long = readable(&"é".repeat(DETAIL_LENGTH + 1));
+        assert_eq!(long.chars().count(), DETAIL_LENGTH + 1);
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn a_place_is_read_whole_or_not_at_all() {
+        let at = place("5.2.abc").expect("a place");
+        assert_eq!((at.at, at.number, at.id.as_str()), (UnixMillis(5), 2, "abc"));
+        for other in ["", "5", "5.2", "x.2.abc", "5.x.abc"] {
+            assert_eq!(place(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `/operator/exits`: every way out, found and paged.
+
+use askama::Template;
+use http::StatusCode;
+use turnpike_shop::exits::{self, ExitSearch, ExitView};
+use turnpike_shop::types::{ExitId, ExitStanding, Health};
+
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::sizes::bytes;
+use crate::pages::texts::{ENGLISH, OPERATORS};
+use crate::pages::visitor::Operator;
+use crate::pages::when::moment;
+
+/// Rows of a page.
+const ROWS: i64 = 50;
+
+#[derive(Template)]
+#[template(path = "operator/exits.html")]
+struct ExitsPage {
+    frame: Frame,
+    rows: Vec<Row>,
+    text: String,
+    health: &'static str,
+    standing: &'static str,
+    /// Where the next page begins.
+    next: Option<String>,
+    /// Whether this is not the first page.
+    is_later: bool,
+}
+
+/// An exit as a list and its own page show it.
+pub(super) struct Row {
+    pub(super) path: String,
+    pub(super) network: String,
+    pub(super) name: String,
+    pub(super) gateway: String,
+    pub(super) health: Badge,
+    pub(super) detail: String,
+    pub(super) health_since: String,
+    pub(super) standing: Badge,
+    pub(super) is_open: bool,
+    pub(super) is_in_catalogue: bool,
+    pub(super) address: String,
+    pub(super) rotated: String,
+    pub(super) taken: i64,
+    pub(super) capacity: i64,
+    pub(super) moved: String,
+}
+
+/// A word with its colour.
+pub(super) struct Badge {
+    pub(super) word: &'static str,
+    /// The style sheet's.
+    pub(super) kind: &'static str,
+}
+
+impl Row {
+    pub(super) fn of(exit: &ExitView) -> Self {
+        Self {
+            path: path(&exit.id),
+            network: exit.network_code.clone(),
+            name: exit.name.clone(),
+            gateway: exit.gateway.clone(),
+            health: match exit.health {
+                Health::Up => badge(ENGLISH.working, "good"),
+                Health::Down => badge(ENGLISH.down, "bad"),
+                Health::Unknown => badge(ENGLISH.untried, ""),
+            },
+            detail: exit.detail.clone().unwrap_or_default(),
+            health_since: exit.health_since.map(moment).unwrap_or_default(),
+            standing: standing(exit.standing),
+            is_open: exit.standing == ExitStanding::Open,
+            is_in_catalogue: exit.is_in_catalogue,
+            address: exit
+                .address
+                .map_or_else(|| ENGLISH.not_known.to_owned(), |address| address.to_string()),
+            rotated: exit
+                .rotated_at
+                .map_or_else(|| OPERATORS.not_rotated.to_owned(), moment),
+            taken: exit.taken,
+            capacity: exit.capacity,
+            moved: bytes(exit.moved),
+        }
+    }
+}
+
+pub(super) fn badge(word: &'static str, kind: &'static str) -> Badge {
+    Badge { word, kind }
+}
+
+fn standing(standing: ExitStanding) -> Badge {
+    match standing {
+        ExitStanding::Open => badge(OPERATORS.open, "good"),
+        ExitStanding::Draining => badge(OPERATORS.draining, "warn"),
+        ExitStanding::Disabled => badge(OPERATORS.disabled, "bad"),
+    }
+}
+
+pub(super) fn path(exit: &ExitId) -> String {
+    format!("/operator/exits/{exit}")
+}
+
+/// `GET /operator/exits`
+pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
+    let fields = &desk.fields;
+    let health: Option<Health> = fields.text("health").parse().ok();
+    let standing: Option<ExitStanding> = fields.text("standing").parse().ok();
+    // Neither a code nor a name has a slash.
+    let after = fields.text("after").split_once('/');
+    let after = after.map(|(code, name)| (code.to_owned(), name.replace('\0', "")));
+    let is_later = after.is_some();
+    let search = ExitSearch {
+        text: fields.text("q").to_owned(),
+        health,
+        standing,
+        after,
+        limit: ROWS,
+    };
+    let (found, has_more) = exits::list(&desk.app.shop, search).await?;
+    let (health, standing) = (
+        health.map_or("", Health::as_str),
+        standing.map_or("", ExitStanding::as_str),
+    );
+    let next = found.last().filter(|_| has_more).map(|last| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [("q", fields.text("q")), ("health", health), ("standing", standing)] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair("after", &format!("{}/{}", last.network_code, last.name));
+        query.finish()
+    });
+    let page = ExitsPage {
+        frame: desk.frame(Place::Exits, OPERATORS.exits).await?,
+        rows: found.iter().map(Row::of).collect(),
+        text: fields.text("q").to_owned(),
+        health,
+        standing,
+        next,
+        is_later,
+    };
+    Ok(html(StatusCode::OK, &page))
+}

@@ -1,0 +1,70 @@
+//! `/operator/trials`: who tried what, and what may be abuse.
+
+use askama::Template;
+use http::StatusCode;
+use turnpike_shop::trials::{TrialUse, trials};
+
+use super::path_of;
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::texts::OPERATORS;
+use crate::pages::visitor::Operator;
+use crate::pages::when::moment;
+
+/// Rows of a page.
+const ROWS: usize = 50;
+
+#[derive(Template)]
+#[template(path = "operator/trials.html")]
+struct TrialsPage {
+    frame: Frame,
+    given: usize,
+    bought: usize,
+    rows: Vec<Row>,
+    /// How many are before the next page.
+    next: Option<usize>,
+    /// Whether this is not the first page.
+    is_later: bool,
+}
+
+struct Row {
+    email: String,
+    account: String,
+    network: String,
+    used: String,
+    next: String,
+    has_bought: bool,
+    same_source: usize,
+    same_domain: usize,
+}
+
+impl Row {
+    fn of(one: TrialUse) -> Self {
+        Self {
+            account: path_of(&one.account),
+            email: one.email,
+            network: one.network_code,
+            used: moment(one.used_at),
+            next: moment(one.next_at),
+            has_bought: one.has_bought,
+            same_source: one.same_source,
+            same_domain: one.same_domain,
+        }
+    }
+}
+
+/// `GET /operator/trials`
+pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
+    let skip: usize = desk.fields.text("skip").parse().unwrap_or(0);
+    let found = trials(&desk.app.shop, skip, ROWS).await?;
+    let next = skip.saturating_add(ROWS);
+    let page = TrialsPage {
+        frame: desk.frame(Place::Trials, OPERATORS.trials).await?,
+        given: found.given,
+        bought: found.bought,
+        rows: found.uses.into_iter().map(Row::of).collect(),
+        next: (next < found.given).then_some(next),
+        is_later: skip > 0,
+    };
+    Ok(html(StatusCode::OK, &page))
+}
