@@ -1,6 +1,7 @@
 //! What is sold: networks, exits, plans and coupons, as operators write them and as customers see them.
 
 mod apply;
+mod present;
 
 use std::net::IpAddr;
 
@@ -14,7 +15,8 @@ use crate::shop::Shop;
 use crate::store::Row;
 use crate::types::{Cents, ConnectionType, ExitId, NetworkId, NetworkType, PlanId, Span, UnixMillis};
 
-pub use apply::apply;
+pub use apply::{apply, apply_seen, digest, put_coupon, put_plan, retire_coupon, retire_plan};
+pub use present::{Seen, export, present};
 
 /// A whole catalogue, already checked for form; [`apply`] checks it against itself and the database.
 #[derive(Debug, Clone, Default)]

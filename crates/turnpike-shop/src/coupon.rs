@@ -73,7 +73,8 @@ async fn why_not(tx: &mut Tx, code: Value, now: UnixMillis) -> Result<CouponProb
     })
 }
 
-fn discount(row: &Row) -> Result<Discount> {
+/// What a coupon's row takes off.
+pub(crate) fn discount(row: &Row) -> Result<Discount> {
     match (row.optional_int("percent_off")?, row.optional_int("cents_off")?) {
         (Some(percent), None) => u8::try_from(percent)
             .map(Discount::Percent)

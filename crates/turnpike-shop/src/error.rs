@@ -213,6 +213,9 @@ pub enum Refusal {
     /// Money moved by a form that was sent before.
     #[error("this has been booked already; the statement shows it")]
     BookedAlready,
+    /// A catalogue that was looked at before something else changed it.
+    #[error("the difference is not the one that you have looked at any more; look at it again")]
+    CatalogueMoved,
     /// No such exit.
     #[error("no exit has this id")]
     UnknownExit,

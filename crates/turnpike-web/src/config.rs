@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use turnpike_shop::catalogue::Catalogue;
 
 /// The web server's settings. `..WebConfig::default()` gives what is not set.
 #[derive(Debug, Clone)]
 pub struct WebConfig {
     /// Where customers reach this server, without a slash at the end. `https://` switches HSTS on.
     pub public_url: String,
+    /// How a catalogue is read from text and written as text. Absent: operators cannot change it on the pages.
+    pub catalogue: Option<CatalogueText>,
     /// Whether strangers may make accounts for themselves.
     pub sign_up: bool,
     /// Reverse proxies whose `X-Forwarded-For` is believed. Nobody else's is.
@@ -37,10 +40,20 @@ pub struct WebConfig {
     pub max_connections_per_address: usize,
 }
 
+/// The catalogue's text, which `turnpike apply` reads.
+#[derive(Debug, Clone, Copy)]
+pub struct CatalogueText {
+    /// Reads a text, which mistakes call by this name. A mistake is a sentence that names the line and the key.
+    pub read: fn(&str, &str) -> Result<Catalogue, String>,
+    /// Writes a text that is read back to the same.
+    pub write: fn(&Catalogue) -> String,
+}
+
 impl Default for WebConfig {
     fn default() -> Self {
         Self {
             public_url: "http://127.0.0.1:8080".to_owned(),
+            catalogue: None,
             sign_up: false,
             trusted_proxies: Vec::new(),
             requests_per_second: 20,

@@ -243,6 +243,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::OwnAccount => Row::new(S::CONFLICT, "own_account"),
         Refusal::UnfitReason => Row::new(S::BAD_REQUEST, "unfit_reason").about("reason"),
         Refusal::BookedAlready => Row::new(S::CONFLICT, "booked_already"),
+        Refusal::CatalogueMoved => Row::new(S::CONFLICT, "catalogue_moved"),
         Refusal::UnknownExit => Row::new(S::NOT_FOUND, "unknown_exit"),
         Refusal::UnknownOrder => Row::new(S::NOT_FOUND, "unknown_order"),
         Refusal::NothingToRefund => Row::new(S::CONFLICT, "nothing_to_refund"),

@@ -50,7 +50,7 @@ use turnpike_shop::Shop;
 use crate::app::App;
 
 pub use challenge_server::serve_challenges;
-pub use config::WebConfig;
+pub use config::{CatalogueText, WebConfig};
 pub use metrics_server::serve_metrics;
 pub use openapi::document as openapi;
 pub use readiness::Readiness;

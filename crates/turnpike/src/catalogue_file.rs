@@ -9,6 +9,7 @@ mod sale;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
 mod tests;
+mod write;
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,6 +18,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use turnpike_shop::catalogue::{Catalogue, Network};
 use turnpike_shop::types::NetworkType;
+
+pub(crate) use write::text;
 
 use crate::document::{self, Mistake, Table, Value, nearest};
 

@@ -7,11 +7,12 @@ mod plans;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Catalogue, Difference, Network};
+use super::{Catalogue, Coupon, Difference, Network, Plan, present};
 use crate::audit_log;
 use crate::coupon;
 use crate::error::{Error, Refusal, Result};
 use crate::routes;
+use crate::secrets;
 use crate::shop::Shop;
 use crate::store::{Tx, Value};
 use crate::types::{ExitId, NetworkId, UnixMillis};
@@ -22,12 +23,111 @@ use crate::types::{ExitId, NetworkId, UnixMillis};
 /// # Errors
 /// [`Refusal::Catalogue`] names what contradicts; nothing is applied.
 pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool) -> Result<Vec<Difference>> {
-    check(&catalogue)?;
-    let (owned, actor, catalogue) = (shop.clone(), actor.to_owned(), Arc::new(catalogue));
+    change(shop, actor, Wish::Whole(catalogue), dry_run, None).await
+}
+
+/// As [`apply`], where the difference is still the one that somebody has looked at: `seen` is its [`digest`].
+///
+/// # Errors
+/// [`Refusal::CatalogueMoved`], and those of [`apply`].
+pub async fn apply_seen(shop: &Shop, actor: &str, catalogue: Catalogue, seen: &str) -> Result<Vec<Difference>> {
+    change(shop, actor, Wish::Whole(catalogue), false, Some(seen.to_owned())).await
+}
+
+/// What tells one difference from another, as short text.
+#[must_use]
+pub fn digest(differences: &[Difference]) -> String {
+    let whole = format!("{differences:?}");
+    let hash = secrets::hash(whole.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Creates a plan, or gives the plan of this code other values; one that was retired is sold again. All rules are those of
+/// [`apply`].
+///
+/// # Errors
+/// [`Refusal::Catalogue`].
+pub async fn put_plan(shop: &Shop, actor: &str, plan: Plan) -> Result<Vec<Difference>> {
+    change(shop, actor, Wish::Plan(plan), false, None).await
+}
+
+/// Takes a plan out of sale; what was bought with it runs on.
+///
+/// # Errors
+/// Only the database's.
+pub async fn retire_plan(shop: &Shop, actor: &str, code: &str) -> Result<Vec<Difference>> {
+    change(shop, actor, Wish::NoPlan(code.to_owned()), false, None).await
+}
+
+/// As [`put_plan`], for a coupon.
+///
+/// # Errors
+/// [`Refusal::Catalogue`].
+pub async fn put_coupon(shop: &Shop, actor: &str, coupon: Coupon) -> Result<Vec<Difference>> {
+    change(shop, actor, Wish::Coupon(coupon), false, None).await
+}
+
+/// Ends a coupon.
+///
+/// # Errors
+/// Only the database's.
+pub async fn retire_coupon(shop: &Shop, actor: &str, code: &str) -> Result<Vec<Difference>> {
+    change(shop, actor, Wish::NoCoupon(code.to_owned()), false, None).await
+}
+
+/// What is wanted of the catalogue.
+enum Wish {
+    Whole(Catalogue),
+    Plan(Plan),
+    NoPlan(String),
+    Coupon(Coupon),
+    NoCoupon(String),
+}
+
+impl Wish {
+    /// The whole catalogue, as it should be.
+    async fn fulfilled(&self, shop: &Shop, tx: &mut Tx) -> Result<Catalogue> {
+        if let Self::Whole(catalogue) = self {
+            return Ok(catalogue.clone());
+        }
+        // Whoever else changes the catalogue waits, or has finished: what he did is not undone.
+        tx.all("SELECT id FROM network ORDER BY code FOR NO KEY UPDATE", &[]).await?;
+        let mut catalogue = present::read(shop, tx).await?;
+        match self {
+            Self::Whole(_) => {}
+            Self::Plan(plan) => {
+                catalogue.plans.retain(|known| known.code != plan.code);
+                catalogue.plans.push(plan.clone());
+            }
+            Self::NoPlan(code) => catalogue.plans.retain(|known| known.code != *code),
+            Self::Coupon(coupon) => {
+                let code = coupon::normal(&coupon.code);
+                catalogue.coupons.retain(|known| known.code != code);
+                catalogue.coupons.push(coupon.clone());
+            }
+            Self::NoCoupon(code) => {
+                let code = coupon::normal(code);
+                catalogue.coupons.retain(|known| known.code != code);
+            }
+        }
+        Ok(catalogue)
+    }
+}
+
+async fn change(
+    shop: &Shop,
+    actor: &str,
+    wish: Wish,
+    dry_run: bool,
+    seen: Option<String>,
+) -> Result<Vec<Difference>> {
+    let (owned, actor, wish) = (shop.clone(), actor.to_owned(), Arc::new(wish));
     shop.store
         .transaction(move |tx| {
-            let (shop, actor, catalogue) = (owned.clone(), actor.clone(), Arc::clone(&catalogue));
+            let (shop, actor, wish, seen) = (owned.clone(), actor.clone(), Arc::clone(&wish), seen.clone());
             Box::pin(async move {
+                let catalogue = wish.fulfilled(&shop, tx).await?;
+                check(&catalogue)?;
                 let mut applying = Applying {
                     shop: &shop,
                     now: shop.now(),
@@ -46,6 +146,9 @@ pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool
                     // What would have happened is exactly what is told: it did happen, and is undone.
                     tx.undo_at_end();
                     return Ok(differences);
+                }
+                if seen.is_some_and(|seen| seen != digest(&differences)) {
+                    return Err(Refusal::CatalogueMoved.into());
                 }
                 if !differences.is_empty() {
                     let detail = serde_json::json!(differences);

@@ -25,6 +25,8 @@ pub(crate) enum Place {
     Orders,
     /// The ways out.
     Exits,
+    /// What is sold.
+    Catalogue,
     /// Who tried what.
     Trials,
     /// The machines.
@@ -126,6 +128,7 @@ impl Frame {
             ("/operator/accounts", self.t.accounts, Place::Accounts),
             ("/operator/orders", self.t.orders, Place::Orders),
             ("/operator/exits", self.o.exits, Place::Exits),
+            ("/operator/catalogue", self.o.catalogue, Place::Catalogue),
             ("/operator/trials", self.o.trials, Place::Trials),
             ("/operator/gateways", self.o.gateways, Place::Gateways),
             ("/operator/audit", self.o.audit, Place::Audit),

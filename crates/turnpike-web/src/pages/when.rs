@@ -14,6 +14,11 @@ pub(crate) fn moment_exactly(at: UnixMillis) -> String {
     written(at, "%-d %b %Y, %H:%M:%S UTC")
 }
 
+/// `2026-11-26T11:12`, as a field for a date and a time holds it; in UTC.
+pub(crate) fn field(at: UnixMillis) -> String {
+    written(at, "%Y-%m-%dT%H:%M")
+}
+
 /// `26 Nov`.
 pub(crate) fn day(at: UnixMillis) -> String {
     written(at, "%-d %b")

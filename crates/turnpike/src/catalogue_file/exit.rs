@@ -11,7 +11,7 @@ use super::{Seen, code_text};
 use crate::document::{Mistake, Table, Value};
 
 /// How long tunnels keep their address after a rotation, where the catalogue does not say.
-const USUAL_DRAIN_SECONDS: u32 = 30;
+pub(super) const USUAL_DRAIN_SECONDS: u32 = 30;
 const DAY_SECONDS: u32 = 86_400;
 const MOST_SLOTS: i64 = 10_000;
 

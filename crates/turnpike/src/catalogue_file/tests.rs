@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use turnpike_shop::catalogue::RotateMethod;
+
 use super::*;
 
 const WHOLE: &str = r#"
@@ -274,4 +276,29 @@ fn the_guides_catalogue_is_one() {
     let (catalogue, _) = blocks[1].split_once("```\n").unwrap();
     let catalogue = parse("catalogue.toml", catalogue).unwrap();
     assert!(!catalogue.networks.is_empty() && !catalogue.plans.is_empty() && !catalogue.coupons.is_empty());
+}
+
+#[test]
+fn what_is_written_is_read_back_to_the_same() {
+    let mut catalogue = parse("catalogue.toml", WHOLE).unwrap();
+    let again = parse("catalogue.toml", &text(&catalogue)).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{catalogue:?}"));
+    // Whatever a name of a place or a secret holds.
+    for odd in [
+        "\"",
+        "\\",
+        "'''",
+        "a\u{7f}b",
+        "a\u{1}b",
+        "Zürich 東京 \u{202e}",
+        "# no comment",
+        "]]",
+    ] {
+        catalogue.networks[0].city = format!("x{odd}y");
+        let words = vec![odd.to_owned(), format!("{odd}\n")];
+        catalogue.networks[0].exits[0].spec.rotate = Some(RotateMethod::Command(words));
+        let again = parse("catalogue.toml", &text(&catalogue)).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{catalogue:?}"), "{odd}");
+    }
+    assert_eq!(text(&Catalogue::default()), "");
 }

@@ -35,8 +35,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use turnpike_gateway::{Gateway, GatewayConfig};
 use turnpike_shop::Shop;
-use turnpike_web::{Readiness, Web, WebConfig};
+use turnpike_web::{CatalogueText, Readiness, Web, WebConfig};
 
+use crate::catalogue_file;
 use crate::config::{Config, Role};
 
 pub(crate) use logs::start as start_logs;
@@ -339,6 +340,10 @@ async fn addresses_of(name: &str) -> Vec<IpAddr> {
 fn web_config(config: &Config) -> WebConfig {
     WebConfig {
         public_url: config.server.public_url.trim_end_matches('/').to_owned(),
+        catalogue: Some(CatalogueText {
+            read: |name, text| catalogue_file::parse(name, text).map_err(|mistake| mistake.to_string()),
+            write: catalogue_file::text,
+        }),
         sign_up: config.server.sign_up,
         trusted_proxies: config.server.trusted_proxies.clone(),
         requests_per_second: config.limits.api_requests_per_second,

@@ -93,7 +93,7 @@ fn read(fields: &Fields) -> Result<(Cents, TransactionId), ApiError> {
 }
 
 /// `12`, `12.5` and `12.50`; nothing that could be meant otherwise.
-fn cents(text: &str) -> Option<Cents> {
+pub(super) fn cents(text: &str) -> Option<Cents> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(whole) || !is_number(part) || part.len() > 2 {

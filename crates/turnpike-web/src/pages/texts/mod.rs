@@ -74,6 +74,11 @@ notices! {
     WebhookDeleted = "webhook-deleted", webhook_deleted;
     TestSent = "test-sent", test_sent;
     Redelivered = "redelivered", redelivered;
+    PlanSaved = "plan-saved", plan_saved_done;
+    PlanRetired = "plan-retired", plan_retired_done;
+    CouponSaved = "coupon-saved", coupon_saved_done;
+    CouponRetired = "coupon-retired", coupon_retired_done;
+    CatalogueApplied = "catalogue-applied", catalogue_applied_done;
     ExitDraining = "exit-draining", exit_draining_done;
     ExitDisabled = "exit-disabled", exit_disabled_done;
     ExitOpen = "exit-open", exit_open_done;
@@ -437,6 +442,11 @@ texts! {
     give_back_lead = "The whole price goes back to the balance, once. What the order gave is taken back: the time that is still to come, at once. To let the customer keep it, or to give back a part, credit the account instead.";
     give_back_action = "Refund and take back";
     refunded_done = "Refunded, and what the order gave is taken back.";
+    plan_saved_done = "The plan is saved. Running subscriptions keep what they have bought.";
+    plan_retired_done = "The plan is not sold any more. What was bought with it runs on.";
+    coupon_saved_done = "The coupon is saved.";
+    coupon_retired_done = "The coupon is ended.";
+    catalogue_applied_done = "The catalogue is applied.";
     exit_draining_done = "The exit is not sold any more. Whoever has it keeps it.";
     exit_disabled_done = "The exit serves nobody now.";
     exit_open_done = "The exit is sold and served again.";

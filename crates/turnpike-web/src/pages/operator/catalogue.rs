@@ -1,0 +1,190 @@
+//! `/operator/catalogue`: what is sold, and all of it as a file.
+
+use askama::Template;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use turnpike_shop::catalogue::{self, Catalogue, Coupon, Discount, Plan};
+use turnpike_shop::types::UnixMillis;
+
+use crate::config::CatalogueText;
+use crate::error::ApiError;
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::frame::{Frame, Place};
+use crate::pages::plans::kind;
+use crate::pages::texts::OPERATORS;
+use crate::pages::trouble::Trouble;
+use crate::pages::visitor::{ConfirmedOperator, Operator};
+use crate::pages::when::{moment, span};
+
+#[derive(Template)]
+#[template(path = "operator/catalogue.html")]
+struct CataloguePage {
+    frame: Frame,
+    plans: Vec<PlanRow>,
+    coupons: Vec<CouponRow>,
+    has_networks: bool,
+}
+
+struct PlanRow {
+    code: String,
+    /// For a link.
+    query: String,
+    network: String,
+    kind: &'static str,
+    duration: String,
+    price: String,
+    trial: String,
+    is_popular: bool,
+    running: i64,
+}
+
+struct CouponRow {
+    code: String,
+    /// For a link.
+    query: String,
+    takes_off: String,
+    redeemed: String,
+    until: String,
+    is_over: bool,
+}
+
+/// A query with a code in it.
+pub(super) fn query(code: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("code", code)
+        .finish()
+}
+
+impl PlanRow {
+    fn of(plan: &Plan, running: i64) -> Self {
+        Self {
+            query: query(&plan.code),
+            code: plan.code.clone(),
+            network: plan.network.clone(),
+            kind: kind(plan.connection_type),
+            duration: span(plan.duration),
+            price: plan.price.to_string(),
+            trial: plan.trial.map(span).unwrap_or_default(),
+            is_popular: plan.popular,
+            running,
+        }
+    }
+}
+
+impl CouponRow {
+    fn of(coupon: &Coupon, redeemed: i64, now: UnixMillis) -> Self {
+        Self {
+            query: query(&coupon.code),
+            code: coupon.code.clone(),
+            takes_off: match coupon.discount {
+                Discount::Percent(percent) => format!("{percent} {}", OPERATORS.percent),
+                Discount::Fixed(cents) => cents.to_string(),
+            },
+            redeemed: match coupon.max_redemptions {
+                Some(most) => format!("{redeemed} / {most}"),
+                None => redeemed.to_string(),
+            },
+            until: coupon
+                .valid_until
+                .map_or_else(|| OPERATORS.for_good.to_owned(), moment),
+            is_over: coupon.valid_until.is_some_and(|until| until <= now),
+        }
+    }
+}
+
+/// How this server reads and writes catalogues; where it does not, there is nothing here.
+pub(super) fn text(desk: &Desk) -> Result<CatalogueText, Trouble> {
+    desk.app.config.catalogue.ok_or(Trouble::Failed(ApiError::NoSuchPath))
+}
+
+/// `GET /operator/catalogue`
+pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
+    let now = desk.app.shop.now();
+    let seen = catalogue::present(&desk.app.shop).await?;
+    let running = |code: &str| seen.running.get(code).copied().unwrap_or(0);
+    let redeemed = |code: &str| seen.redeemed.get(code).copied().unwrap_or(0);
+    let Catalogue {
+        networks,
+        plans,
+        coupons,
+    } = &seen.catalogue;
+    let page = CataloguePage {
+        frame: desk.frame(Place::Catalogue, OPERATORS.catalogue).await?,
+        plans: plans
+            .iter()
+            .map(|plan| PlanRow::of(plan, running(&plan.code)))
+            .collect(),
+        coupons: coupons
+            .iter()
+            .map(|coupon| CouponRow::of(coupon, redeemed(&coupon.code), now))
+            .collect(),
+        has_networks: !networks.is_empty(),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// `GET /operator/catalogue/file`
+pub(crate) async fn file(operator: ConfirmedOperator, desk: Desk) -> Outcome {
+    let text = text(&desk)?;
+    let catalogue = catalogue::export(&desk.app.shop, operator.actor()).await?;
+    let mut answer = Response::new(Body::from((text.write)(&catalogue)));
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/toml; charset=utf-8"),
+    );
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        HeaderValue::from_static("attachment; filename=\"catalogue.toml\""),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+/// One table of a catalogue, as a form's fields say it: read by the same rules as a file.
+#[derive(Default)]
+pub(super) struct Entry(String);
+
+impl Entry {
+    pub(super) fn table(mut self, name: &str) -> Self {
+        self.0.push_str(&format!("[[{name}]]\n"));
+        self
+    }
+
+    /// A string, even where it looks like a number.
+    pub(super) fn string(mut self, key: &str, value: &str) -> Self {
+        if !value.is_empty() {
+            // JSON's strings are TOML's basic strings, but for one character that neither codes nor names have.
+            self.0.push_str(&format!("{key} = {}\n", serde_json::Value::from(value)));
+        }
+        self
+    }
+
+    /// A number; what is none is told by whoever reads it.
+    pub(super) fn number(self, key: &str, value: &str) -> Self {
+        match value.parse::<i64>() {
+            Ok(number) => self.bare(key, &number.to_string()),
+            Err(_) => self.string(key, value),
+        }
+    }
+
+    pub(super) fn bare(mut self, key: &str, value: &str) -> Self {
+        self.0.push_str(&format!("{key} = {value}\n"));
+        self
+    }
+
+    /// # Errors
+    /// The catalogue's sentence about what is wrong, without a line: nobody has seen one.
+    pub(super) fn read(&self, text: CatalogueText) -> Result<Catalogue, ApiError> {
+        (text.read)("form", &self.0).map_err(|mistake| {
+            let sentence = mistake
+                .split_once(": ")
+                .filter(|(place, _)| place.starts_with("form"))
+                .map_or(mistake.as_str(), |(_, sentence)| sentence);
+            ApiError::from(turnpike_shop::Error::from(turnpike_shop::Refusal::Catalogue(
+                sentence.to_owned(),
+            )))
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! `/operator/catalogue/plan`: one plan, made, changed and retired.
+
+use askama::Template;
+use http::StatusCode;
+use turnpike_shop::catalogue::{self, Plan};
+use turnpike_shop::limits::GIGABYTE;
+use turnpike_shop::types::ConnectionType;
+
+use super::catalogue::{Entry, text};
+use super::money::cents;
+use crate::error::ApiError;
+use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::form::Fields;
+use crate::pages::frame::{Frame, Place};
+use crate::pages::texts::{Notice, OPERATORS};
+use crate::pages::trouble::refused;
+use crate::pages::visitor::ConfirmedOperator;
+
+#[derive(Template)]
+#[template(path = "operator/plan.html")]
+struct PlanPage {
+    frame: Frame,
+    networks: Vec<String>,
+    /// The plan is there already: it can be retired, and its code stays.
+    is_known: bool,
+    values: Values,
+    wrong: Option<String>,
+}
+
+/// What the fields hold.
+#[derive(Default)]
+struct Values {
+    code: String,
+    network: String,
+    is_shared: bool,
+    duration: String,
+    price: String,
+    is_popular: bool,
+    trial: String,
+    max_connections: String,
+    max_source_addresses: String,
+    mbit_per_second: String,
+    traffic_gb: String,
+}
+
+impl Values {
+    fn of_plan(plan: &Plan) -> Self {
+        let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
+        Self {
+            code: plan.code.clone(),
+            network: plan.network.clone(),
+            is_shared: plan.connection_type == ConnectionType::Shared,
+            duration: plan.duration.to_string(),
+            price: plan.price.to_string(),
+            is_popular: plan.popular,
+            trial: plan.trial.map(|trial| trial.to_string()).unwrap_or_default(),
+            max_connections: number(plan.limits.max_connections),
+            max_source_addresses: number(plan.limits.max_source_addresses),
+            mbit_per_second: number(plan.limits.mbit_per_second),
+            traffic_gb: number(plan.limits.traffic_bytes.map(|bytes| bytes / GIGABYTE)),
+        }
+    }
+
+    fn of_form(fields: &Fields) -> Self {
+        let text = |name: &str| fields.text(name).to_owned();
+        Self {
+            code: text("code"),
+            network: text("network"),
+            is_shared: fields.text("connection_type") == "shared",
+            duration: text("duration"),
+            price: text("price"),
+            is_popular: fields.text("popular") == "1",
+            trial: text("trial"),
+            max_connections: text("max_connections"),
+            max_source_addresses: text("max_source_addresses"),
+            mbit_per_second: text("mbit_per_second"),
+            traffic_gb: text("traffic_gb"),
+        }
+    }
+
+    /// The plan, by the catalogue's own rules.
+    fn read(&self, desk: &Desk) -> Result<Plan, ApiError> {
+        let price = cents(&self.price).ok_or_else(|| ApiError::Field {
+            field: "price".to_owned(),
+            rule: "it is an amount like 12 or 12.50".to_owned(),
+        })?;
+        let reader = text(desk).map_err(|_| ApiError::NoSuchPath)?;
+        let kind = if self.is_shared { "shared" } else { "private" };
+        let entry = Entry::default()
+            // The plan's network is read with it; that it is one of the shop's, the shop says.
+            .table("network")
+            .string("code", &self.network)
+            .string("city", "-")
+            .string("country", "NL")
+            .string("type", "isp")
+            .table("plan")
+            .string("code", &self.code)
+            .string("network", &self.network)
+            .string("connection_type", kind)
+            .string("duration", &self.duration)
+            .bare("price_cents", &price.0.to_string())
+            .bare("popular", if self.is_popular { "true" } else { "false" })
+            .string("trial", &self.trial)
+            .number("max_connections", &self.max_connections)
+            .number("max_source_addresses", &self.max_source_addresses)
+            .number("mbit_per_second", &self.mbit_per_second)
+            .number("traffic_gb", &self.traffic_gb);
+        entry
+            .read(reader)?
+            .plans
+            .pop()
+            .ok_or_else(|| ApiError::from(turnpike_shop::Error::Failed("a plan was not read".to_owned())))
+    }
+}
+
+/// `GET /operator/catalogue/plan`
+pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
+    let code = desk.fields.text("code");
+    let known = catalogue::present(&desk.app.shop).await?.catalogue.plans;
+    let values = match known.iter().find(|plan| plan.code == code) {
+        Some(plan) => Values::of_plan(plan),
+        None => Values::default(),
+    };
+    shown(&desk, values, StatusCode::OK, None).await
+}
+
+async fn shown(desk: &Desk, values: Values, status: StatusCode, wrong: Option<String>) -> Outcome {
+    text(desk)?;
+    let known = catalogue::present(&desk.app.shop).await?.catalogue;
+    let is_known = known.plans.iter().any(|plan| plan.code == values.code);
+    let title = if is_known { &values.code } else { OPERATORS.new_plan };
+    let page = PlanPage {
+        frame: desk.frame(Place::Catalogue, title).await?,
+        networks: known.networks.into_iter().map(|network| network.code).collect(),
+        is_known,
+        values,
+        wrong,
+    };
+    Ok(html(status, &page))
+}
+
+/// `POST /operator/catalogue/plan`
+pub(crate) async fn save(operator: ConfirmedOperator, desk: Desk) -> Outcome {
+    let values = Values::of_form(&desk.fields);
+    let saved = match values.read(&desk) {
+        Ok(plan) => catalogue::put_plan(&desk.app.shop, operator.actor(), plan)
+            .await
+            .map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    match saved {
+        Ok(_) => Ok(desk.done("/operator/catalogue", Notice::PlanSaved)),
+        Err(error) => {
+            let (status, sentence) = refused(error, &desk)?;
+            shown(&desk, values, status, Some(sentence)).await
+        }
+    }
+}
+
+/// `POST /operator/catalogue/plan/retire`
+pub(crate) async fn retire(operator: ConfirmedOperator, desk: Desk) -> Outcome {
+    catalogue::retire_plan(&desk.app.shop, operator.actor(), desk.fields.text("code")).await?;
+    Ok(desk.done("/operator/catalogue", Notice::PlanRetired))
+}
