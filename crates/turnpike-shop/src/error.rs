@@ -216,6 +216,9 @@ pub enum Refusal {
     /// A catalogue that was looked at before something else changed it.
     #[error("the difference is not the one that you have looked at any more; look at it again")]
     CatalogueMoved,
+    /// An operator who looks at a customer's pages, and would change something there.
+    #[error("you are looking at a customer's pages, where nothing can be changed; end that first")]
+    ViewIsReadOnly,
     /// No such exit.
     #[error("no exit has this id")]
     UnknownExit,

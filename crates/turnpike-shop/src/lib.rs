@@ -11,6 +11,7 @@
 //! | accounts, keys, money | [`account`], [`account_search`], [`api_key`], [`ledger`] |
 //! | for operators: how the shop stands, what was ordered, [`refund`], exits, trials | [`mod@overview`], [`mod@orders`], [`exits`], [`mod@trials`] |
 //! | who is signed in, the second factor, the first operator | [`session`], [`second_factor`], [`first_operator`] |
+//! | an operator who looks at a customer's pages | [`view_as`] |
 //! | what gateways are told and tell | [`routes`], [`traffic`], [`refusals`] |
 //! | what customers are told of | [`notices`] |
 //! | what plans limit | [`limits`] |
@@ -64,6 +65,7 @@ mod trial;
 pub mod trials;
 pub mod types;
 pub mod upkeep;
+pub mod view_as;
 
 pub use allowed_addresses::{allowed_addresses, set_allowed_addresses};
 pub use catalogue::plans;

@@ -73,6 +73,17 @@ pub struct Session {
     pub source: String,
     /// What the browser called itself then.
     pub agent: String,
+    /// Whose pages an operator looks at just now ([`crate::view_as`]).
+    pub viewing: Option<Viewed>,
+}
+
+/// A customer whose pages an operator looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewed {
+    /// Which.
+    pub account: AccountId,
+    /// His e-mail address.
+    pub email: String,
 }
 
 /// Signs in by e-mail address and password, or, where the account has a second factor, comes as far as its question.
@@ -204,15 +215,24 @@ pub async fn find(shop: &Shop, token: &str) -> Result<Session> {
                 let row = tx
                     .optional(
                         "SELECT s.id, s.account_id, s.account_version, s.needs_code, s.created_at, s.seen_at, s.confirmed_at,
-                                s.source, s.agent, a.email, a.role, a.status, a.version
-                         FROM session s JOIN account a ON a.id = s.account_id WHERE s.token_hash = $1",
-                        &[hash],
+                                s.source, s.agent, a.email, a.role, a.status, a.version,
+                                v.id AS viewed, v.email AS viewed_email
+                         FROM session s JOIN account a ON a.id = s.account_id
+                         LEFT JOIN account v ON v.id = s.viewed_account AND s.viewed_until > $2
+                         WHERE s.token_hash = $1",
+                        &[hash, Value::Int(now.0)],
                     )
                     .await?
                     .ok_or(Refusal::Unauthorized)?;
                 let is_void = row.int("version")? != row.int("account_version")?
                     || row.parsed::<AccountStatus>("status")? == AccountStatus::Suspended;
-                let session = read(&row, now)?;
+                let mut session = read(&row, now)?;
+                if let Some(account) = row.optional_parsed("viewed")? {
+                    session.viewing = Some(Viewed {
+                        account,
+                        email: row.text("viewed_email")?,
+                    });
+                }
                 if is_void || session.is_over(now) {
                     return Err(Refusal::Unauthorized.into());
                 }
@@ -397,6 +417,7 @@ fn read(row: &Row, now: UnixMillis) -> Result<Session> {
         seen_at: UnixMillis(row.int("seen_at")?),
         source: row.text("source")?,
         agent: row.text("agent")?,
+        viewing: None,
     })
 }
 

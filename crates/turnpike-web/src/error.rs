@@ -244,6 +244,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::UnfitReason => Row::new(S::BAD_REQUEST, "unfit_reason").about("reason"),
         Refusal::BookedAlready => Row::new(S::CONFLICT, "booked_already"),
         Refusal::CatalogueMoved => Row::new(S::CONFLICT, "catalogue_moved"),
+        Refusal::ViewIsReadOnly => Row::new(S::FORBIDDEN, "view_is_read_only"),
         Refusal::UnknownExit => Row::new(S::NOT_FOUND, "unknown_exit"),
         Refusal::UnknownOrder => Row::new(S::NOT_FOUND, "unknown_order"),
         Refusal::NothingToRefund => Row::new(S::CONFLICT, "nothing_to_refund"),

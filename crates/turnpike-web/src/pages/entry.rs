@@ -10,7 +10,7 @@ use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
 use super::texts::{ENGLISH, Notice};
 use super::trouble::Trouble;
-use super::visitor::{Anyone, Customer, HalfSignedIn};
+use super::visitor::{Anyone, SignedIn, HalfSignedIn};
 use crate::error::{self, ApiError};
 use crate::limit::Source;
 
@@ -181,12 +181,12 @@ pub(crate) async fn setup(_: Anyone, desk: Desk) -> Outcome {
 }
 
 /// `GET /confirm`
-pub(crate) async fn confirm_form(_: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn confirm_form(_: SignedIn, desk: Desk) -> Outcome {
     form(&desk, Kind::Confirm, None).await
 }
 
 /// `POST /confirm`
-pub(crate) async fn confirm(_: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn confirm(_: SignedIn, desk: Desk) -> Outcome {
     let password = desk.fields.secret("password");
     match session::confirm(&desk.app.shop, &desk.token, password, desk.visit.source).await {
         Ok(token) => {

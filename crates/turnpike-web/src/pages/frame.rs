@@ -1,6 +1,7 @@
 //! What stands around every page: the head, the navigation, who is signed in, what was just done.
 
 use turnpike_shop::account::Account;
+use turnpike_shop::session::Session;
 use turnpike_shop::types::Role;
 
 use super::assets::{self, Assets};
@@ -49,14 +50,17 @@ pub(crate) struct Person {
     pub(crate) email: String,
     pub(crate) balance: String,
     pub(crate) is_operator: bool,
+    /// An operator looks at this person's pages.
+    pub(crate) is_viewed: bool,
 }
 
 impl Person {
-    pub(crate) fn of(account: &Account) -> Self {
+    pub(crate) fn of(account: &Account, session: &Session) -> Self {
         Self {
             email: account.email.clone(),
             balance: account.balance.to_string(),
-            is_operator: account.role == Role::Operator,
+            is_operator: session.role == Role::Operator,
+            is_viewed: session.viewing.is_some(),
         }
     }
 }

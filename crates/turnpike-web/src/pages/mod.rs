@@ -130,6 +130,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/operator/accounts/{account}/keys/{key}/trial",
             action(operator::permit_trial),
         )
+        .route("/operator/accounts/{account}/view", action(operator::view))
+        .route("/operator/view/end", action(operator::end_view))
         .route("/operator/orders", page(operator::orders))
         .route("/operator/orders/{order}", page(operator::order))
         .route(

@@ -3,6 +3,8 @@
 //! Every handler names one of these types as its first parameter. They can only be made by [`Visitor::admit`], so a handler that
 //! forgets to say who may call it does not compile, as with the API's operations.
 
+use http::Method;
+use turnpike_shop::Refusal;
 use turnpike_shop::session::Session;
 use turnpike_shop::types::{AccountId, Role};
 
@@ -22,7 +24,10 @@ pub(crate) struct Anyone;
 /// Somebody who has given his password and still owes the second factor's code.
 pub(crate) struct HalfSignedIn;
 
-/// Somebody who is signed in.
+/// Somebody who is signed in, as himself.
+pub(crate) struct SignedIn;
+
+/// Somebody who is signed in, or whose pages an operator looks at.
 pub(crate) struct Customer(Session);
 
 /// Somebody who is signed in and gave his password a moment ago: for dangerous steps.
@@ -49,21 +54,48 @@ impl Visitor for HalfSignedIn {
     }
 }
 
-impl Visitor for Customer {
+/// Whose session it is, whatever it shows just now.
+fn owner(desk: &Desk) -> Result<&Session, Trouble> {
+    match &desk.session {
+        Some(session) if session.needs_code => Err(Trouble::CodeFirst),
+        Some(session) => Ok(session),
+        None => Err(Trouble::SignInFirst),
+    }
+}
+
+impl Visitor for SignedIn {
     fn admit(desk: &Desk) -> Result<Self, Trouble> {
-        match &desk.session {
-            Some(session) if session.needs_code => Err(Trouble::CodeFirst),
-            Some(session) => Ok(Self(session.clone())),
-            None => Err(Trouble::SignInFirst),
+        owner(desk).map(|_| Self)
+    }
+}
+
+impl Visitor for Customer {
+    /// An operator who looks at a customer's pages is that customer, and may only look.
+    fn admit(desk: &Desk) -> Result<Self, Trouble> {
+        let session = owner(desk)?;
+        let Some(viewed) = &session.viewing else {
+            return Ok(Self(session.clone()));
+        };
+        if !matches!(desk.head.method, Method::GET | Method::HEAD) {
+            return Err(Refusal::ViewIsReadOnly.into());
         }
+        Ok(Self(Session {
+            account: viewed.account.clone(),
+            email: viewed.email.clone(),
+            role: Role::Customer,
+            ..session.clone()
+        }))
     }
 }
 
 impl Visitor for Confirmed {
     fn admit(desk: &Desk) -> Result<Self, Trouble> {
-        let Customer(session) = Customer::admit(desk)?;
+        let session = owner(desk)?;
+        if session.viewing.is_some() {
+            return Err(Refusal::ViewIsReadOnly.into());
+        }
         if session.is_confirmed {
-            Ok(Self(session))
+            Ok(Self(session.clone()))
         } else {
             Err(Trouble::ConfirmFirst)
         }
@@ -72,9 +104,9 @@ impl Visitor for Confirmed {
 
 impl Visitor for Operator {
     fn admit(desk: &Desk) -> Result<Self, Trouble> {
-        let Customer(session) = Customer::admit(desk)?;
+        let session = owner(desk)?;
         match session.role {
-            Role::Operator => Ok(Self(session)),
+            Role::Operator => Ok(Self(session.clone())),
             Role::Customer => Err(Trouble::Failed(ApiError::NoSuchPath)),
         }
     }
@@ -83,9 +115,12 @@ impl Visitor for Operator {
 impl Visitor for ConfirmedOperator {
     fn admit(desk: &Desk) -> Result<Self, Trouble> {
         // First: whoever has nothing to do here is not told to confirm anything.
-        Operator::admit(desk)?;
-        let Confirmed(session) = Confirmed::admit(desk)?;
-        Ok(Self(session))
+        let Operator(session) = Operator::admit(desk)?;
+        if session.is_confirmed {
+            Ok(Self(session))
+        } else {
+            Err(Trouble::ConfirmFirst)
+        }
     }
 }
 
@@ -109,6 +144,11 @@ signed_in!(Customer, Confirmed);
 macro_rules! operators {
     ($($name:ident),+) => {$(
         impl $name {
+            /// His session.
+            pub(crate) fn session(&self) -> &Session {
+                &self.0
+            }
+
             /// By what name the audit log knows him.
             pub(crate) fn actor(&self) -> &str {
                 &self.0.email

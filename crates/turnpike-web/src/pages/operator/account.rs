@@ -5,7 +5,7 @@ use http::StatusCode;
 use turnpike_shop::api_key::{self, ApiKey};
 use turnpike_shop::ledger;
 use turnpike_shop::search::{Order, Search, search};
-use turnpike_shop::types::{AccountStatus, ApiKeyId, UnixMillis};
+use turnpike_shop::types::{AccountStatus, ApiKeyId, Role, UnixMillis};
 
 use super::{named, path_of, role};
 use crate::error::ApiError;
@@ -31,6 +31,7 @@ struct AccountPage {
     id: String,
     email: String,
     role: &'static str,
+    is_customer: bool,
     is_suspended: bool,
     balance: String,
     active: i64,
@@ -92,6 +93,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
         path: path_of(&account.id),
         id: account.id.to_string(),
         role: role(account.role),
+        is_customer: account.role == Role::Customer,
         is_suspended: account.status == AccountStatus::Suspended,
         balance: account.balance.to_string(),
         active: account.active_subscriptions,

@@ -15,6 +15,7 @@ mod plan;
 mod shop;
 mod status;
 mod trials;
+mod view;
 
 use turnpike_shop::account::{Account, by_id};
 use turnpike_shop::types::{AccountId, Role};
@@ -35,6 +36,7 @@ pub(super) use self::plan::{form as plan_form, retire as retire_plan, save as sa
 pub(super) use self::shop::show as shop;
 pub(super) use self::status::{act as set_status, form as status_form};
 pub(super) use self::trials::list as trials;
+pub(super) use self::view::{begin as view, end as end_view};
 use super::desk::Desk;
 use super::texts::ENGLISH;
 use super::trouble::Trouble;

@@ -74,6 +74,7 @@ notices! {
     WebhookDeleted = "webhook-deleted", webhook_deleted;
     TestSent = "test-sent", test_sent;
     Redelivered = "redelivered", redelivered;
+    ViewEnded = "view-ended", view_ended_done;
     PlanSaved = "plan-saved", plan_saved_done;
     PlanRetired = "plan-retired", plan_retired_done;
     CouponSaved = "coupon-saved", coupon_saved_done;
@@ -442,6 +443,7 @@ texts! {
     give_back_lead = "The whole price goes back to the balance, once. What the order gave is taken back: the time that is still to come, at once. To let the customer keep it, or to give back a part, credit the account instead.";
     give_back_action = "Refund and take back";
     refunded_done = "Refunded, and what the order gave is taken back.";
+    view_ended_done = "These are your own pages again.";
     plan_saved_done = "The plan is saved. Running subscriptions keep what they have bought.";
     plan_retired_done = "The plan is not sold any more. What was bought with it runs on.";
     coupon_saved_done = "The coupon is saved.";

@@ -65,6 +65,10 @@ texts! {
     drain_lead = "It is not sold any more. Whoever has it keeps it and may renew it. Applying a catalogue does not change that.";
     disable_lead = "The ports of whoever has it close within a second. Their time runs on, and they may switch to another network. It is not sold either.";
     open_lead = "It is sold again, and the ports of whoever has it open within a second.";
+    viewing = "You look at the pages of";
+    viewing_note = "You can change nothing here.";
+    end_view = "End";
+    view_as = "View as";
     audit = "Audit log";
     audit_lead = "What operators did, for good, newest first.";
     find_entry = "Who, what, or on what";
