@@ -91,7 +91,8 @@ impl Wish {
             return Ok(catalogue.clone());
         }
         // Whoever else changes the catalogue waits, or has finished: what he did is not undone.
-        tx.all("SELECT id FROM network ORDER BY code FOR NO KEY UPDATE", &[]).await?;
+        tx.all("SELECT id FROM network ORDER BY code FOR NO KEY UPDATE", &[])
+            .await?;
         let mut catalogue = present::read(shop, tx).await?;
         match self {
             Self::Whole(_) => {}
@@ -114,13 +115,7 @@ impl Wish {
     }
 }
 
-async fn change(
-    shop: &Shop,
-    actor: &str,
-    wish: Wish,
-    dry_run: bool,
-    seen: Option<String>,
-) -> Result<Vec<Difference>> {
+async fn change(shop: &Shop, actor: &str, wish: Wish, dry_run: bool, seen: Option<String>) -> Result<Vec<Difference>> {
     let (owned, actor, wish) = (shop.clone(), actor.to_owned(), Arc::new(wish));
     shop.store
         .transaction(move |tx| {

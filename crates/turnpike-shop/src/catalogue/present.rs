@@ -68,7 +68,9 @@ pub async fn export(shop: &Shop, actor: &str) -> Result<Catalogue> {
 
 async fn counts(tx: &mut Tx, sql: &'static str) -> Result<BTreeMap<String, i64>> {
     let rows = tx.all(sql, &[]).await?;
-    rows.iter().map(|row| Ok((row.text("code")?, row.int("count")?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.text("code")?, row.int("count")?)))
+        .collect()
 }
 
 /// All that is active.
@@ -79,7 +81,10 @@ pub(super) async fn read(shop: &Shop, tx: &mut Tx) -> Result<Catalogue> {
             &[],
         )
         .await?;
-    let gateways = tx.one("SELECT COUNT(*) AS count FROM gateway", &[]).await?.int("count")?;
+    let gateways = tx
+        .one("SELECT COUNT(*) AS count FROM gateway", &[])
+        .await?
+        .int("count")?;
     let mut networks = Vec::with_capacity(rows.len());
     for row in &rows {
         networks.push(Network {

@@ -22,6 +22,7 @@ on_both_engines! {
     money_is_booked_once_and_with_a_reason,
     money_that_is_booked_many_times_at_once_is_booked_once,
     no_operator_shuts_himself_out,
+    the_audit_log_keeps_the_order_in_which_it_was_written,
     a_key_may_give_trials_as_long_as_an_operator_allows_it,
 }
 
@@ -368,4 +369,52 @@ async fn a_key_may_give_trials_as_long_as_an_operator_allows_it(site: &Site) {
     let written = audit_log::newest(&world.shop, 10).await.unwrap();
     assert_eq!(written.iter().filter(|entry| entry.action == "key.trial").count(), 3);
     assert!(written.iter().all(|entry| entry.at <= UnixMillis(world.now().0)));
+}
+
+async fn the_audit_log_keeps_the_order_in_which_it_was_written(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    // All in one millisecond.
+    for number in 0..20 {
+        account::create(
+            &world.shop,
+            ROOT,
+            &format!("p{number}@example.com"),
+            Role::Customer,
+            None,
+        )
+        .await
+        .unwrap();
+    }
+    let search = |text: &str, action: &str, after, limit| audit_log::Search {
+        text: text.to_owned(),
+        action: action.to_owned(),
+        after,
+        limit,
+    };
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let asked = search("root@", "account.", after, 7);
+        let (page, has_more) = audit_log::entries(&world.shop, asked).await.unwrap();
+        after = page.last().map(|last| last.place.clone());
+        seen.extend(page.into_iter().map(|entry| entry.subject));
+        if !has_more {
+            break;
+        }
+    }
+    let expected: Vec<String> = (0..20).rev().map(|number| format!("p{number}@example.com")).collect();
+    assert_eq!(seen, expected);
+    for (text, action, count) in [
+        ("P19@", "", 1),
+        ("", "exit.", 0),
+        ("%", "", 0),
+        ("", "%", 0),
+        ("account.create", "", 20),
+    ] {
+        let (found, _) = audit_log::entries(&world.shop, search(text, action, None, 50))
+            .await
+            .unwrap();
+        let found = found.iter().filter(|entry| entry.actor == ROOT).count();
+        assert_eq!(found, count, "{text} {action}");
+    }
 }

@@ -261,7 +261,10 @@ impl Desk {
     pub(crate) async fn frame(&self, place: Place, title: &str) -> Result<Frame, Trouble> {
         let person = match &self.session {
             Some(session) if !session.needs_code => {
-                let shown = session.viewing.as_ref().map_or(&session.account, |viewed| &viewed.account);
+                let shown = session
+                    .viewing
+                    .as_ref()
+                    .map_or(&session.account, |viewed| &viewed.account);
                 let account = account::by_id(&self.app.shop, shown).await?;
                 Some(Person::of(&account, session))
             }

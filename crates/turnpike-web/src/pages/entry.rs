@@ -10,7 +10,7 @@ use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
 use super::texts::{ENGLISH, Notice};
 use super::trouble::Trouble;
-use super::visitor::{Anyone, SignedIn, HalfSignedIn};
+use super::visitor::{Anyone, HalfSignedIn, SignedIn};
 use crate::error::{self, ApiError};
 use crate::limit::Source;
 

@@ -148,10 +148,19 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route("/operator/catalogue", page(operator::catalogue))
         .route("/operator/catalogue/file", page(operator::catalogue_file))
-        .route("/operator/catalogue/import", form(operator::import_form, operator::import))
-        .route("/operator/catalogue/plan", form(operator::plan_form, operator::save_plan))
+        .route(
+            "/operator/catalogue/import",
+            form(operator::import_form, operator::import),
+        )
+        .route(
+            "/operator/catalogue/plan",
+            form(operator::plan_form, operator::save_plan),
+        )
         .route("/operator/catalogue/plan/retire", action(operator::retire_plan))
-        .route("/operator/catalogue/coupon", form(operator::coupon_form, operator::save_coupon))
+        .route(
+            "/operator/catalogue/coupon",
+            form(operator::coupon_form, operator::save_coupon),
+        )
         .route("/operator/catalogue/coupon/retire", action(operator::retire_coupon))
         .route("/operator/trials", page(operator::trials))
         .route("/operator/gateways", page(operator::gateways))

@@ -61,7 +61,10 @@ mod tests {
     #[test]
     fn times_are_written_for_people() {
         assert_eq!(moment(UnixMillis(1_760_000_000_000)), "9 Oct 2025, 08:53 UTC");
-        assert_eq!(moment_exactly(UnixMillis(1_760_000_000_000)), "9 Oct 2025, 08:53:20 UTC");
+        assert_eq!(
+            moment_exactly(UnixMillis(1_760_000_000_000)),
+            "9 Oct 2025, 08:53:20 UTC"
+        );
         assert_eq!(moment(UnixMillis(i64::MAX)), "-");
         assert_eq!(machine(UnixMillis(1_760_000_000_000)), "2025-10-09T08:53:20Z");
         assert_eq!(span(Span::days(3)), "3 days");

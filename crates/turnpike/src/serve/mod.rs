@@ -160,8 +160,13 @@ impl Server {
         self.loops
             .spawn(rotations::work(shop.clone(), gateway.clone(), name.clone(), stop()));
         if let Some(target) = checks::target(&config.server.public_url) {
-            self.loops
-                .spawn(checks::work(shop.clone(), gateway.clone(), name.clone(), target, stop()));
+            self.loops.spawn(checks::work(
+                shop.clone(),
+                gateway.clone(),
+                name.clone(),
+                target,
+                stop(),
+            ));
         }
         self.loops
             .spawn(upkeep::tell_alive(shop.clone(), gateway.clone(), name.clone(), stop()));

@@ -88,7 +88,10 @@ fn readable(detail: &str) -> String {
 /// `GET /operator/audit`
 pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let fields = &desk.fields;
-    let kind = KINDS.iter().map(|(word, _)| *word).find(|word| *word == fields.text("action"));
+    let kind = KINDS
+        .iter()
+        .map(|(word, _)| *word)
+        .find(|word| *word == fields.text("action"));
     let after = place(fields.text("after"));
     let is_later = after.is_some();
     let search = Search {
@@ -143,7 +146,10 @@ mod tests {
 
     #[test]
     fn details_are_read_by_people() {
-        assert_eq!(readable("{\"cents\":-50,\"note\":\"a \\\"mistake\\\"\"}"), "cents: -50, note: a \"mistake\"");
+        assert_eq!(
+            readable("{\"cents\":-50,\"note\":\"a \\\"mistake\\\"\"}"),
+            "cents: -50, note: a \"mistake\""
+        );
         assert_eq!(readable("{}"), "");
         assert_eq!(readable("[1]"), "[1]");
         assert_eq!(readable("no JSON"), "no JSON");

@@ -85,9 +85,7 @@ impl CouponRow {
                 Some(most) => format!("{redeemed} / {most}"),
                 None => redeemed.to_string(),
             },
-            until: coupon
-                .valid_until
-                .map_or_else(|| OPERATORS.for_good.to_owned(), moment),
+            until: coupon.valid_until.map_or_else(|| OPERATORS.for_good.to_owned(), moment),
             is_over: coupon.valid_until.is_some_and(|until| until <= now),
         }
     }
@@ -156,7 +154,8 @@ impl Entry {
     pub(super) fn string(mut self, key: &str, value: &str) -> Self {
         if !value.is_empty() {
             // JSON's strings are TOML's basic strings, but for one character that neither codes nor names have.
-            self.0.push_str(&format!("{key} = {}\n", serde_json::Value::from(value)));
+            self.0
+                .push_str(&format!("{key} = {}\n", serde_json::Value::from(value)));
         }
         self
     }

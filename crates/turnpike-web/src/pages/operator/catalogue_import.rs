@@ -54,12 +54,7 @@ pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
     shown(&desk, StatusCode::OK, None, None).await
 }
 
-async fn shown(
-    desk: &Desk,
-    status: StatusCode,
-    difference: Option<&[Difference]>,
-    wrong: Option<String>,
-) -> Outcome {
+async fn shown(desk: &Desk, status: StatusCode, difference: Option<&[Difference]>, wrong: Option<String>) -> Outcome {
     text(desk)?;
     let page = ImportPage {
         frame: desk.frame(Place::Catalogue, OPERATORS.import).await?,

@@ -13,7 +13,7 @@ use crate::api::wait_applied;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html, see_other};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{OPERATORS, Notice};
+use crate::pages::texts::{Notice, OPERATORS};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::{moment, span};
@@ -107,10 +107,7 @@ impl Past {
                 "running" => badge(OPERATORS.running, "warn"),
                 _ => badge(OPERATORS.queued, "warn"),
             },
-            address: rotation
-                .address
-                .map(|address| address.to_string())
-                .unwrap_or_default(),
+            address: rotation.address.map(|address| address.to_string()).unwrap_or_default(),
             took: rotation.took.map(span).unwrap_or_default(),
             error: rotation.error.clone().unwrap_or_default(),
         }
@@ -134,11 +131,7 @@ fn way(spec: &ExitSpec) -> String {
 fn rotates_by(spec: &ExitSpec) -> String {
     match &spec.rotate {
         Some(RotateMethod::Command(words)) => {
-            format!(
-                "{} {}",
-                OPERATORS.by_command,
-                words.first().map_or("", String::as_str)
-            )
+            format!("{} {}", OPERATORS.by_command, words.first().map_or("", String::as_str))
         }
         Some(RotateMethod::Http(url)) => format!("{} {}", OPERATORS.by_http, spec_url(url)),
         None if spec.can_rotate() => OPERATORS.by_pool.to_owned(),

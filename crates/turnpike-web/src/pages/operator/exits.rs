@@ -75,9 +75,7 @@ impl Row {
             address: exit
                 .address
                 .map_or_else(|| ENGLISH.not_known.to_owned(), |address| address.to_string()),
-            rotated: exit
-                .rotated_at
-                .map_or_else(|| OPERATORS.not_rotated.to_owned(), moment),
+            rotated: exit.rotated_at.map_or_else(|| OPERATORS.not_rotated.to_owned(), moment),
             taken: exit.taken,
             capacity: exit.capacity,
             moved: bytes(exit.moved),

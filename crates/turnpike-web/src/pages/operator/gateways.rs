@@ -43,10 +43,7 @@ impl Way {
         Self {
             name: gateway.name.clone(),
             host: gateway.public_host.clone(),
-            version: gateway
-                .version
-                .clone()
-                .unwrap_or_else(|| ENGLISH.not_known.to_owned()),
+            version: gateway.version.clone().unwrap_or_else(|| ENGLISH.not_known.to_owned()),
             ports: format!("{}–{}", gateway.first_port, gateway.last_port),
             taken: gateway.ports_taken,
             size: gateway.last_port - gateway.first_port + 1,

@@ -58,7 +58,9 @@ pub(crate) async fn act(operator: ConfirmedOperator, desk: Desk) -> Outcome {
     match set_status(&desk.app.shop, operator.actor(), &account.email, status).await {
         Ok(_) => {
             let revisions = revisions_of(&desk.app.shop, &account.id).await?;
-            let revisions = revisions.iter().map(|(gateway, revision)| (gateway.as_str(), *revision));
+            let revisions = revisions
+                .iter()
+                .map(|(gateway, revision)| (gateway.as_str(), *revision));
             wait_applied(&desk.app, &desk.visit, revisions).await;
             let notice = match status {
                 AccountStatus::Active => Notice::Resumed,
