@@ -144,11 +144,6 @@ signed_in!(Customer, Confirmed);
 macro_rules! operators {
     ($($name:ident),+) => {$(
         impl $name {
-            /// His session.
-            pub(crate) fn session(&self) -> &Session {
-                &self.0
-            }
-
             /// By what name the audit log knows him.
             pub(crate) fn actor(&self) -> &str {
                 &self.0.email
@@ -157,3 +152,10 @@ macro_rules! operators {
     )+};
 }
 operators!(Operator, ConfirmedOperator);
+
+impl Operator {
+    /// His session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.0
+    }
+}

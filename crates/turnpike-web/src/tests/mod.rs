@@ -11,6 +11,7 @@ mod links;
 mod matrix;
 mod named_links;
 mod operations;
+mod operator_desk;
 mod operator_pages;
 mod pages;
 mod paths;

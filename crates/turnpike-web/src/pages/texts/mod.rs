@@ -376,16 +376,13 @@ texts! {
     working = "Working";
     down = "Down";
     untried = "Not tried";
-    gateways = "Gateways";
     no_gateways = "No gateway has been started.";
     gateway = "Gateway";
     host = "Host";
     version = "Version";
-    ports = "Ports";
     revision = "Revision applied";
     up_to_date = "Up to date";
     behind = "behind by";
-    last_change = "Last change applied";
     waiting = "Waiting for its gateway";
     running = "Under way";
     of = "of";

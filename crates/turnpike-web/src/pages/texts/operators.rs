@@ -21,7 +21,6 @@ texts! {
     load = "24 hours";
     load_hint = "Traffic within 24 hours";
     off_catalogue = "Not in the catalogue";
-    name = "Name";
     way = "Leaves by";
     rotates_by = "Rotates by";
     way_addresses = "its addresses";
