@@ -17,7 +17,7 @@ use crate::WallClock;
 use crate::clock::SteadyClock;
 use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
-use crate::exit::{Environment, ExitId, ExitSpec, Rotated, RotationError, Survey};
+use crate::exit::{CheckTarget, Checked, Environment, ExitId, ExitSpec, Rotated, RotationError, Survey};
 use crate::meter::{BatchId, Meters, TrafficBatch};
 use crate::refusals::{Caller, Complaints, Reason, RefusalBatch, Refusals};
 use crate::relay::{Buffers, Pipes};
