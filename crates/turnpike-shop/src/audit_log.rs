@@ -104,10 +104,10 @@ pub async fn entries(shop: &Shop, search: Search) -> Result<(Vec<Entry>, bool)> 
         number: 0,
         id: String::new(),
     });
-    let action = match search.action.is_empty() {
-        true => String::new(),
-        // Its own `_` is just a letter.
-        false => format!("{}%", search.action.replace(['!', '%', '\0'], "").replace('_', "!_")),
+    let action = match search.action.replace('\0', "") {
+        all if all.is_empty() => all,
+        // Its own `%` and `_` are just letters.
+        start => format!("{}%", start.replace('!', "!!").replace('%', "!%").replace('_', "!_")),
     };
     let values = [
         Value::Int(after.at.0),

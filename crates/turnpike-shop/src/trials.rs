@@ -70,8 +70,8 @@ async fn uses(tx: &mut Tx, since: &Value) -> Result<Vec<TrialUse>> {
     let rows = tx
         .all(
             "SELECT u.account_id, a.email, n.code, u.used_at,
-                    CASE WHEN EXISTS (SELECT 1 FROM shop_order o WHERE o.account_id = u.account_id AND o.kind = 'purchase'
-                                      AND o.created_at >= u.used_at) THEN 1 ELSE 0 END AS has_bought
+                    (SELECT COUNT(*) FROM shop_order o WHERE o.account_id = u.account_id AND o.kind = 'purchase'
+                     AND o.created_at >= u.used_at) AS bought
              FROM trial_use u JOIN account a ON a.id = u.account_id JOIN network n ON n.id = u.network_id
              WHERE u.used_at > $1 ORDER BY u.used_at DESC, a.email, n.code LIMIT $2",
             &[since.clone(), Value::Int(MOST)],
@@ -85,7 +85,7 @@ async fn uses(tx: &mut Tx, since: &Value) -> Result<Vec<TrialUse>> {
             network_code: row.text("code")?,
             used_at,
             next_at: used_at.plus(BETWEEN_TRIALS),
-            has_bought: row.int("has_bought")? == 1,
+            has_bought: row.int("bought")? > 0,
             same_source: 0,
             same_domain: 0,
         })

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use turnpike_wire::address::Destination;
 
-use super::Exit;
+use super::{DialError, Exit};
 use crate::stream::Stream;
 
 /// A test in all.
@@ -46,7 +46,7 @@ impl Exit {
             .ok_or_else(|| format!("{} cannot be connected to", target.authority))?;
         let began = Instant::now();
         let work = async {
-            let dialed = self.dial(&destination).await.map_err(|error| error.to_string())?;
+            let dialed = self.dial(&destination).await.map_err(|error| not_dialled(&error))?;
             let Some(path) = &target.path else {
                 return Ok(None);
             };
@@ -60,6 +60,18 @@ impl Exit {
             address,
             took: began.elapsed(),
         })
+    }
+}
+
+/// Why the shop was not reached. That it may not be is no fault of the exit.
+fn not_dialled(error: &DialError) -> String {
+    match error {
+        DialError::Prohibited(_) => {
+            "server.public_url leads where no exit may connect to; set it to the public address at \
+             which customers reach this shop"
+                .to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

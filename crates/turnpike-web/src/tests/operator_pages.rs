@@ -91,12 +91,7 @@ async fn the_shops_page_shows_how_it_stands(site: &Site) {
     let world = site.world().await;
     let mut browser = operator(&world).await;
     let page = browser.get("/operator").await.text();
-    for shown in [
-        "NL-AMS",
-        "gw1",
-        "Gateways that are behind",
-        "Revenue, 24 hours",
-    ] {
+    for shown in ["NL-AMS", "gw1", "Gateways that are behind", "Revenue, 24 hours"] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(!page.contains("Everything works"));

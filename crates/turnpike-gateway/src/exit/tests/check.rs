@@ -57,6 +57,11 @@ async fn a_test_that_fails_says_why() {
         exit.check(&nowhere).await.unwrap_err(),
         "no port cannot be connected to"
     );
+    let inside = CheckTarget {
+        authority: "10.0.0.1:80".to_owned(),
+        path: None,
+    };
+    assert!(exit.check(&inside).await.unwrap_err().contains("server.public_url"));
     let gone = world.exit(pool(&[NOT_HERE]));
     let target = shop("HTTP/1.1 200 OK\r\n\r\n{}").await;
     assert!(gone.check(&target).await.is_err());

@@ -67,7 +67,7 @@ impl Row {
     }
 }
 
-/// JSON as `key: value, key: value`; what is nested stays JSON.
+/// JSON as `key: value, key: value`, and a catalogue's differences as `update plan x`; what is nested else stays JSON.
 fn readable(detail: &str) -> String {
     let text = match serde_json::from_str(detail) {
         Ok(Value::Object(members)) => {
@@ -77,11 +77,20 @@ fn readable(detail: &str) -> String {
             };
             members.into_iter().map(pair).collect::<Vec<_>>().join(", ")
         }
+        Ok(Value::Array(changes)) => changes.iter().map(change).collect::<Vec<_>>().join(", "),
         _ => detail.to_owned(),
     };
     match text.char_indices().nth(DETAIL_LENGTH) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
+    }
+}
+
+fn change(change: &Value) -> String {
+    let word = |key| change.get(key).and_then(Value::as_str);
+    match (word("change"), word("kind"), word("name")) {
+        (Some(what), Some(kind), Some(name)) => format!("{what} {kind} {name}"),
+        _ => change.to_string(),
     }
 }
 
@@ -151,7 +160,10 @@ mod tests {
             "cents: -50, note: a \"mistake\""
         );
         assert_eq!(readable("{}"), "");
-        assert_eq!(readable("[1]"), "[1]");
+        assert_eq!(
+            readable(r#"[{"change":"update","kind":"plan","name":"x","detail":[]},1]"#),
+            "update plan x, 1"
+        );
         assert_eq!(readable("no JSON"), "no JSON");
         let long = readable(&"é".repeat(DETAIL_LENGTH + 1));
         assert_eq!(long.chars().count(), DETAIL_LENGTH + 1);
