@@ -5,9 +5,12 @@
 //!
 //! A slot's exit is locked as well, against the catalogue alone, which might move it to another gateway just now.
 
+use std::sync::LazyLock;
+
 use crate::attempt::contended;
 use crate::error::{Error, Refusal, Result};
 use crate::shop::Shop;
+use crate::store::many::{MOST, placeholders};
 use crate::store::{Row, Tx, Value};
 use crate::subscription;
 use crate::types::{ConnectionType, ExitId, NetworkId, SubscriptionId, UnixMillis};
@@ -170,18 +173,22 @@ async fn why_none(tx: &mut Tx, search: Search<'_>, taken: i64, wanted: i64, now:
     })
 }
 
-/// Says anew which of an exit's slots are for sale: all that it should have, while it is in the catalogue and open.
-pub(crate) async fn offer(tx: &mut Tx, exit: &ExitId) -> Result<()> {
-    tx.execute(
-        "UPDATE slot SET sellable = CASE WHEN slot_no <= COALESCE(
-             (SELECT CASE WHEN e.shared_slots = 0 THEN 1 ELSE e.shared_slots END FROM network_exit e
-              WHERE e.id = $1 AND e.active = 1 AND e.standing = 'open'), 0) THEN 1 ELSE 0 END
-         WHERE exit_id = $1",
-        &[Value::Text(exit.to_string())],
-    )
-    .await?;
+/// Says anew which slots of exits are for sale: all that each should have, while it is in the catalogue and open. `exits` are ids,
+/// [`filled`](crate::store::many::filled) up.
+pub(crate) async fn offer(tx: &mut Tx, exits: &[Value]) -> Result<()> {
+    tx.execute(&OFFER, exits).await?;
     Ok(())
 }
+
+static OFFER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE slot SET sellable = CASE WHEN slot_no <= COALESCE(
+             (SELECT CASE WHEN e.shared_slots = 0 THEN 1 ELSE e.shared_slots END FROM network_exit e
+              WHERE e.id = slot.exit_id AND e.active = 1 AND e.standing = 'open'), 0) THEN 1 ELSE 0 END
+         WHERE exit_id IN ({})",
+        placeholders(1, MOST)
+    )
+});
 
 /// Gives a locked slot to a subscription, which must not hold another.
 pub(crate) async fn give(tx: &mut Tx, slot: &Slot, subscription: &SubscriptionId) -> Result<()> {

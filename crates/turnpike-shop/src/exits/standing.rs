@@ -7,6 +7,7 @@ use crate::error::{Refusal, Result};
 use crate::routes;
 use crate::shop::Shop;
 use crate::slot;
+use crate::store::many::filled;
 use crate::store::{Tx, Value};
 use crate::types::{ExitId, ExitStanding, SubscriptionId};
 
@@ -48,7 +49,7 @@ pub async fn set_standing(shop: &Shop, actor: &str, exit: &ExitId, standing: Exi
                         &[Value::Text(standing.to_string()), key],
                     )
                     .await?;
-                    slot::offer(tx, &exit).await?;
+                    slot::offer(tx, &filled(vec![Value::Text(exit.to_string())])).await?;
                     let name = format!("{}/{}", row.text("code")?, row.text("name")?);
                     let detail = serde_json::json!({ "from": before, "to": standing });
                     audit_log::write(tx, &actor, "exit.standing", &name, &detail, now).await?;

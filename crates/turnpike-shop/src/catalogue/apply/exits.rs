@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use super::{Applying, Known, Values};
 use crate::catalogue::{Difference, Exit, ExitSpec, ExitWay, RotateMethod, open_spec, seal_spec, without_credentials};
 use crate::error::{Refusal, Result};
+use crate::slot;
 use crate::store::many::{MOST, filled, placeholders, rows};
 use crate::store::{Row, Tx, Value};
 use crate::types::{ExitId, Health, NetworkId};
@@ -79,15 +80,8 @@ impl Applying<'_> {
         for left_out in left_out.chunks(MOST) {
             let ids = filled(left_out.to_vec());
             tx.execute(&DEACTIVATE, &ids).await?;
-            tx.execute(&UNSELL, &ids).await?;
+            slot::offer(tx, &ids).await?;
         }
-        // What an operator has taken out of sale by hand stays so.
-        tx.execute(
-            "UPDATE slot SET sellable = 0 WHERE network_id = $1 AND sellable = 1 AND exit_id IN
-                 (SELECT id FROM network_exit WHERE network_id = $1 AND standing <> 'open')",
-            &[Value::Text(network_id.to_string())],
-        )
-        .await?;
         Ok(())
     }
 
@@ -169,8 +163,7 @@ async fn resize(tx: &mut Tx, network: &str, changed: &[Changed<'_>]) -> Result<(
         .into());
     }
     tx.execute(&OPEN_SLOTS, &ids).await?;
-    tx.execute(&CLOSE_SLOTS, &ids).await?;
-    Ok(())
+    slot::offer(tx, &ids).await
 }
 
 /// An exit that is to be written.
@@ -204,12 +197,6 @@ static DEACTIVATE: LazyLock<String> = LazyLock::new(|| {
         placeholders(1, MOST)
     )
 });
-static UNSELL: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "UPDATE slot SET sellable = 0 WHERE exit_id IN ({})",
-        placeholders(1, MOST)
-    )
-});
 
 /// The first exit of which something is sold as what it shall not be any more.
 static OF_THE_OTHER_KIND: LazyLock<String> = LazyLock::new(|| {
@@ -232,17 +219,7 @@ static OPEN_SLOTS: LazyLock<String> = LazyLock::new(|| {
               SELECT exit_id, network_id, connection_type, slots, slot_no + 1 FROM wanted WHERE slot_no < slots)
          INSERT INTO slot (exit_id, slot_no, network_id, connection_type, sellable, freed_at)
          SELECT exit_id, slot_no, network_id, connection_type, 1, 0 FROM wanted WHERE true
-         ON CONFLICT (exit_id, slot_no) DO UPDATE SET connection_type = excluded.connection_type, sellable = 1",
-        placeholders(1, MOST)
-    )
-});
-
-static CLOSE_SLOTS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "UPDATE slot SET sellable = 0
-         WHERE exit_id IN ({})
-             AND slot_no > (SELECT CASE WHEN e.shared_slots = 0 THEN 1 ELSE e.shared_slots END
-                            FROM network_exit e WHERE e.id = slot.exit_id)",
+         ON CONFLICT (exit_id, slot_no) DO UPDATE SET connection_type = excluded.connection_type",
         placeholders(1, MOST)
     )
 });
