@@ -81,7 +81,8 @@ impl Server {
             false => tls::Source::Nothing,
         };
         let listeners = Listeners::open(config).await?;
-        let sender = notices::Sender::new(config)?;
+        let database = Database::of(config).await;
+        let sender = notices::Sender::new(config, &database.addresses)?;
         let stop = CancellationToken::new();
         let loops = TaskTracker::new();
         // Before anything is counted or described.
@@ -99,7 +100,6 @@ impl Server {
         };
         let mut readiness = Readiness::new();
         if config.roles.contains(&Role::Gateway) {
-            let database = Database::of(config).await;
             let progress = server.start_gateway(config, &listeners, database, certificate);
             readiness = readiness.with("gateway", move || {
                 let progress = Arc::clone(&progress);

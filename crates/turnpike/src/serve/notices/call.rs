@@ -13,7 +13,6 @@ use turnpike_shop::notices::{Outcome, Outgoing};
 
 use super::places::{Judging, Places};
 use crate::config::Config;
-use crate::serve::database_address;
 
 /// For all of one call.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,12 +29,11 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn new(config: &Config) -> Result<Self> {
+    pub(super) fn new(config: &Config, database: &[IpAddr]) -> Result<Self> {
         // What listens here is nobody's webhook, nor is the database.
         // It fails where somebody has installed one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let own = [database_address(config), Some(config.server.listen.ip())];
-        let own: Vec<IpAddr> = own.into_iter().flatten().collect();
+        let own: Vec<IpAddr> = database.iter().copied().chain([config.server.listen.ip()]).collect();
         let opened = config.notices.allow_destinations.clone();
         let places = Arc::new(Places::new(opened, own, &config.gateway.dns_servers)?);
         Ok(Self {

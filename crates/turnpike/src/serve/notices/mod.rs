@@ -5,6 +5,7 @@ mod letter;
 mod mail;
 mod places;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,11 +38,11 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// The ways of this configuration; absent where it has none.
+    /// The ways of this configuration; absent where it has none. `database` is where no webhook leads.
     ///
     /// # Errors
     /// A file that the configuration names cannot be used, or there are no name servers to ask.
-    pub(super) fn new(config: &Config) -> Result<Option<Self>> {
+    pub(super) fn new(config: &Config, database: &[IpAddr]) -> Result<Option<Self>> {
         let notices = &config.notices;
         if notices.smtp.is_none() && !notices.webhooks {
             return Ok(None);
@@ -49,7 +50,7 @@ impl Sender {
         Ok(Some(Self {
             mail: notices.smtp.as_ref().map(Postman::new).transpose()?,
             caller: match notices.webhooks {
-                true => Some(Caller::new(config)?),
+                true => Some(Caller::new(config, database)?),
                 false => None,
             },
             public_url: config.server.public_url.clone(),
