@@ -88,6 +88,8 @@ async fn ask(stream: &Stream, early: Bytes, host: &str, path: &str) -> std::io::
         }
     }
     let mut answer = BytesMut::from(early.as_ref());
+    // A read takes no more than there is room for.
+    answer.reserve(MAX_ANSWER);
     while answer.len() < MAX_ANSWER {
         stream.readable().await?;
         match stream.try_read_buf(&mut answer) {

@@ -42,6 +42,8 @@ impl Connection {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // The first read opens the write-ahead log. It is done now, so that open descriptors stay the same from here on.
+        connection.query_row("SELECT COUNT(*) FROM sqlite_schema", (), |_| Ok(()))?;
         Ok(Self(connection))
     }
 
