@@ -289,7 +289,7 @@ mod tests {
             "https://user@hooks.example.com/",
             "https://user:secret@hooks.example.com/",
             "https://hooks.example.com/#part",
-            "https:///nowhere",
+            "https://",
             "file:///etc/passwd",
         ] {
             assert_eq!(fit_url(unfit, false), None, "{unfit}");
