@@ -67,6 +67,8 @@ impl World {
             first_byte_timeout: PATIENCE,
             connect_timeout: Duration::from_secs(10),
             dns_servers: vec![names.address()],
+            redirect_port: None,
+            udp: true,
             stealth: false,
         };
         let (gateway, mut events) = Gateway::start(config, Arc::new(now));

@@ -18,6 +18,7 @@ use crate::clock::SteadyClock;
 use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
 use crate::exit::{CheckTarget, Checked, Environment, ExitId, ExitSpec, Rotated, RotationError, Survey};
+use crate::gate::Gate;
 use crate::meter::{BatchId, Meters, TrafficBatch};
 use crate::refusals::{Caller, Complaints, Reason, RefusalBatch, Refusals};
 use crate::relay::{Buffers, Pipes};
@@ -55,6 +56,10 @@ pub struct GatewayConfig {
     pub connect_timeout: Duration,
     /// DNS servers to ask instead of the system's.
     pub dns_servers: Vec<std::net::SocketAddr>,
+    /// Connections to all ports come to this one, redirected by the machine's firewall; absent: every port is listened on.
+    pub redirect_port: Option<u16>,
+    /// Whether the ports take datagrams, each by a socket of its own. UDP inside of TCP streams works in any case.
+    pub udp: bool,
     /// Refuse without a word instead of by 407, `05 FF` and `00 5D`.
     pub stealth: bool,
 }
@@ -126,6 +131,8 @@ pub(crate) struct Shared {
     pub(crate) large_buffers: Buffers,
     pub(crate) pipes: Pipes,
     pub(crate) descriptors: Descriptors,
+    /// Absent where every port is listened on.
+    pub(crate) gate: Option<Gate>,
     pub(crate) admission: Admission,
     pub(crate) refusals: Refusals,
     pub(crate) bound_address: BoundAddress,
@@ -150,6 +157,7 @@ impl Shared {
             buffers: Buffers::default(),
             large_buffers: Buffers::large(),
             pipes: Pipes::new(descriptors.clone()),
+            gate: config.redirect_port.map(Gate::on),
             admission: Admission::default(),
             refusals: Refusals::default(),
             bound_address: BoundAddress::new(&config.public_host, &config.dns_servers, descriptors.clone()),

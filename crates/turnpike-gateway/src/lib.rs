@@ -11,6 +11,7 @@ mod descriptors;
 mod dial;
 mod egress;
 mod exit;
+mod gate;
 mod gateway;
 mod guests;
 mod limits;

@@ -47,21 +47,11 @@ impl Port {
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
-        loop {
-            // Goes on until nothing is left to accept; the runtime gives others a turn in between.
-            match listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    tracing::debug!(%error, "a port rests for a moment: nothing can be accepted");
-                    tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
-                }
-            }
-        }
+        accept(&listener, |stream, peer| self.admit(stream, peer)).await;
     }
 
     /// Starts a session, or closes the connection where there are too many.
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    pub(crate) fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         // Two: the client's socket and the origin's.
         let visitor = self
             .shared
@@ -81,23 +71,41 @@ impl Port {
     }
 }
 
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Port")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Accepts for ever.
+pub(crate) async fn accept(listener: &TcpListener, admit: impl Fn(TcpStream, SocketAddr)) {
+    loop {
+        // Goes on until nothing is left to accept; the runtime gives others a turn in between.
+        match listener.accept().await {
+            Ok((stream, peer)) => admit(stream, peer),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::debug!(%error, "a port rests for a moment: nothing can be accepted");
+                tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
+            }
+        }
+    }
+}
+
 /// The owner's handle of a port.
 pub(crate) struct OpenPort {
     port: Arc<Port>,
     sockets: Vec<Sockets>,
 }
 
-/// The two sockets on one address.
+/// The sockets on one address: two, without that for connections where these come through a gate, and without that for datagrams where
+/// none are taken.
 struct Sockets {
     address: IpAddr,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
     _descriptors: Permit,
-}
-
-impl Sockets {
-    fn is_damaged(&self) -> bool {
-        self.tasks.iter().any(JoinHandle::is_finished)
-    }
 }
 
 impl Drop for Sockets {
@@ -137,7 +145,12 @@ impl OpenPort {
 
     /// Whether one of its tasks has ended although it should not have: it has panicked.
     pub(crate) fn is_damaged(&self) -> bool {
-        self.sockets.iter().any(Sockets::is_damaged)
+        self.sockets.iter().any(|sockets| self.are_damaged(sockets))
+    }
+
+    fn are_damaged(&self, sockets: &Sockets) -> bool {
+        let gate = self.port.shared.gate.as_ref();
+        sockets.tasks.iter().any(JoinHandle::is_finished) || gate.is_some_and(|gate| !gate.is_open(sockets.address))
     }
 
     /// Puts another route in force for connections from now on.
@@ -150,7 +163,11 @@ impl OpenPort {
     /// # Errors
     /// The first address that failed; the others are open all the same.
     pub(crate) fn open(&mut self, addresses: &[IpAddr]) -> Result<(), PortError> {
-        self.sockets.retain(|sockets| !sockets.is_damaged());
+        let sockets = std::mem::take(&mut self.sockets);
+        self.sockets = sockets
+            .into_iter()
+            .filter(|sockets| !self.are_damaged(sockets))
+            .collect();
         let mut outcome = Ok(());
         for &address in addresses {
             if self.sockets.iter().any(|sockets| sockets.address == address) {
@@ -169,19 +186,31 @@ impl OpenPort {
     }
 
     fn open_on(&mut self, address: IpAddr) -> io::Result<()> {
-        let descriptors = self
-            .port
-            .shared
-            .descriptors
-            .take(2)
+        let Shared {
+            gate,
+            config,
+            descriptors,
+            ..
+        } = &*self.port.shared;
+        let descriptors = descriptors
+            .take(usize::from(gate.is_none()) + usize::from(config.udp))
             .ok_or_else(|| io::Error::other("too many open files"))?;
         let at = SocketAddr::new(address, self.port.number);
-        let listener = listen(at, self.port.shared.config.peer_timeout)?;
-        let listener = TcpListener::from_std(listener.into())?;
-        let datagrams = UdpSocket::from_std(bind_udp(at)?.into())?;
-        let accept = Arc::clone(&self.port).accept(listener);
-        let serve = Arc::clone(&self.port.udp).serve(Arc::clone(&self.port), datagrams);
-        let tasks = [self.until_closing(accept), self.until_closing(serve)];
+        let listener = match gate {
+            Some(_) => None,
+            None => Some(TcpListener::from_std(listen(at, config.peer_timeout)?.into())?),
+        };
+        let datagrams = match config.udp {
+            true => Some(UdpSocket::from_std(bind_udp(at)?.into())?),
+            false => None,
+        };
+        if let Some(gate) = gate {
+            gate.serve(&self.port, address)?;
+        }
+        let accept = listener.map(|listener| self.until_closing(Arc::clone(&self.port).accept(listener)));
+        let serve = datagrams
+            .map(|socket| self.until_closing(Arc::clone(&self.port.udp).serve(Arc::clone(&self.port), socket)));
+        let tasks = accept.into_iter().chain(serve).collect();
         self.sockets.push(Sockets {
             address,
             tasks,
@@ -216,7 +245,7 @@ impl Drop for OpenPort {
     }
 }
 
-fn listen(at: SocketAddr, peer_timeout: Duration) -> io::Result<Socket> {
+pub(crate) fn listen(at: SocketAddr, peer_timeout: Duration) -> io::Result<Socket> {
     let socket = socket(at, Type::STREAM, Transport::TCP)?;
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;

@@ -107,6 +107,10 @@ pub(crate) struct Gateway {
     pub(crate) peer_timeout: Duration,
     /// How long tunnels may go on when the process is told to stop.
     pub(crate) drain_timeout: Duration,
+    /// The one port to which the firewall redirects connections to all that are sold; absent: each is listened on.
+    pub(crate) redirect_port: Option<u16>,
+    /// Whether datagrams are taken on the ports, each with a socket of its own.
+    pub(crate) udp: bool,
     /// Refuse without a word.
     pub(crate) stealth: bool,
     /// Absent: no TLS on its ports.
@@ -159,6 +163,8 @@ impl Default for Config {
                 idle_timeout: Duration::from_secs(15 * 60),
                 peer_timeout: Duration::from_secs(2 * 60),
                 drain_timeout: Duration::from_secs(5),
+                redirect_port: None,
+                udp: true,
                 stealth: false,
                 tls: None,
             },

@@ -9,6 +9,7 @@ mod idle;
 mod inside;
 mod limits;
 mod ports;
+mod redirect;
 mod refusals;
 mod sealed;
 mod socks;

@@ -70,6 +70,8 @@ impl World {
             first_byte_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             dns_servers: vec!["127.0.0.1:9".parse().unwrap()],
+            redirect_port: None,
+            udp: true,
             stealth: false,
         };
         adjust(&mut config);

@@ -6,6 +6,7 @@ mod audit;
 mod completions;
 mod demo;
 mod doctor;
+mod firewall;
 mod key;
 mod open;
 mod output;
@@ -92,6 +93,7 @@ enum Command {
     Key(key::Args),
     Audit(audit::Args),
     Doctor(doctor::Args),
+    Firewall(firewall::Args),
     Completions(completions::Args),
 }
 
@@ -136,6 +138,7 @@ async fn ended(line: CommandLine) -> anyhow::Result<Ended> {
         Command::Key(args) => key::run(&config()?, args).await,
         Command::Audit(args) => audit::run(&config()?, args).await,
         Command::Doctor(args) => doctor::run(line.config.as_deref(), args).await,
+        Command::Firewall(firewall::Args {}) => firewall::run(&config()?),
         Command::Completions(args) => completions::run(&args),
     }
 }

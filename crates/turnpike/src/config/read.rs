@@ -14,6 +14,8 @@ use crate::document::{Mistake, Place, Table, Value};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// To which the firewall redirects, where nobody names another: the one before those that are sold usually.
+const REDIRECT_PORT: u16 = 12_000;
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub(super) fn config(document: Table) -> Result<Config, Mistake> {
@@ -105,10 +107,29 @@ fn gateway(root: &mut Table, defaults: Gateway) -> Result<Gateway, Mistake> {
             "idle_timeout",
             "peer_timeout",
             "drain_timeout",
+            "listen_mode",
+            "redirect_port",
+            "udp",
             "stealth",
             "tls",
         ],
     )?;
+    let sold = gateway.or("ports", defaults.ports, |value| {
+        value.spelled("a range of ports like \"12001-12999\"", ports)
+    })?;
+    let redirects = gateway.or("listen_mode", false, |value| {
+        value.spelled("\"ports\" or \"redirect\"", |text| match text {
+            "ports" => Some(false),
+            "redirect" => Some(true),
+            _ => None,
+        })
+    })?;
+    let redirect_port = gateway.or("redirect_port", REDIRECT_PORT, |value| value.integer(1..=u16::MAX))?;
+    if redirects && sold.contains(&redirect_port) {
+        return Err(Mistake::new(format!(
+            "gateway.redirect_port must be outside of gateway.ports, and {redirect_port} is not: name another one"
+        )));
+    }
     let public_host = gateway.or("public_host", defaults.public_host, |value| public_host(&value))?;
     Ok(Gateway {
         name: gateway.or("name", defaults.name, |value| gateway_name(&value))?,
@@ -121,9 +142,8 @@ fn gateway(root: &mut Table, defaults: Gateway) -> Result<Gateway, Mistake> {
             }
             Ok(addresses)
         })?,
-        ports: gateway.or("ports", defaults.ports, |value| {
-            value.spelled("a range of ports like \"12001-12999\"", ports)
-        })?,
+        redirect_port: redirects.then_some(redirect_port),
+        ports: sold,
         allow_destinations: gateway.or("allow_destinations", defaults.allow_destinations, |value| {
             each(value, |value| network(&value))
         })?,
@@ -144,6 +164,7 @@ fn gateway(root: &mut Table, defaults: Gateway) -> Result<Gateway, Mistake> {
         drain_timeout: gateway.or("drain_timeout", defaults.drain_timeout, |value| {
             value.duration(Duration::ZERO..=HOUR)
         })?,
+        udp: gateway.or("udp", defaults.udp, |value| value.boolean())?,
         stealth: gateway.or("stealth", defaults.stealth, |value| value.boolean())?,
         tls: tls::read(&mut gateway, &public_host)?,
         public_host,

@@ -58,6 +58,9 @@ fn every_key_is_read() {
         idle_timeout = "1h"
         peer_timeout = "90s"
         drain_timeout = "0s"
+        listen_mode = "redirect"
+        redirect_port = 19999
+        udp = false
         stealth = true
         [gateway.tls]
         certificate = "/etc/turnpike/chain.pem"
@@ -217,6 +220,9 @@ fn a_mistake_in_the_file_names_file_line_and_key() {
         ("[gateway]\nidle_timeout = \"0s\"", &[]),
         ("[gateway]\nidle_timeout = 900", &[]),
         ("[gateway]\npeer_timeout = \"3s\"", &[]),
+        ("[gateway]\nlisten_mode = \"one\"", &[]),
+        ("[gateway]\nlisten_mode = \"redirect\"\nredirect_port = 12001", &[]),
+        ("[gateway]\nudp = 1", &[]),
         ("[gateway]\nstealth = \"yes\"", &[]),
         ("[gateway.tls]", &[]),
         ("[gateway]\ntls = true", &[]),

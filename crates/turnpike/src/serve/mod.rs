@@ -139,6 +139,9 @@ impl Server {
             Arc::new(move || shop.now().0)
         };
         let (gateway, events) = Gateway::start(gateway_config(config, listeners, database), clock);
+        if let Some(port) = config.gateway.redirect_port {
+            tracing::info!("connections come by port {port}, redirected by the rules that `turnpike firewall` prints");
+        }
         let name = config.gateway.name.clone();
         let progress = routes::Progress::new();
         let stop = || self.stop.clone();
@@ -304,6 +307,8 @@ fn gateway_config(config: &Config, listeners: &Listeners, database: Database) ->
         first_byte_timeout: FIRST_BYTE,
         connect_timeout: CONNECT,
         dns_servers: config.gateway.dns_servers.clone(),
+        redirect_port: config.gateway.redirect_port,
+        udp: config.gateway.udp,
         stealth: config.gateway.stealth,
     }
 }

@@ -3,7 +3,7 @@
 use crate::site::Site;
 
 /// Every command, as it is typed.
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 19] = [
     &[],
     &["demo"],
     &["serve"],
@@ -21,6 +21,7 @@ const COMMANDS: [&[&str]; 18] = [
     &["key", "revoke"],
     &["audit"],
     &["doctor"],
+    &["firewall"],
     &["completions"],
 ];
 

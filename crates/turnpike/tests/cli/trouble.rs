@@ -142,3 +142,19 @@ fn output_that_cannot_be_written_is_a_failure() {
     );
     std::io::stdout().flush().unwrap();
 }
+
+#[test]
+fn rules_for_a_firewall_are_printed_only_where_it_has_something_to_redirect() {
+    let site = Site::new();
+    assert_eq!(
+        site.failure(&["firewall"]),
+        "every port is listened on, so that there is nothing to redirect; set gateway.listen_mode = \"redirect\" for one socket in \
+         place of 999 of them"
+    );
+    let site = site.variable("TURNPIKE__GATEWAY__LISTEN_MODE", "redirect");
+    assert!(
+        site.well(&["firewall"])
+            .contains("tcp dport 12001-12999 dnat to :12000")
+    );
+    assert_eq!(site.files(), [""; 0]);
+}

@@ -18,6 +18,7 @@ mod faults;
 mod loss;
 mod naming;
 mod page;
+mod redirect;
 mod rotation;
 mod tls;
 mod upstream;

@@ -171,6 +171,10 @@ impl LoggedIn {
         if context.admit().is_err() {
             return self.0.end(&answer(Err(Unassociated::Denied))).await;
         }
+        if !context.shared.config.udp {
+            context.dial_failed(&DialError::NoUdp);
+            return self.0.end(&answer(Err(Unassociated::Exit(DialError::NoUdp)))).await;
+        }
         let peer = context.peer.ip();
         let association = context
             .udp

@@ -185,8 +185,9 @@ fn is_reserved(port: u16, list: &str) -> bool {
 pub(super) fn open_files(config: &Config) -> Check {
     let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let ports = u64::from(config.gateway.ports.end() - config.gateway.ports.start()) + 1;
-    // TCP and UDP on each address.
-    let for_ports = ports * 2 * u64::try_from(config.gateway.bind.len()).unwrap_or(1);
+    let redirects = config.gateway.redirect_port.is_some();
+    let each = u64::from(!redirects) + u64::from(config.gateway.udp);
+    let for_ports = (ports * each + u64::from(redirects)) * u64::try_from(config.gateway.bind.len()).unwrap_or(1);
     let needed = for_ports + 2 * USUAL_TUNNELS + RESERVED_FILES;
     if limit >= needed {
         let tunnels = (limit - for_ports - RESERVED_FILES) / 2;

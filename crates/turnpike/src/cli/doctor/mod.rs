@@ -121,6 +121,10 @@ async fn examine(config: &Config) -> Vec<Check> {
     }
     if config.roles.contains(&Role::Gateway) {
         checks.push(machine::bind_addresses(&config.gateway.bind));
+        if let Some(port) = config.gateway.redirect_port {
+            let at = |address| machine::listener("gateway.redirect_port", (address, port).into());
+            checks.extend(config.gateway.bind.iter().copied().map(at));
+        }
         checks.push(machine::ports(&config.gateway.ports));
         checks.push(machine::ephemeral_ports(&config.gateway.ports));
         checks.push(machine::open_files(config));

@@ -56,6 +56,8 @@ impl World {
             first_byte_timeout: PATIENCE,
             connect_timeout: PATIENCE,
             dns_servers: Vec::new(),
+            redirect_port: None,
+            udp: true,
             stealth: false,
         };
         change(&mut config);

@@ -134,3 +134,18 @@ async fn a_subscription_has_256_associations_and_no_more() {
     eventually(PATIENCE, "one has ended", || shared.connections() < before).await;
     Associated::new(&world).await;
 }
+
+#[tokio::test]
+async fn where_ports_take_no_datagrams_nothing_is_bound_and_clients_are_told() {
+    let world = world_with(|config| config.udp = false, |_| {}).await;
+    let mut client = Script::start(&world).await;
+    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    client.says([GREETING, LOGIN, &request(3, nowhere)].concat()).await;
+    let mut refused = CONNECTED.to_vec();
+    refused[1] = 7;
+    client.hears([CHOSEN, WELCOME, &refused].concat()).await;
+    assert!(
+        UdpSocket::bind((world.address, PORT)).await.is_ok(),
+        "the port's number is free for datagrams"
+    );
+}
