@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::error::{Error, Refusal, Result};
 use crate::passwords;
 use crate::routes;
@@ -52,7 +52,7 @@ pub struct SignedIn {
 /// [`Refusal::MalformedEmail`], [`Refusal::AccountExists`], [`Refusal::UnfitPassword`].
 pub async fn create(
     shop: &Shop,
-    actor: &str,
+    actor: impl Into<Actor>,
     email: &str,
     role: Role,
     password: Option<SecretString>,
@@ -62,7 +62,7 @@ pub async fn create(
         Some(password) => Some(passwords::hash(password).await?),
         None => None,
     };
-    let (now, actor) = (shop.now(), actor.to_owned());
+    let (now, actor) = (shop.now(), Actor::of(actor));
     shop.store
         .transaction(move |tx| {
             let (email, hash, actor) = (email.clone(), hash.clone(), actor.clone());
@@ -101,9 +101,9 @@ pub async fn create(
 ///
 /// # Errors
 /// [`Refusal::UnknownAccount`], [`Refusal::UnfitPassword`].
-pub async fn set_password(shop: &Shop, actor: &str, email: &str, password: SecretString) -> Result<()> {
+pub async fn set_password(shop: &Shop, actor: impl Into<Actor>, email: &str, password: SecretString) -> Result<()> {
     let hash = passwords::hash(password).await?;
-    let (now, actor, email) = (shop.now(), actor.to_owned(), email.to_owned());
+    let (now, actor, email) = (shop.now(), Actor::of(actor), email.to_owned());
     shop.store
         .transaction(move |tx| {
             let (actor, email, hash) = (actor.clone(), email.clone(), hash.clone());
@@ -171,11 +171,12 @@ pub async fn list(shop: &Shop) -> Result<Vec<Account>> {
 ///
 /// # Errors
 /// [`Refusal::UnknownAccount`], [`Refusal::OwnAccount`].
-pub async fn set_status(shop: &Shop, actor: &str, email: &str, status: AccountStatus) -> Result<Account> {
-    if status == AccountStatus::Suspended && normal_email(email).as_deref() == Some(actor) {
+pub async fn set_status(shop: &Shop, actor: impl Into<Actor>, email: &str, status: AccountStatus) -> Result<Account> {
+    let actor = Actor::of(actor);
+    if status == AccountStatus::Suspended && normal_email(email).as_ref() == Some(&actor.name) {
         return Err(Refusal::OwnAccount.into());
     }
-    let (now, actor, email) = (shop.now(), actor.to_owned(), email.to_owned());
+    let (now, email) = (shop.now(), email.to_owned());
     shop.store
         .transaction(move |tx| {
             let (actor, email) = (actor.clone(), email.clone());
@@ -446,12 +447,18 @@ fn normal_email(text: &str) -> Option<String> {
 
 /// The id of the account with this e-mail address.
 pub(crate) async fn id_of(tx: &mut Tx, email: &str) -> Result<AccountId> {
+    Ok(id_with_role(tx, email).await?.0)
+}
+
+/// The id of the account with this e-mail address, and what it may do.
+pub(crate) async fn id_with_role(tx: &mut Tx, email: &str) -> Result<(AccountId, Role)> {
     let unknown = || Error::from(Refusal::UnknownAccount(email.to_owned()));
     let normal = normal_email(email).ok_or_else(unknown)?;
-    tx.optional("SELECT id FROM account WHERE email = $1", &[Value::Text(normal)])
+    let row = tx
+        .optional("SELECT id, role FROM account WHERE email = $1", &[Value::Text(normal)])
         .await?
-        .ok_or_else(unknown)?
-        .parsed("id")
+        .ok_or_else(unknown)?;
+    Ok((row.parsed("id")?, row.parsed("role")?))
 }
 
 async fn one(tx: &mut Tx, email: &str, now: UnixMillis) -> Result<Account> {

@@ -11,12 +11,12 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use crate::account;
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::error::{Error, Refusal, Result};
 use crate::secrets;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
-use crate::types::{API_KEY_ID_LENGTH, AccountId, AccountStatus, ApiKeyId, Span, UnixMillis};
+use crate::types::{API_KEY_ID_LENGTH, AccountId, AccountStatus, ApiKeyId, Role, Span, UnixMillis};
 
 const PREFIX: &str = "rk_";
 /// 43 characters of 62 are 256 bits.
@@ -39,6 +39,8 @@ pub struct NewApiKey {
     pub read_only: bool,
     /// It may give trials.
     pub allow_trial: bool,
+    /// It may run the shop, as far as it may do more than read.
+    pub operator: bool,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
     /// Addresses that it works from; empty for all.
@@ -61,6 +63,8 @@ pub struct ApiKey {
     pub read_only: bool,
     /// It may give trials.
     pub allow_trial: bool,
+    /// It may run the shop, as far as it may do more than read.
+    pub operator: bool,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it stops working.
@@ -84,30 +88,40 @@ pub struct Caller {
     pub read_only: bool,
     /// It may give trials.
     pub allow_trial: bool,
+    /// It may run the shop: the key has that permission, and the owner is an operator.
+    pub operator: bool,
 }
 
 /// Makes a key; the whole key is returned this once.
 ///
 /// # Errors
-/// [`Refusal::UnknownAccount`].
-pub async fn create(shop: &Shop, actor: &str, email: &str, new: NewApiKey) -> Result<(ApiKey, SecretString)> {
+/// [`Refusal::UnknownAccount`], [`Refusal::NotAnOperator`].
+pub async fn create(
+    shop: &Shop,
+    actor: impl Into<Actor>,
+    email: &str,
+    new: NewApiKey,
+) -> Result<(ApiKey, SecretString)> {
     let id = ApiKeyId::random();
     let secret = random_secret();
     let key = SecretString::from(written(&id, &secret));
     let secret_hash = secrets::hash(secret.as_bytes()).to_vec();
-    let (now, actor, email) = (shop.now(), actor.to_owned(), email.to_owned());
+    let (now, actor, email) = (shop.now(), Actor::of(actor), email.to_owned());
     let made = shop
         .store
         .transaction(move |tx| {
             let (id, secret_hash, new) = (id.clone(), secret_hash.clone(), new.clone());
             let (actor, email) = (actor.clone(), email.clone());
             Box::pin(async move {
-                let owner = account::id_of(tx, &email).await?;
+                let (owner, role) = account::id_with_role(tx, &email).await?;
+                if new.operator && role != Role::Operator {
+                    return Err(Refusal::NotAnOperator(email).into());
+                }
                 let sources: Vec<String> = new.allowed_sources.iter().map(ToString::to_string).collect();
                 tx.execute(
                     "INSERT INTO api_key (id, account_id, name, secret_hash, read_only, allow_trial, allowed_sources,
-                                          created_at, expires_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                                          created_at, expires_at, operator)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                     &[
                         Value::Text(id.to_string()),
                         Value::Text(owner.to_string()),
@@ -122,11 +136,13 @@ pub async fn create(shop: &Shop, actor: &str, email: &str, new: NewApiKey) -> Re
                         },
                         Value::Int(now.0),
                         new.expires_at.map_or(Value::NullInt, |at| Value::Int(at.0)),
+                        Value::Int(i64::from(new.operator)),
                     ],
                 )
                 .await?;
-                let detail =
-                    serde_json::json!({ "name": new.name, "readOnly": new.read_only, "allowTrial": new.allow_trial });
+                let detail = serde_json::json!({
+                    "name": new.name, "readOnly": new.read_only, "allowTrial": new.allow_trial, "operator": new.operator,
+                });
                 audit_log::write(tx, &actor, "key.create", id.as_str(), &detail, now).await?;
                 one(tx, &id).await
             })
@@ -152,7 +168,7 @@ pub async fn list(shop: &Shop, email: Option<&str>) -> Result<Vec<ApiKey>> {
                 let rows = tx
                     .all(
                         "SELECT k.id, k.account_id, a.email, k.name, k.read_only, k.allow_trial, k.created_at, k.expires_at,
-                                k.revoked_at, k.last_used_at, k.allowed_sources
+                                k.revoked_at, k.last_used_at, k.allowed_sources, k.operator
                          FROM api_key k JOIN account a ON a.id = k.account_id
                          WHERE $1 IS NULL OR k.account_id = $1 ORDER BY k.created_at, k.id",
                         &[owner],
@@ -168,10 +184,10 @@ pub async fn list(shop: &Shop, email: Option<&str>) -> Result<Vec<ApiKey>> {
 ///
 /// # Errors
 /// [`Refusal::UnknownApiKey`].
-pub async fn revoke(shop: &Shop, actor: &str, id: &str) -> Result<ApiKey> {
+pub async fn revoke(shop: &Shop, actor: impl Into<Actor>, id: &str) -> Result<ApiKey> {
     let unknown = || Refusal::UnknownApiKey(id.to_owned());
     let id: ApiKeyId = id.parse().map_err(|_| unknown())?;
-    let (now, actor) = (shop.now(), actor.to_owned());
+    let (now, actor) = (shop.now(), Actor::of(actor));
     shop.store
         .transaction(move |tx| {
             let (id, actor) = (id.clone(), actor.clone());
@@ -196,8 +212,8 @@ pub async fn revoke(shop: &Shop, actor: &str, id: &str) -> Result<ApiKey> {
 ///
 /// # Errors
 /// [`Refusal::UnknownApiKey`].
-pub async fn permit_trial(shop: &Shop, actor: &str, id: &ApiKeyId, allow: bool) -> Result<ApiKey> {
-    let (now, actor, id) = (shop.now(), actor.to_owned(), id.clone());
+pub async fn permit_trial(shop: &Shop, actor: impl Into<Actor>, id: &ApiKeyId, allow: bool) -> Result<ApiKey> {
+    let (now, actor, id) = (shop.now(), Actor::of(actor), id.clone());
     shop.store
         .transaction(move |tx| {
             let (id, actor) = (id.clone(), actor.clone());
@@ -222,7 +238,7 @@ pub async fn permit_trial(shop: &Shop, actor: &str, id: &ApiKeyId, allow: bool) 
 /// Makes a key for its owner, who is signed in; the whole key is returned this once.
 ///
 /// # Errors
-/// [`Refusal::UnfitKeyName`].
+/// [`Refusal::UnfitKeyName`], [`Refusal::NotAnOperator`].
 pub async fn create_own(shop: &Shop, email: &str, new: NewApiKey) -> Result<(ApiKey, SecretString)> {
     let name = new.name.trim().to_owned();
     if !(1..=NAME_LENGTH).contains(&name.chars().count()) || name.contains(char::is_control) {
@@ -256,7 +272,7 @@ pub async fn authenticate(shop: &Shop, key: &str, source: IpAddr) -> Result<Call
             Box::pin(async move {
                 tx.optional(
                     "SELECT k.account_id, k.secret_hash, k.read_only, k.allow_trial, k.allowed_sources, k.expires_at,
-                            k.revoked_at, k.last_used_at, a.status
+                            k.revoked_at, k.last_used_at, k.operator, a.status, a.role
                      FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.id = $1",
                     &[id],
                 )
@@ -289,6 +305,7 @@ pub async fn authenticate(shop: &Shop, key: &str, source: IpAddr) -> Result<Call
         account: row.parsed("account_id")?,
         read_only: row.int("read_only")? == 1,
         allow_trial: row.int("allow_trial")? == 1,
+        operator: row.int("operator")? == 1 && row.parsed::<Role>("role")? == Role::Operator,
         key: id,
     })
 }
@@ -340,7 +357,7 @@ async fn one(tx: &mut Tx, id: &ApiKeyId) -> Result<ApiKey> {
     let row = tx
         .one(
             "SELECT k.id, k.account_id, a.email, k.name, k.read_only, k.allow_trial, k.created_at, k.expires_at,
-                    k.revoked_at, k.last_used_at, k.allowed_sources
+                    k.revoked_at, k.last_used_at, k.allowed_sources, k.operator
              FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.id = $1",
             &[Value::Text(id.to_string())],
         )
@@ -356,6 +373,7 @@ fn api_key(row: &Row) -> Result<ApiKey> {
         name: row.text("name")?,
         read_only: row.int("read_only")? == 1,
         allow_trial: row.int("allow_trial")? == 1,
+        operator: row.int("operator")? == 1,
         created_at: UnixMillis(row.int("created_at")?),
         expires_at: row.optional_int("expires_at")?.map(UnixMillis),
         revoked_at: row.optional_int("revoked_at")?.map(UnixMillis),

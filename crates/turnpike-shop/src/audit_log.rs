@@ -1,5 +1,6 @@
 //! What operators did, for good.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::Serialize;
@@ -8,7 +9,47 @@ use crate::error::Result;
 use crate::search::pattern;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
-use crate::types::{ID_LENGTH, UnixMillis, random_lowercase};
+use crate::types::{ApiKeyId, ID_LENGTH, UnixMillis, random_lowercase};
+
+/// Who does something that the log tells of, and by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// `cli:<system user>` or an account's e-mail address.
+    pub name: String,
+    /// The API key that it was asked with.
+    pub key: Option<ApiKeyId>,
+    /// The address that a program asked from; absent for the pages and the command line.
+    pub source: Option<IpAddr>,
+}
+
+impl Actor {
+    /// Whoever a verb was given: a name is enough.
+    pub(crate) fn of(actor: impl Into<Self>) -> Self {
+        actor.into()
+    }
+}
+
+impl From<&str> for Actor {
+    fn from(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            key: None,
+            source: None,
+        }
+    }
+}
+
+impl From<&String> for Actor {
+    fn from(name: &String) -> Self {
+        name.as_str().into()
+    }
+}
+
+impl From<&Self> for Actor {
+    fn from(actor: &Self) -> Self {
+        actor.clone()
+    }
+}
 
 /// One action of an operator.
 #[derive(Debug, Clone, Serialize)]
@@ -24,6 +65,12 @@ pub struct Entry {
     pub subject: String,
     /// JSON, without secrets.
     pub detail: String,
+    /// The API key that it was asked with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<ApiKeyId>,
+    /// The address that a program asked from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Where it stands in the log.
     #[serde(skip)]
     pub place: Place,
@@ -35,23 +82,28 @@ static WRITTEN: AtomicI64 = AtomicI64::new(1);
 /// Writes an entry in the transaction of what it tells of.
 pub(crate) async fn write(
     tx: &mut Tx,
-    actor: &str,
+    actor: impl Into<Actor>,
     action: &str,
     subject: &str,
     detail: &serde_json::Value,
     now: UnixMillis,
 ) -> Result<()> {
+    let actor = Actor::of(actor);
+    let optional = |text: Option<String>| text.map_or(Value::NullText, Value::Text);
     tx.execute(
-        "INSERT INTO audit_log (id, at, actor, action, subject, detail, number) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO audit_log (id, at, actor, action, subject, detail, number, api_key, source)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &[
             Value::Text(random_lowercase(ID_LENGTH)),
             Value::Int(now.0),
-            Value::Text(actor.to_owned()),
+            Value::Text(actor.name),
             Value::Text(action.to_owned()),
             Value::Text(subject.to_owned()),
             Value::Text(detail.to_string()),
             // What this process writes in one millisecond keeps its order.
             Value::Int(WRITTEN.fetch_add(1, Ordering::Relaxed)),
+            optional(actor.key.map(String::from)),
+            optional(actor.source.map(|source| source.to_string())),
         ],
     )
     .await?;
@@ -73,7 +125,7 @@ pub async fn newest(shop: &Shop, limit: i64) -> Result<Vec<Entry>> {
 /// Which entries are looked for, and which part of what is found.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
-    /// Anywhere in who did it, what he did and on what; empty for all.
+    /// Anywhere in who did it, by which key, what he did and on what; empty for all.
     pub text: String,
     /// Those whose action begins so: `account.`, `exit.standing`; empty for all.
     pub action: String,
@@ -125,10 +177,10 @@ pub async fn entries(shop: &Shop, search: Search) -> Result<(Vec<Entry>, bool)> 
             Box::pin(async move {
                 let rows = tx
                     .all(
-                        "SELECT id, at, number, actor, action, subject, detail FROM audit_log
+                        "SELECT id, at, number, actor, action, subject, detail, api_key, source FROM audit_log
                          WHERE (at, number, id) < ($1, $2, $3)
                            AND ($4 = '' OR LOWER(actor) LIKE $4 ESCAPE '!' OR LOWER(action) LIKE $4 ESCAPE '!'
-                                OR LOWER(subject) LIKE $4 ESCAPE '!')
+                                OR LOWER(subject) LIKE $4 ESCAPE '!' OR api_key LIKE $4 ESCAPE '!')
                            AND ($5 = '' OR action LIKE $5 ESCAPE '!')
                          ORDER BY at DESC, number DESC, id DESC LIMIT $6",
                         &values,
@@ -152,6 +204,8 @@ fn entry(row: &Row) -> Result<Entry> {
         action: row.text("action")?,
         subject: row.text("subject")?,
         detail: row.text("detail")?,
+        key: row.optional_parsed("api_key")?,
+        source: row.optional_text("source")?,
         place: Place {
             at,
             number: row.int("number")?,

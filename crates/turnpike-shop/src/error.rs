@@ -41,6 +41,12 @@ pub enum Refusal {
     /// The key may not give trials.
     #[error("this API key may not give trials; contact support to enable it")]
     TrialNotPermitted,
+    /// Running the shop was asked for with a key that has no permission for it, or by a customer.
+    #[error("this is for operators: use an operator's API key that was made with the operator permission")]
+    OperatorsOnly,
+    /// A key that is to run the shop, of somebody who does not.
+    #[error("{0} is a customer's account; only an operator can have a key with the operator permission")]
+    NotAnOperator(String),
     /// What only the account's password opens was asked for with a key.
     #[error("an API key cannot do this; send a token of /api/auth/token as Authorization: Bearer")]
     TokenWanted,

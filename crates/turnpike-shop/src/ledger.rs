@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::account;
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::auto_renew;
 use crate::error::{Error, Refusal, Result};
 use crate::note::NOTE_LENGTH;
@@ -43,7 +43,7 @@ pub struct Line {
 ///
 /// # Errors
 /// [`Refusal::UnknownAccount`], [`Refusal::OverDebit`], [`Refusal::BeyondMoney`].
-pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: &str) -> Result<Cents> {
+pub async fn adjust(shop: &Shop, actor: impl Into<Actor>, email: &str, amount: Cents, note: &str) -> Result<Cents> {
     adjust_as(shop, actor, email, amount, note, TransactionId::random()).await
 }
 
@@ -53,7 +53,7 @@ pub async fn adjust(shop: &Shop, actor: &str, email: &str, amount: Cents, note: 
 /// [`Refusal::UnfitReason`], [`Refusal::BookedAlready`], and those of [`adjust`].
 pub async fn book(
     shop: &Shop,
-    actor: &str,
+    actor: impl Into<Actor>,
     email: &str,
     amount: Cents,
     reason: &str,
@@ -75,13 +75,13 @@ pub(crate) fn fit_reason(text: &str) -> Result<&str> {
 
 async fn adjust_as(
     shop: &Shop,
-    actor: &str,
+    actor: impl Into<Actor>,
     email: &str,
     amount: Cents,
     note: &str,
     booking: TransactionId,
 ) -> Result<Cents> {
-    let (owned, actor, email, note) = (shop.clone(), actor.to_owned(), email.to_owned(), note.to_owned());
+    let (owned, actor, email, note) = (shop.clone(), Actor::of(actor), email.to_owned(), note.to_owned());
     shop.store
         .transaction(move |tx| {
             let (now, actor, email, note) = (owned.now(), actor.clone(), email.clone(), note.clone());

@@ -5,7 +5,7 @@
 //! Traffic that was given stays, and the coupon stays redeemed. Whoever is to keep what he has is credited instead
 //! ([`crate::ledger::book`]), which is also how a part is given back.
 
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::auto_renew;
 use crate::error::{Refusal, Result};
 use crate::ledger;
@@ -47,9 +47,9 @@ pub struct Shortened {
 /// # Errors
 /// [`Refusal::UnfitReason`], [`Refusal::UnknownOrder`], [`Refusal::NothingToRefund`], [`Refusal::RefundedAlready`],
 /// [`Refusal::BeyondMoney`].
-pub async fn refund(shop: &Shop, actor: &str, order: &OrderId, reason: &str) -> Result<Refunded> {
+pub async fn refund(shop: &Shop, actor: impl Into<Actor>, order: &OrderId, reason: &str) -> Result<Refunded> {
     let reason = ledger::fit_reason(reason)?.to_owned();
-    let (owned, actor, order) = (shop.clone(), actor.to_owned(), order.clone());
+    let (owned, actor, order) = (shop.clone(), Actor::of(actor), order.clone());
     shop.store
         .transaction(move |tx| {
             let (shop, actor, order, reason) = (owned.clone(), actor.clone(), order.clone(), reason.clone());

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::account::{self, SignedIn};
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::error::{Refusal, Result};
 use crate::notices::{self, News, Subject};
 use crate::passwords;
@@ -353,7 +353,7 @@ pub async fn change_password(
 /// The new hash, and the end of all sessions but one.
 pub(crate) async fn replace_password(
     tx: &mut Tx,
-    actor: &str,
+    actor: impl Into<Actor>,
     account: &AccountId,
     kept: Option<&Session>,
     hash: String,

@@ -186,6 +186,8 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::WrongLogin => Row::new(S::UNAUTHORIZED, "wrong_login"),
         Refusal::AccountSuspended => Row::new(S::FORBIDDEN, "account_suspended"),
         Refusal::ReadOnlyKey => Row::new(S::FORBIDDEN, "read_only_key"),
+        Refusal::OperatorsOnly => Row::new(S::FORBIDDEN, "operators_only"),
+        Refusal::NotAnOperator(_) => Row::new(S::FORBIDDEN, "not_an_operator").about("operator"),
         Refusal::TokenWanted => Row::new(S::FORBIDDEN, "token_wanted"),
         Refusal::TrialNotPermitted => Row::new(S::FORBIDDEN, "trial_not_permitted"),
         Refusal::SourceNotAllowed => Row::new(S::FORBIDDEN, "source_not_allowed"),

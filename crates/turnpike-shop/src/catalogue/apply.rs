@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Catalogue, Coupon, Difference, Network, Plan, present};
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::coupon;
 use crate::error::{Error, Refusal, Result};
 use crate::routes;
@@ -22,7 +22,12 @@ use crate::types::{ExitId, NetworkId, UnixMillis};
 ///
 /// # Errors
 /// [`Refusal::Catalogue`] names what contradicts; nothing is applied.
-pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool) -> Result<Vec<Difference>> {
+pub async fn apply(
+    shop: &Shop,
+    actor: impl Into<Actor>,
+    catalogue: Catalogue,
+    dry_run: bool,
+) -> Result<Vec<Difference>> {
     change(shop, actor, Wish::Whole(catalogue), dry_run, None).await
 }
 
@@ -30,7 +35,12 @@ pub async fn apply(shop: &Shop, actor: &str, catalogue: Catalogue, dry_run: bool
 ///
 /// # Errors
 /// [`Refusal::CatalogueMoved`], and those of [`apply`].
-pub async fn apply_seen(shop: &Shop, actor: &str, catalogue: Catalogue, seen: &str) -> Result<Vec<Difference>> {
+pub async fn apply_seen(
+    shop: &Shop,
+    actor: impl Into<Actor>,
+    catalogue: Catalogue,
+    seen: &str,
+) -> Result<Vec<Difference>> {
     change(shop, actor, Wish::Whole(catalogue), false, Some(seen.to_owned())).await
 }
 
@@ -47,7 +57,7 @@ pub fn digest(differences: &[Difference]) -> String {
 ///
 /// # Errors
 /// [`Refusal::Catalogue`].
-pub async fn put_plan(shop: &Shop, actor: &str, plan: Plan) -> Result<Vec<Difference>> {
+pub async fn put_plan(shop: &Shop, actor: impl Into<Actor>, plan: Plan) -> Result<Vec<Difference>> {
     change(shop, actor, Wish::Plan(plan), false, None).await
 }
 
@@ -55,7 +65,7 @@ pub async fn put_plan(shop: &Shop, actor: &str, plan: Plan) -> Result<Vec<Differ
 ///
 /// # Errors
 /// Only the database's.
-pub async fn retire_plan(shop: &Shop, actor: &str, code: &str) -> Result<Vec<Difference>> {
+pub async fn retire_plan(shop: &Shop, actor: impl Into<Actor>, code: &str) -> Result<Vec<Difference>> {
     change(shop, actor, Wish::NoPlan(code.to_owned()), false, None).await
 }
 
@@ -63,7 +73,7 @@ pub async fn retire_plan(shop: &Shop, actor: &str, code: &str) -> Result<Vec<Dif
 ///
 /// # Errors
 /// [`Refusal::Catalogue`].
-pub async fn put_coupon(shop: &Shop, actor: &str, coupon: Coupon) -> Result<Vec<Difference>> {
+pub async fn put_coupon(shop: &Shop, actor: impl Into<Actor>, coupon: Coupon) -> Result<Vec<Difference>> {
     change(shop, actor, Wish::Coupon(coupon), false, None).await
 }
 
@@ -71,7 +81,7 @@ pub async fn put_coupon(shop: &Shop, actor: &str, coupon: Coupon) -> Result<Vec<
 ///
 /// # Errors
 /// Only the database's.
-pub async fn retire_coupon(shop: &Shop, actor: &str, code: &str) -> Result<Vec<Difference>> {
+pub async fn retire_coupon(shop: &Shop, actor: impl Into<Actor>, code: &str) -> Result<Vec<Difference>> {
     change(shop, actor, Wish::NoCoupon(code.to_owned()), false, None).await
 }
 
@@ -115,8 +125,14 @@ impl Wish {
     }
 }
 
-async fn change(shop: &Shop, actor: &str, wish: Wish, dry_run: bool, seen: Option<String>) -> Result<Vec<Difference>> {
-    let (owned, actor, wish) = (shop.clone(), actor.to_owned(), Arc::new(wish));
+async fn change(
+    shop: &Shop,
+    actor: impl Into<Actor>,
+    wish: Wish,
+    dry_run: bool,
+    seen: Option<String>,
+) -> Result<Vec<Difference>> {
+    let (owned, actor, wish) = (shop.clone(), Actor::of(actor), Arc::new(wish));
     shop.store
         .transaction(move |tx| {
             let (shop, actor, wish, seen) = (owned.clone(), actor.clone(), Arc::clone(&wish), seen.clone());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Catalogue, Coupon, Discount, Exit, Network, Plan, open_spec};
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::coupon;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -51,8 +51,8 @@ pub async fn present(shop: &Shop) -> Result<Seen> {
 ///
 /// # Errors
 /// Only the database's.
-pub async fn export(shop: &Shop, actor: &str) -> Result<Catalogue> {
-    let (owned, actor) = (shop.clone(), actor.to_owned());
+pub async fn export(shop: &Shop, actor: impl Into<Actor>) -> Result<Catalogue> {
+    let (owned, actor) = (shop.clone(), Actor::of(actor));
     shop.store
         .transaction(move |tx| {
             let (shop, actor) = (owned.clone(), actor.clone());

@@ -2,7 +2,7 @@
 //!
 //! The catalogue says what there is, the standing whether it is used: applying a catalogue changes no standing.
 
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::error::{Refusal, Result};
 use crate::routes;
 use crate::shop::Shop;
@@ -25,8 +25,13 @@ pub struct Changed {
 ///
 /// # Errors
 /// [`Refusal::UnknownExit`].
-pub async fn set_standing(shop: &Shop, actor: &str, exit: &ExitId, standing: ExitStanding) -> Result<Changed> {
-    let (owned, actor, exit) = (shop.clone(), actor.to_owned(), exit.clone());
+pub async fn set_standing(
+    shop: &Shop,
+    actor: impl Into<Actor>,
+    exit: &ExitId,
+    standing: ExitStanding,
+) -> Result<Changed> {
+    let (owned, actor, exit) = (shop.clone(), Actor::of(actor), exit.clone());
     shop.store
         .transaction(move |tx| {
             let (now, actor, exit) = (owned.now(), actor.clone(), exit.clone());

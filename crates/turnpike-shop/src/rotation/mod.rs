@@ -27,7 +27,7 @@ pub(crate) use queue::forget;
 pub use queue::{Task, claim, finish, schedule};
 pub use status::{ExitStatus, Status, addresses, own_status, status};
 
-use crate::audit_log;
+use crate::audit_log::{self, Actor};
 use crate::error::{Error, Refusal, Result};
 use crate::shop::{Settings, Shop};
 use crate::store::{Row, Tx, Value};
@@ -69,8 +69,8 @@ async fn queue_or_join(shop: &Shop, tx: &mut Tx, token_hash: Vec<u8>, source: Ip
 ///
 /// # Errors
 /// [`crate::Refusal::UnknownExit`], [`crate::Refusal::RotationUnavailable`], [`crate::Refusal::RotationCooldown`].
-pub async fn request_by_operator(shop: &Shop, actor: &str, exit: &ExitId) -> Result<RotationId> {
-    let (owned, actor, exit) = (shop.clone(), actor.to_owned(), exit.clone());
+pub async fn request_by_operator(shop: &Shop, actor: impl Into<Actor>, exit: &ExitId) -> Result<RotationId> {
+    let (owned, actor, exit) = (shop.clone(), Actor::of(actor), exit.clone());
     shop.store
         .transaction(move |tx| {
             let (shop, actor, exit) = (owned.clone(), actor.clone(), exit.clone());
