@@ -31,6 +31,8 @@ pub struct Overview {
     pub stuck: Vec<StuckRotation>,
     /// Rotations that failed within a day.
     pub failed_rotations: i64,
+    /// What ports have refused within a day, by reason, the most frequent first, at most 20.
+    pub refused: Vec<Refused>,
     /// The gateways, by name.
     pub gateways: Vec<Gateway>,
 }
@@ -89,6 +91,17 @@ pub struct DownExit {
     pub since: Option<UnixMillis>,
     /// Why, as far as that is known.
     pub detail: Option<String>,
+}
+
+/// How often ports have refused for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The reason's word ([`crate::refusals::Refusal::code`]).
+    pub code: String,
+    /// How often, of what is kept ([`crate::refusals::KEPT`]).
+    pub times: i64,
+    /// Of how many subscriptions.
+    pub subscriptions: i64,
 }
 
 /// A rotation that does not end.
@@ -178,6 +191,7 @@ pub async fn overview(shop: &Shop) -> Result<Overview> {
                     active_subscriptions: counted.int("active")?,
                     customers: counted.int("customers")?,
                     failed_rotations: counted.int("failed")?,
+                    refused: refused(tx, now).await?,
                     stock: stock(tx).await?,
                     exits: exits(tx).await?,
                     down: down(tx).await?,
@@ -268,6 +282,24 @@ async fn down(tx: &mut Tx) -> Result<Vec<DownExit>> {
             name: row.text("name")?,
             since: row.optional_int("health_since")?.map(UnixMillis),
             detail: row.optional_text("health_detail")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+async fn refused(tx: &mut Tx, now: UnixMillis) -> Result<Vec<Refused>> {
+    let rows = tx
+        .all(
+            "SELECT code, CAST(SUM(times) AS BIGINT) AS times, COUNT(DISTINCT subscription_id) AS subscriptions
+             FROM refusal WHERE last_at > $1 GROUP BY code ORDER BY SUM(times) DESC, code LIMIT $2",
+            &[Value::Int(now.minus(Span::days(1)).0), Value::Int(MOST_NAMED)],
+        )
+        .await?;
+    let read = |row: &Row| {
+        Ok(Refused {
+            code: row.text("code")?,
+            times: row.int("times")?,
+            subscriptions: row.int("subscriptions")?,
         })
     };
     rows.iter().map(read).collect()

@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     /// `/openapi.json`, made once.
     pub(crate) openapi: Bytes,
+    /// `/api/admin/openapi.json`, made once.
+    pub(crate) admin_openapi: Bytes,
 }
 
 impl App {
@@ -36,6 +38,7 @@ impl App {
         let tokens = Tokens::new(&shop);
         let limits = Limits::new(&config);
         let openapi = Bytes::from(openapi::document(&config.public_url).to_string());
+        let admin_openapi = Bytes::from(openapi::admin_document(&config.public_url).to_string());
         Arc::new(Self {
             shop,
             config,
@@ -43,6 +46,7 @@ impl App {
             limits,
             tokens,
             openapi,
+            admin_openapi,
         })
     }
 
@@ -90,6 +94,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/healthz", any(health::alive))
         .route("/readyz", any(health::ready))
         .route("/openapi.json", any(health::openapi))
+        .route("/api/admin/openapi.json", any(health::admin_openapi))
         .merge(api::v1::routes())
         .merge(pages::routes())
         .fallback(no_such_path)

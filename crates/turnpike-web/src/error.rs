@@ -102,6 +102,23 @@ fn is_optional(field: &str) -> bool {
             | "days"
             | "readOnly"
             | "expiresAt"
+            | "operator"
+            | "search"
+            | "role"
+            | "health"
+            | "action"
+            | "seen"
+            | "popular"
+            | "trial"
+            | "maxConnections"
+            | "maxSourceAddresses"
+            | "mbitPerSecond"
+            | "trafficGb"
+            | "percentOff"
+            | "centsOff"
+            | "maxRedemptions"
+            | "perAccount"
+            | "validUntil"
     )
 }
 

@@ -87,6 +87,18 @@ pub(crate) async fn openapi(
     settle(read_only(&request).map(|()| ready_json(app.openapi.clone())), &visit)
 }
 
+/// `/api/admin/openapi.json`
+pub(crate) async fn admin_openapi(
+    State(app): State<Arc<App>>,
+    Extension(visit): Extension<Arc<Visit>>,
+    request: Request,
+) -> Response {
+    settle(
+        read_only(&request).map(|()| ready_json(app.admin_openapi.clone())),
+        &visit,
+    )
+}
+
 /// `/`: browsers go on to the pages, everybody else is told what is here.
 pub(crate) async fn hint(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
     if pages::wants_page(request.headers()) && matches!(*request.method(), Method::GET | Method::HEAD) {

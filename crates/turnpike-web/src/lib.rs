@@ -16,6 +16,7 @@
 mod api;
 mod app;
 mod auth;
+mod catalogue_entry;
 mod challenge_server;
 mod config;
 mod error;
@@ -52,7 +53,7 @@ use crate::app::App;
 pub use challenge_server::serve_challenges;
 pub use config::{CatalogueText, WebConfig};
 pub use metrics_server::serve_metrics;
-pub use openapi::document as openapi;
+pub use openapi::{admin_document as admin_openapi, document as openapi};
 pub use readiness::Readiness;
 
 /// How often limits forget those who have not come for a while.

@@ -33,14 +33,26 @@ pub fn document(public_url: &str) -> Value {
         "/readyz": { "get": ready(&mut schemas) },
     });
     if let Some(paths) = paths.as_object_mut() {
-        paths.extend(v1::paths(&mut schemas));
+        paths.extend(v1::paths(&mut schemas, false));
     }
+    whole(public_url, "Turnpike", INTRODUCTION, paths, schemas)
+}
+
+/// The OpenAPI 3.1 document of the operators' API, as `/api/admin/openapi.json` gives it.
+#[must_use]
+pub fn admin_document(public_url: &str) -> Value {
+    let mut schemas = Schemas::default();
+    let paths = Value::Object(v1::paths(&mut schemas, true));
+    whole(public_url, "Turnpike for operators", FOR_OPERATORS, paths, schemas)
+}
+
+fn whole(public_url: &str, title: &str, introduction: &str, paths: Value, schemas: Schemas) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Turnpike",
+            "title": title,
             "version": env!("CARGO_PKG_VERSION"),
-            "description": INTRODUCTION,
+            "description": introduction,
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": public_url }],
@@ -67,6 +79,11 @@ counts as absent, a key given twice is refused.\n\n\
 Every answer has X-Request-Id (yours, where you send one of 1 to 64 letters, digits, dots, dashes or underscores) and, where a \
 rate limit applies, RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers). Errors are `ok: false` with a \
 sentence, a code that does not change, and the request's id.";
+
+const FOR_OPERATORS: &str = "Running the shop, by API keys with the operator permission: a read-only one sees all and changes nothing. \
+A token of /api/auth/token works too. What changes something stands in the audit log with the key and the address that asked. \
+Times are Unix milliseconds, money is whole cents, ids are 24 lowercase letters and digits. Unknown fields are ignored, `null` \
+counts as absent, a key given twice is refused. Errors, limits and request ids are those of the customers' API, /openapi.json.";
 
 /// The schemas of the document, each under its type's name.
 #[derive(Default)]

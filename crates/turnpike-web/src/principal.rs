@@ -7,7 +7,7 @@
 use turnpike_shop::Refusal;
 use turnpike_shop::account::SignedIn;
 use turnpike_shop::api_key;
-use turnpike_shop::types::AccountId;
+use turnpike_shop::types::{AccountId, ApiKeyId, Role};
 
 /// Somebody who has proved who they are.
 #[derive(Debug, Clone)]
@@ -38,6 +38,14 @@ impl Principal {
         match self {
             Self::Key(caller) => caller.read_only,
             Self::Account(_) => false,
+        }
+    }
+
+    /// The shop is run by operators: by their keys with that permission, or by their password.
+    fn may_run_the_shop(&self) -> bool {
+        match self {
+            Self::Key(caller) => caller.operator,
+            Self::Account(signed_in) => signed_in.role == Role::Operator,
         }
     }
 
@@ -112,6 +120,56 @@ impl Caller for Owner {
             // A key that makes keys would outlive its own end and reach beyond its own addresses.
             Principal::Key(_) => Err(Refusal::TokenWanted),
         }
+    }
+}
+
+/// May look at all of the shop.
+#[derive(Debug)]
+pub(crate) struct OperatorReader;
+
+impl Caller for OperatorReader {
+    fn admit(principal: &Principal) -> Result<Self, Refusal> {
+        if !principal.may_run_the_shop() {
+            return Err(Refusal::OperatorsOnly);
+        }
+        Ok(Self)
+    }
+}
+
+/// May run the shop.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    account: AccountId,
+    key: Option<ApiKeyId>,
+}
+
+impl Operator {
+    /// Who it is.
+    pub(crate) fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The key that was shown, where it was no token.
+    pub(crate) fn key(&self) -> Option<&ApiKeyId> {
+        self.key.as_ref()
+    }
+}
+
+impl Caller for Operator {
+    fn admit(principal: &Principal) -> Result<Self, Refusal> {
+        // First: whoever has nothing to do here is not told what his key would have to be.
+        OperatorReader::admit(principal)?;
+        if principal.is_read_only() {
+            return Err(Refusal::ReadOnlyKey);
+        }
+        let key = match principal {
+            Principal::Key(caller) => Some(caller.key.clone()),
+            Principal::Account(_) => None,
+        };
+        Ok(Self {
+            account: principal.account().clone(),
+            key,
+        })
     }
 }
 

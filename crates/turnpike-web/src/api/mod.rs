@@ -3,6 +3,7 @@
 //! One file per operation. Each is the type that arrives, and says in its [`Operation`] implementation how it is sent, whether
 //! it moves money, who may call it and what leaves.
 
+pub(crate) mod admin;
 pub(crate) mod allowed_addresses;
 pub(crate) mod available_networks;
 pub(crate) mod change_credentials;

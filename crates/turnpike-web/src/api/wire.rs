@@ -5,7 +5,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use turnpike_shop::address_list::{self, AddressList};
 use turnpike_shop::rotation::{LinkName, NotAName};
-use turnpike_shop::types::{ApiKeyId, LinkKind, Quantity, RepeatCount, RotationPolicy, SubscriptionId, UnixMillis};
+use turnpike_shop::types::{
+    AccountStatus, ApiKeyId, Cents, LinkKind, Quantity, RepeatCount, Role, RotationPolicy, SubscriptionId, UnixMillis,
+    UnknownWord,
+};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -14,6 +17,8 @@ const ID_RULE: &str = "it must be 24 lowercase letters and digits";
 const COUPON_LENGTH: usize = 64;
 /// What a cursor must be.
 pub(super) const CURSOR_RULE: &str = "it must be the nextCursor of the page before";
+/// The most that is moved by hand at once, in cents: a thousand million.
+const MOST_MOVED: i64 = 100_000_000_000;
 /// The longest page.
 const MAX_LIMIT: i64 = 100;
 /// A page where its length is not said.
@@ -171,7 +176,7 @@ fn number_of_query<'de, D: Deserializer<'de>>(deserializer: D, most: i64) -> Res
 }
 
 /// A number in digits alone.
-fn digits(text: &str) -> Option<i64> {
+pub(super) fn digits(text: &str) -> Option<i64> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits_only)
 }
@@ -189,6 +194,92 @@ pub(super) fn number_cursor_schema() -> RefOr<Schema> {
         .pattern(Some("^[0-9]{1,18}$"))
         .examples(["51"])
         .into()
+}
+
+/// Where a page of a list by moments begins.
+pub(super) fn place_cursor<'de, D, T>(deserializer: D) -> Result<Option<(UnixMillis, T)>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<String>,
+{
+    let text = String::deserialize(deserializer)?;
+    let place = text
+        .split_once('.')
+        .and_then(|(at, id)| Some((UnixMillis(digits(at)?), T::try_from(id.to_owned()).ok()?)));
+    place.map(Some).ok_or_else(|| D::Error::custom(CURSOR_RULE))
+}
+
+/// What [`place_cursor`] reads.
+pub(super) fn place(at: UnixMillis, id: &str) -> String {
+    format!("{}.{id}", at.0)
+}
+
+pub(super) fn place_cursor_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9]{1,18}\\.[a-z0-9]{24}$"))
+        .examples(["1760000000000.k17m3q5v7n9p1r2t4w6y8z0a"])
+        .into()
+}
+
+/// One of a few words.
+pub(super) fn word<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err = UnknownWord>,
+{
+    let value = Value::deserialize(deserializer)?;
+    let read = value.as_str().unwrap_or_default().parse();
+    read.map_err(|UnknownWord { allowed, .. }| {
+        D::Error::custom(format_args!("it must be one of {}", allowed.join(", ")))
+    })
+}
+
+/// One of a few words, which may be left out.
+pub(super) fn optional_word<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err = UnknownWord>,
+{
+    word(deserializer).map(Some)
+}
+
+pub(super) fn role_schema() -> RefOr<Schema> {
+    words_schema([Role::Customer, Role::Operator].map(Role::as_str))
+}
+
+pub(super) fn status_schema() -> RefOr<Schema> {
+    words_schema([AccountStatus::Active, AccountStatus::Suspended].map(AccountStatus::as_str))
+}
+
+/// Money that is moved by hand: above zero.
+pub(super) fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cents, D::Error> {
+    match Value::deserialize(deserializer)?.as_i64() {
+        Some(cents @ 1..=MOST_MOVED) => Ok(Cents(cents)),
+        _ => Err(D::Error::custom(format_args!(
+            "it must be a whole number of cents from 1 to {MOST_MOVED}"
+        ))),
+    }
+}
+
+pub(super) fn amount_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(MOST_MOVED))
+        .examples([1_000])
+        .into()
+}
+
+/// A whole number that is not below zero; how large it may be is the shop's to say.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = Value::deserialize(deserializer)?.as_i64().filter(|number| *number >= 0);
+    number.ok_or_else(|| D::Error::custom("it must be a whole number, not below zero"))
+}
+
+/// The same, which may be left out.
+pub(super) fn optional_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    count(deserializer).map(Some)
 }
 
 /// What fits on a page of this length, and where the next begins; the verb was asked for one more than fits.

@@ -5,7 +5,7 @@ use http::StatusCode;
 use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
 use turnpike_shop::api_key::{self, ApiKey, NewApiKey};
-use turnpike_shop::types::{ApiKeyId, Span, UnixMillis};
+use turnpike_shop::types::{ApiKeyId, Role, Span, UnixMillis};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
@@ -26,6 +26,8 @@ struct KeysPage {
     /// The new one, this once.
     made: Option<String>,
     public_url: String,
+    /// Whether the visitor can have a key that runs the shop.
+    is_operator: bool,
     name: String,
     sources: String,
     wrong: Option<String>,
@@ -35,6 +37,7 @@ struct Line {
     id: String,
     name: String,
     can_write: bool,
+    is_operators: bool,
     expires: String,
     sources: String,
     last_used: String,
@@ -47,6 +50,7 @@ impl Line {
             id: key.id.to_string(),
             name: key.name.clone(),
             can_write: !key.read_only,
+            is_operators: key.operator,
             expires: key.expires_at.map_or(ENGLISH.never.to_owned(), moment),
             sources: match key.allowed_sources.is_empty() {
                 true => ENGLISH.anywhere.to_owned(),
@@ -84,6 +88,7 @@ async fn shown(
             .filter(|key| key.revoked_at.is_none())
             .map(|key| Line::of(key, now))
             .collect(),
+        is_operator: customer.session().role == Role::Operator,
         public_url: desk.app.config.public_url.clone(),
         name: said("name"),
         sources: said("sources"),
@@ -154,6 +159,7 @@ fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
         name: desk.fields.text("name").to_owned(),
         read_only: desk.fields.text("access") != "full",
         allow_trial: false,
+        operator: desk.fields.text("operator") == "1",
         expires_at: days.map(|days| desk.app.shop.now().plus(Span::days(days))),
         allowed_sources: sources,
     })

@@ -2,6 +2,7 @@
 //! engines.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod admin;
 mod answers;
 mod availability;
 mod edges;

@@ -14,6 +14,7 @@ Examples:
   turnpike key create ann@example.com --name laptop    print a new key, this once
   KEY=$(turnpike key create ann@example.com)           use it in a script
   turnpike key create ann@example.com --read-only      for a dashboard that only looks
+  turnpike key create root@example.com --operator      for a program that runs the shop
   turnpike key list ann@example.com
   turnpike key revoke 4f7d0s1kq2ab                     by the id that `key list` shows";
 
@@ -45,6 +46,9 @@ enum Command {
         /// It may read and change nothing
         #[arg(long, conflicts_with = "allow_trial")]
         read_only: bool,
+        /// It may run the shop, by /api/admin; only an operator can have such a key
+        #[arg(long)]
+        operator: bool,
         #[command(flatten)]
         json: Json,
     },
@@ -79,12 +83,14 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Ended> {
             name,
             allow_trial,
             read_only,
+            operator,
             json,
         } => {
             let new = NewApiKey {
                 name,
                 read_only,
                 allow_trial,
+                operator,
                 ..NewApiKey::default()
             };
             let (about, key) = api_key::create(&shop, &actor(), &email, new).await?;
@@ -120,11 +126,9 @@ fn listed(keys: &[ApiKey]) -> String {
     let rows: Vec<Vec<String>> = keys
         .iter()
         .map(|key| {
-            let may = match (key.read_only, key.allow_trial) {
-                (true, _) => "read",
-                (false, true) => "all, trials",
-                (false, false) => "all",
-            };
+            let mut may = vec![if key.read_only { "read" } else { "all" }];
+            may.extend(key.allow_trial.then_some("trials"));
+            may.extend(key.operator.then_some("operator"));
             let state = match (key.revoked_at, key.expires_at) {
                 (Some(at), _) => format!("revoked {}", moment(at)),
                 (None, Some(at)) => format!("until {}", moment(at)),
@@ -134,7 +138,7 @@ fn listed(keys: &[ApiKey]) -> String {
                 key.id.to_string(),
                 key.email.clone(),
                 key.name.clone(),
-                may.to_owned(),
+                may.join(", "),
                 state,
                 key.last_used_at.map_or_else(|| "never".to_owned(), moment),
             ]

@@ -3,6 +3,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use turnpike_shop::account;
+use turnpike_shop::types::Cents;
 use utoipa::ToSchema;
 
 use super::Endpoint;
@@ -58,6 +59,15 @@ impl From<account::Account> for AccountItem {
     }
 }
 
+impl From<account::Account> for AccountAnswer {
+    fn from(account: account::Account) -> Self {
+        Self {
+            ok: True,
+            account: account.into(),
+        }
+    }
+}
+
 impl Endpoint for SeeAccount {
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/api/v1/account";
@@ -66,11 +76,7 @@ impl Endpoint for SeeAccount {
     type Answer = AccountAnswer;
 
     async fn call(self, reader: Reader, context: &Context<'_>) -> Result<AccountAnswer, ApiError> {
-        let account = account::by_id(&context.app.shop, reader.account()).await?;
-        Ok(AccountAnswer {
-            ok: True,
-            account: account.into(),
-        })
+        Ok(account::by_id(&context.app.shop, reader.account()).await?.into())
     }
 }
 
@@ -87,6 +93,15 @@ pub(crate) struct BalanceAnswer {
     balance_cents: i64,
 }
 
+impl From<Cents> for BalanceAnswer {
+    fn from(Cents(balance_cents): Cents) -> Self {
+        Self {
+            ok: True,
+            balance_cents,
+        }
+    }
+}
+
 impl Endpoint for SeeBalance {
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/api/v1/balance";
@@ -96,9 +111,6 @@ impl Endpoint for SeeBalance {
 
     async fn call(self, reader: Reader, context: &Context<'_>) -> Result<BalanceAnswer, ApiError> {
         let account = account::by_id(&context.app.shop, reader.account()).await?;
-        Ok(BalanceAnswer {
-            ok: True,
-            balance_cents: account.balance.0,
-        })
+        Ok(account.balance.into())
     }
 }

@@ -3,12 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::{Endpoint, PLACES, has_body};
+use crate::api::admin;
 use crate::openapi::{Schemas, ok, query_schema, request_id_parameter, responses, security, to_json};
 
-/// Every path with its methods.
-pub(crate) fn paths(schemas: &mut Schemas) -> Map<String, Value> {
+/// Every path with its methods: those of operators or those of everybody.
+pub(crate) fn paths(schemas: &mut Schemas, of_operators: bool) -> Map<String, Value> {
     PLACES
         .iter()
+        .filter(|place| place.path.starts_with(admin::PREFIX) == of_operators)
         .map(|place| {
             let methods: Map<String, Value> = place
                 .routes

@@ -36,6 +36,8 @@ pub(crate) struct KeyItem {
     read_only: bool,
     /// It may give trials.
     allow_trial: bool,
+    /// It may run the shop, by `/api/admin`.
+    operator: bool,
     /// From where it works; empty for everywhere.
     allowed_addresses: Vec<String>,
     /// When it was made, in Unix milliseconds. So are the others.
@@ -60,11 +62,21 @@ impl From<ApiKey> for KeyItem {
             name: key.name,
             read_only: key.read_only,
             allow_trial: key.allow_trial,
+            operator: key.operator,
             allowed_addresses: key.allowed_sources,
             created_at: key.created_at.0,
             expires_at: millis(key.expires_at),
             revoked_at: millis(key.revoked_at),
             last_used_at: millis(key.last_used_at),
+        }
+    }
+}
+
+impl From<Vec<ApiKey>> for KeysAnswer {
+    fn from(keys: Vec<ApiKey>) -> Self {
+        Self {
+            ok: True,
+            keys: keys.into_iter().map(KeyItem::from).collect(),
         }
     }
 }
@@ -79,11 +91,7 @@ impl Endpoint for ListKeys {
     async fn call(self, reader: Reader, context: &Context<'_>) -> Result<KeysAnswer, ApiError> {
         let shop = &context.app.shop;
         let owner = account::by_id(shop, reader.account()).await?;
-        let keys = api_key::list(shop, Some(&owner.email)).await?;
-        Ok(KeysAnswer {
-            ok: True,
-            keys: keys.into_iter().map(KeyItem::from).collect(),
-        })
+        Ok(api_key::list(shop, Some(&owner.email)).await?.into())
     }
 }
 
@@ -104,6 +112,10 @@ pub(crate) struct CreateKey {
     #[serde(default = "wire::yes", deserialize_with = "wire::boolean")]
     #[schema(required = false, default = true)]
     read_only: bool,
+    /// It may run the shop, by `/api/admin`: only an operator can have such a key.
+    #[serde(default, deserialize_with = "wire::boolean")]
+    #[schema(required = false, default = false)]
+    operator: bool,
     /// From when on it does not work any more, in Unix milliseconds.
     #[serde(default, deserialize_with = "wire::moment")]
     #[schema(schema_with = wire::moment_schema, required = false)]
@@ -139,6 +151,7 @@ impl Endpoint for CreateKey {
             name: self.name,
             read_only: self.read_only,
             allow_trial: false,
+            operator: self.operator,
             expires_at: self.expires_at,
             allowed_sources: self.allowed_addresses.unwrap_or_default().networks().to_vec(),
         };
@@ -167,6 +180,15 @@ pub(crate) struct KeyAnswer {
     key: KeyItem,
 }
 
+impl From<ApiKey> for KeyAnswer {
+    fn from(key: ApiKey) -> Self {
+        Self {
+            ok: True,
+            key: key.into(),
+        }
+    }
+}
+
 impl Endpoint for RevokeKey {
     const METHOD: Method = Method::DELETE;
     const PATH: &'static str = "/api/v1/keys/{keyId}";
@@ -178,10 +200,6 @@ impl Endpoint for RevokeKey {
     async fn call(self, owner: Owner, context: &Context<'_>) -> Result<KeyAnswer, ApiError> {
         let shop = &context.app.shop;
         let owner = account::by_id(shop, owner.account()).await?;
-        let key = api_key::revoke_own(shop, &owner.email, &self.key_id).await?;
-        Ok(KeyAnswer {
-            ok: True,
-            key: key.into(),
-        })
+        Ok(api_key::revoke_own(shop, &owner.email, &self.key_id).await?.into())
     }
 }

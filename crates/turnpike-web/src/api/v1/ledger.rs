@@ -3,6 +3,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 use turnpike_shop::ledger::{self, NumberedLine};
+use turnpike_shop::types::AccountId;
 use utoipa::ToSchema;
 
 use super::Endpoint;
@@ -77,14 +78,24 @@ impl Endpoint for SeeLedger {
     type Answer = LedgerAnswer;
 
     async fn call(self, reader: Reader, context: &Context<'_>) -> Result<LedgerAnswer, ApiError> {
-        let limit = self.limit.unwrap_or(wire::USUAL_LIMIT);
-        // One more than asked for tells whether there are more.
-        let lines = ledger::lines(&context.app.shop, reader.account(), self.cursor, limit + 1).await?;
-        let (lines, next_cursor) = wire::page(lines, limit, |last| last.number.to_string());
-        Ok(LedgerAnswer {
-            ok: True,
-            lines: lines.into_iter().map(LedgerLine::from).collect(),
-            next_cursor,
-        })
+        page(context, reader.account(), self.limit, self.cursor).await
     }
+}
+
+/// A page of an account's statement.
+pub(in crate::api) async fn page(
+    context: &Context<'_>,
+    account: &AccountId,
+    limit: Option<i64>,
+    cursor: Option<i64>,
+) -> Result<LedgerAnswer, ApiError> {
+    let limit = limit.unwrap_or(wire::USUAL_LIMIT);
+    // One more than asked for tells whether there are more.
+    let lines = ledger::lines(&context.app.shop, account, cursor, limit + 1).await?;
+    let (lines, next_cursor) = wire::page(lines, limit, |last| last.number.to_string());
+    Ok(LedgerAnswer {
+        ok: True,
+        lines: lines.into_iter().map(LedgerLine::from).collect(),
+        next_cursor,
+    })
 }

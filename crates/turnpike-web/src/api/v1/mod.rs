@@ -1,4 +1,5 @@
-//! `/api/v1/…`: what the pages show and do, for programs. A path for each thing, beside the contract's one endpoint.
+//! `/api/v1/…`: what the pages show and do, for programs. A path for each thing, beside the contract's one endpoint. What is below
+//! `/api/admin` ([`super::admin`]) is made of the same.
 //!
 //! One file per subject. Each endpoint is the type that arrives (what its path names, with its query or the members of its body),
 //! and says in its [`Endpoint`] implementation by which method and path it comes, who may call it and what leaves.
@@ -28,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::Context;
+use super::{Context, admin};
 use crate::app::{App, note};
 use crate::auth;
 use crate::error::{ApiError, settle};
@@ -37,7 +38,10 @@ use crate::principal::{Caller, Principal};
 use crate::visit::Visit;
 use crate::{fields, json, response};
 
+pub(super) use account::{AccountAnswer, AccountItem, BalanceAnswer};
 pub(crate) use described::paths;
+pub(super) use keys::{KeyAnswer, KeysAnswer};
+pub(super) use ledger::{LedgerAnswer, page as ledger_page};
 
 /// An endpoint: the type that implements this is its request.
 pub(crate) trait Endpoint: DeserializeOwned + ToSchema + Send + 'static {
@@ -49,6 +53,8 @@ pub(crate) trait Endpoint: DeserializeOwned + ToSchema + Send + 'static {
     const NAME: &'static str;
     /// Errors that it can have beside those that every endpoint can.
     const ERRORS: &'static [u16] = &[];
+    /// It waits for an exit, so it may take as long as a link that rotates.
+    const WAITS_FOR_EXIT: bool = false;
     /// Who may call it.
     type Caller: Caller;
     /// What it answers.
@@ -69,15 +75,17 @@ pub(crate) struct Route {
     method: Method,
     path: &'static str,
     name: &'static str,
+    waits_for_exit: bool,
     run: Run,
     describe: fn(&mut Schemas) -> Value,
 }
 
-fn route<E: Endpoint>() -> Route {
+pub(super) fn route<E: Endpoint>() -> Route {
     Route {
         method: E::METHOD,
         path: E::PATH,
         name: E::NAME,
+        waits_for_exit: E::WAITS_FOR_EXIT,
         run: boxed::<E>,
         describe: described::endpoint::<E>,
     }
@@ -94,7 +102,7 @@ struct Place {
 /// Every endpoint, in the order in which they are described.
 static PLACES: LazyLock<Vec<Place>> = LazyLock::new(|| {
     let mut places: Vec<Place> = Vec::new();
-    for route in all() {
+    for route in all().into_iter().chain(admin::all()) {
         match places.iter_mut().find(|place| place.path == route.path) {
             Some(place) => {
                 place.allow.push_str(", ");
@@ -143,8 +151,13 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 async fn serve(place: &'static Place, app: Arc<App>, visit: Arc<Visit>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mut body = json::Incoming::new(&head.headers, body);
-    let work = handle(place, &app, &visit, &head, &mut body);
-    let outcome = app.in_time(app.config.request_deadline, work).await;
+    let route = place.routes.iter().find(|route| route.method == head.method);
+    let deadline = match route.is_some_and(|route| route.waits_for_exit) {
+        true => app.config.rotation_deadline,
+        false => app.config.request_deadline,
+    };
+    let work = handle(place, route, &app, &visit, &head, &mut body);
+    let outcome = app.in_time(deadline, work).await;
     body.discard().await;
     settle(outcome, &visit)
 }
@@ -152,13 +165,13 @@ async fn serve(place: &'static Place, app: Arc<App>, visit: Arc<Visit>, request:
 /// The story of a request, as at the contract's endpoint: limited, known, limited again, understood, permitted, done.
 async fn handle(
     place: &'static Place,
+    route: Option<&'static Route>,
     app: &App,
     visit: &Visit,
     head: &Parts,
     body: &mut json::Incoming,
 ) -> Result<Response, ApiError> {
-    let found = place.routes.iter().find(|route| route.method == head.method);
-    let route = found.ok_or(ApiError::Method { allow: &place.allow })?;
+    let route = route.ok_or(ApiError::Method { allow: &place.allow })?;
     app.limit_address(visit)?;
     let principal = auth::authenticate(app, visit, &head.headers).await?;
     note(visit, app.limits.caller.check(&principal.limit_key()))?;

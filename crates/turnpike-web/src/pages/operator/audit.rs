@@ -33,6 +33,8 @@ struct AuditPage {
 struct Row {
     at: String,
     actor: String,
+    /// By which key and from where; empty where he did it himself.
+    by: String,
     action: String,
     subject: String,
     detail: String,
@@ -60,6 +62,11 @@ impl Row {
         Self {
             at: moment_exactly(entry.at),
             actor: entry.actor,
+            by: match (entry.key, entry.source) {
+                (Some(key), Some(source)) => format!("{} {key}, {source}", OPERATORS.by_key),
+                (None, Some(source)) => source,
+                _ => String::new(),
+            },
             action: entry.action,
             subject: entry.subject,
             detail: readable(&entry.detail),

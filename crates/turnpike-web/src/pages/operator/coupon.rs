@@ -4,8 +4,9 @@ use askama::Template;
 use http::StatusCode;
 use turnpike_shop::catalogue::{self, Coupon, Discount};
 
-use super::catalogue::{Entry, text};
+use super::catalogue::text;
 use super::money::cents;
+use crate::catalogue_entry::CouponEntry;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::form::Fields;
@@ -83,19 +84,15 @@ impl Values {
             _ => self.valid_until.clone(),
         };
         let reader = text(desk).map_err(|_| ApiError::NoSuchPath)?;
-        let entry = Entry::default()
-            .table("coupon")
-            .string("code", &self.code)
-            .number("percent_off", &self.percent_off)
-            .number("cents_off", &amount)
-            .number("max_redemptions", &self.max_redemptions)
-            .number("per_account", &self.per_account)
-            .string("valid_until", &until);
-        entry
-            .read(reader)?
-            .coupons
-            .pop()
-            .ok_or_else(|| ApiError::from(turnpike_shop::Error::Failed("a coupon was not read".to_owned())))
+        let entry = CouponEntry {
+            code: &self.code,
+            percent_off: &self.percent_off,
+            cents_off: &amount,
+            max_redemptions: &self.max_redemptions,
+            per_account: &self.per_account,
+            valid_until: &until,
+        };
+        entry.read(reader)
     }
 }
 

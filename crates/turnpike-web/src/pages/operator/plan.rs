@@ -6,8 +6,9 @@ use turnpike_shop::catalogue::{self, Plan};
 use turnpike_shop::limits::GIGABYTE;
 use turnpike_shop::types::ConnectionType;
 
-use super::catalogue::{Entry, text};
+use super::catalogue::text;
 use super::money::cents;
+use crate::catalogue_entry::PlanEntry;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::form::Fields;
@@ -85,31 +86,23 @@ impl Values {
             rule: "it is an amount like 12 or 12.50".to_owned(),
         })?;
         let reader = text(desk).map_err(|_| ApiError::NoSuchPath)?;
-        let kind = if self.is_shared { "shared" } else { "private" };
-        let entry = Entry::default()
-            // The plan's network is read with it; that it is one of the shop's, the shop says.
-            .table("network")
-            .string("code", &self.network)
-            .string("city", "-")
-            .string("country", "NL")
-            .string("type", "isp")
-            .table("plan")
-            .string("code", &self.code)
-            .string("network", &self.network)
-            .string("connection_type", kind)
-            .string("duration", &self.duration)
-            .bare("price_cents", &price.0.to_string())
-            .bare("popular", if self.is_popular { "true" } else { "false" })
-            .string("trial", &self.trial)
-            .number("max_connections", &self.max_connections)
-            .number("max_source_addresses", &self.max_source_addresses)
-            .number("mbit_per_second", &self.mbit_per_second)
-            .number("traffic_gb", &self.traffic_gb);
-        entry
-            .read(reader)?
-            .plans
-            .pop()
-            .ok_or_else(|| ApiError::from(turnpike_shop::Error::Failed("a plan was not read".to_owned())))
+        let entry = PlanEntry {
+            code: &self.code,
+            network: &self.network,
+            connection_type: match self.is_shared {
+                true => ConnectionType::Shared,
+                false => ConnectionType::Private,
+            },
+            duration: &self.duration,
+            price,
+            is_popular: self.is_popular,
+            trial: &self.trial,
+            max_connections: &self.max_connections,
+            max_source_addresses: &self.max_source_addresses,
+            mbit_per_second: &self.mbit_per_second,
+            traffic_gb: &self.traffic_gb,
+        };
+        entry.read(reader)
     }
 }
 

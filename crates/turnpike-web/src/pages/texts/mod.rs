@@ -342,6 +342,7 @@ texts! {
     read_only = "Read only";
     full_access = "Full";
     full_access_note = "may buy and change";
+    key_operator = "May run the shop, by /api/admin";
     key_days = "Works for, in days";
     key_days_hint = "Empty: for ever.";
     key_sources = "Only from";

@@ -157,6 +157,7 @@ texts! {
     used_at = "Used";
     next_at = "Next one from";
     bought_after = "Bought since";
+    by_key = "by key";
     yes = "Yes";
     no = "No";
     signals = "Signals";
