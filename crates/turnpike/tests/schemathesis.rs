@@ -1,4 +1,4 @@
-//! Schemathesis reads `/openapi.json` and sends the server what that allows and what it does not. Nothing may fail inside the
+//! Schemathesis reads `/openapi.json` and `/api/admin/openapi.json` and sends the server what that allows and what it does not. Nothing may fail inside the
 //! server, nothing may come that is not in the document, and what the document forbids must be refused.
 #![allow(
     clippy::expect_used,
@@ -66,6 +66,37 @@ const MUST_SUCCEED: [&str; 34] = [
     "PUT /api/v1/subscriptions/{subscriptionId}/auto-renew",
 ];
 
+/// The same of operators.
+const OPERATORS_MUST_SUCCEED: [&str; 27] = [
+    "GET /api/admin/overview",
+    "GET /api/admin/networks",
+    "GET /api/admin/gateways",
+    "GET /api/admin/accounts",
+    "GET /api/admin/accounts/{accountId}",
+    "GET /api/admin/accounts/{accountId}/ledger",
+    "POST /api/admin/accounts/{accountId}/bookings",
+    "PUT /api/admin/accounts/{accountId}/status",
+    "GET /api/admin/accounts/{accountId}/keys",
+    "PUT /api/admin/accounts/{accountId}/keys/{keyId}/trial",
+    "GET /api/admin/orders",
+    "GET /api/admin/orders/{orderId}",
+    "POST /api/admin/orders/{orderId}/refund",
+    "GET /api/admin/exits",
+    "GET /api/admin/exits/{exitId}",
+    "PUT /api/admin/exits/{exitId}/standing",
+    "POST /api/admin/exits/{exitId}/rotate",
+    "POST /api/admin/exits/{exitId}/test",
+    "GET /api/admin/plans",
+    "PUT /api/admin/plans/{code}",
+    "DELETE /api/admin/plans/{code}",
+    "GET /api/admin/coupons",
+    "PUT /api/admin/coupons/{code}",
+    "DELETE /api/admin/coupons/{code}",
+    "GET /api/admin/catalogue",
+    "GET /api/admin/trials",
+    "GET /api/admin/audit",
+];
+
 const COUPON: &str = "MYCODE";
 
 #[test]
@@ -77,6 +108,17 @@ fn the_server_keeps_to_its_openapi_document() {
 #[ignore = "needs PostgreSQL: cargo xtask test"]
 fn the_server_keeps_to_its_openapi_document_on_postgres() {
     check(shop().postgres());
+}
+
+#[test]
+fn the_server_keeps_to_its_operators_document() {
+    check_operators(shop());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test"]
+fn the_server_keeps_to_its_operators_document_on_postgres() {
+    check_operators(shop().postgres());
 }
 
 fn shop() -> Builder {
@@ -96,22 +138,54 @@ fn shop() -> Builder {
 }
 
 fn check(shop: Builder) {
-    let program = python_environment().join("bin/schemathesis");
-    if python().is_none() || !program.is_file() {
-        return skip("no Schemathesis: cargo xtask setup installs it");
-    }
+    let Some(program) = program() else { return };
     let shop = shop.start();
     for (network, connection_type) in [("NL-AMS", "private"), ("DE-BER", "shared"), ("NL-AMS", "shared")] {
         let order = json!({"op": "purchase", "planId": shop.plan(network, connection_type)});
         let _bought = shop.order(&order).expect_status(200);
     }
+    let key = shop.key.clone();
+    run(&program, &shop, "/openapi.json", &key, &hooks(""), &MUST_SUCCEED);
+}
+
+fn check_operators(shop: Builder) {
+    let Some(program) = program() else { return };
+    let shop = shop.start();
+    for _ in 0..20 {
+        let order = json!({"op": "purchase", "planId": shop.plan("NL-AMS", "shared")});
+        let _bought = shop.order(&order).expect_status(200);
+    }
+    shop.run(&["account", "create", "root@example.com", "--admin"]);
+    let key = shop.key("root@example.com", &["--operator"]).key.clone();
+    let document = "/api/admin/openapi.json";
+    run(
+        &program,
+        &shop,
+        document,
+        &key,
+        &hooks("_admin"),
+        &OPERATORS_MUST_SUCCEED,
+    );
+    shop.audit();
+}
+
+fn program() -> Option<PathBuf> {
+    let program = python_environment().join("bin/schemathesis");
+    let is_there = python().is_some() && program.is_file();
+    if !is_there {
+        skip("no Schemathesis: cargo xtask setup installs it");
+    }
+    is_there.then_some(program)
+}
+
+fn run(program: &Path, shop: &Turnpike, document: &str, key: &str, hooks: &Path, must_succeed: &[&str]) {
     let record = shop.home().join("record.json");
     fs::write(shop.home().join("schemathesis.toml"), settings()).expect("writing Schemathesis' settings");
     let run = Command::new(program)
         .current_dir(shop.home())
         .arg("run")
-        .arg(shop.url("/openapi.json"))
-        .args(["--header", &format!("x-api-key: {}", shop.key)])
+        .arg(shop.url(document))
+        .args(["--header", &format!("x-api-key: {key}")])
         .args([
             "--phases",
             "examples,coverage,fuzzing",
@@ -132,9 +206,9 @@ fn check(shop: Builder) {
             "--no-color",
         ])
         .env("NO_PROXY", "127.0.0.1")
-        .env("SCHEMATHESIS_HOOKS", hooks())
+        .env("SCHEMATHESIS_HOOKS", hooks)
         .env("SHOP", shop.url(""))
-        .env("KEY", &shop.key)
+        .env("KEY", key)
         .env("COUPON", COUPON)
         .env("RECORD", &record)
         .output()
@@ -146,8 +220,8 @@ fn check(shop: Builder) {
     assert!(run.status.success(), "{said}{complained}");
     let record = fs::read(record).expect("the record of what came");
     let record: BTreeMap<String, BTreeMap<String, u32>> = serde_json::from_slice(&record).expect("a record");
-    for operation in MUST_SUCCEED {
-        let statuses = record.get(operation);
+    for operation in must_succeed {
+        let statuses = record.get(*operation);
         assert!(
             statuses.is_some_and(|statuses| statuses.contains_key("200")),
             "{operation} never succeeded: {statuses:?} of {record:?}"
@@ -156,6 +230,6 @@ fn check(shop: Builder) {
     println!("{record:?}");
 }
 
-fn hooks() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/schemathesis_hooks.py")
+fn hooks(whose: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/clients/schemathesis{whose}_hooks.py"))
 }

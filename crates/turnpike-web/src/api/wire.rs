@@ -23,6 +23,8 @@ const MOST_MOVED: i64 = 100_000_000_000;
 const MAX_LIMIT: i64 = 100;
 /// A page where its length is not said.
 pub(super) const USUAL_LIMIT: i64 = 50;
+/// The longest text that is looked for.
+const SEARCH_LENGTH: usize = 254;
 /// The most days that are told at once.
 const MAX_DAYS: i64 = 366;
 /// The largest number of milliseconds: the year 2286, in which nobody means seconds.
@@ -304,6 +306,47 @@ pub(super) fn yes() -> bool {
 /// A text; what it may hold is the shop's to say.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     String::deserialize(deserializer).map_err(|_| D::Error::custom("it must be a text"))
+}
+
+/// What is looked for; it may be left out.
+pub(super) fn search<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.chars().count() <= SEARCH_LENGTH {
+        true => Ok(text),
+        false => Err(D::Error::custom(format_args!(
+            "it must have at most {SEARCH_LENGTH} characters"
+        ))),
+    }
+}
+
+/// A plan's or coupon's code.
+pub(super) fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let rule = || D::Error::custom("it must be 1 to 64 letters, digits, dots, dashes and underscores");
+    let text = String::deserialize(deserializer).map_err(|_| rule())?;
+    is_code(&text).then_some(text).ok_or_else(rule)
+}
+
+/// Whether a text can be a code, or a name, of a catalogue.
+pub(super) fn is_code(text: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(is_fit)
+}
+
+/// A length of time as a catalogue writes it. How long it may be is the shop's to say.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let rule = || D::Error::custom("it must be a whole number and s, m, h or d, such as 30d");
+    let text = String::deserialize(deserializer).map_err(|_| rule())?;
+    let number = text.strip_suffix(['s', 'm', 'h', 'd']).unwrap_or_default();
+    let is_fit = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_fit.then_some(text).ok_or_else(rule)
+}
+
+/// Which difference was looked at.
+pub(super) fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let rule = || D::Error::custom("it must be the seen of the answer that you have looked at");
+    let text = String::deserialize(deserializer).map_err(|_| rule())?;
+    let is_fit = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_fit.then_some(Some(text)).ok_or_else(rule)
 }
 
 /// A moment.

@@ -5,6 +5,7 @@
     reason = "a test's broken assumption should stop it"
 )]
 
+mod admin;
 mod contract;
 mod credentials;
 mod errors;

@@ -20,7 +20,7 @@ use crate::response::True;
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct FindAccounts {
     /// Anywhere in the e-mail address, or the whole id.
-    #[serde(default, deserialize_with = "wire::text")]
+    #[serde(default, deserialize_with = "wire::search")]
     #[schema(max_length = 254, required = false)]
     search: String,
     /// Those of this role only.

@@ -4,7 +4,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use turnpike_shop::audit_log::{Entry, Place, Search, entries};
-use turnpike_shop::types::UnixMillis;
+use turnpike_shop::types::{ID_LENGTH, UnixMillis};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -19,12 +19,12 @@ use crate::response::True;
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SeeAudit {
     /// Anywhere in who did it, by which key, what he did and on what.
-    #[serde(default, deserialize_with = "wire::text")]
+    #[serde(default, deserialize_with = "wire::search")]
     #[schema(max_length = 254, required = false)]
     search: String,
     /// Those whose action begins so.
-    #[serde(default, deserialize_with = "wire::text")]
-    #[schema(max_length = 64, required = false, example = "account.")]
+    #[serde(default, deserialize_with = "wire::search")]
+    #[schema(max_length = 254, required = false, example = "account.")]
     action: String,
     /// At most so many; 50 where nothing is said.
     #[serde(default, deserialize_with = "wire::limit")]
@@ -42,9 +42,10 @@ fn cursor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Pl
     let read = || {
         let (at, rest) = text.split_once('.')?;
         let (number, id) = rest.split_once('.')?;
-        let is_id = id
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let is_id = id.len() == ID_LENGTH
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         Some(Place {
             at: UnixMillis(wire::digits(at)?),
             number: wire::digits(number)?,

@@ -62,9 +62,13 @@ pub(crate) struct Import {
     #[schema(example = "[[network]]\ncode = \"NL-AMS\"\ncity = \"Amsterdam\"\ncountry = \"NL\"\ntype = \"isp\"\n")]
     text: String,
     /// Which difference you have looked at.
-    #[serde(default, deserialize_with = "wire::text")]
-    #[schema(required = false, pattern = "^[0-9a-f]{64}$")]
-    seen: String,
+    #[serde(default, deserialize_with = "wire::digest")]
+    #[schema(
+        required = false,
+        pattern = "^[0-9a-f]{64}$",
+        example = "0000000000000000000000000000000000000000000000000000000000000000"
+    )]
+    seen: Option<String>,
 }
 
 /// What changes, or would.
@@ -92,10 +96,10 @@ impl Endpoint for Import {
         let reader = text_of(context)?;
         let wanted = (reader.read)("catalogue", &self.text).map_err(Refusal::Catalogue)?;
         let (shop, actor) = (&context.app.shop, actor(&operator, context).await?);
-        let is_to_apply = !self.seen.is_empty();
-        let difference = match is_to_apply {
-            true => apply_seen(shop, &actor, wanted, &self.seen).await?,
-            false => apply(shop, &actor, wanted, true).await?,
+        let is_to_apply = self.seen.is_some();
+        let difference = match &self.seen {
+            Some(seen) => apply_seen(shop, &actor, wanted, seen).await?,
+            None => apply(shop, &actor, wanted, true).await?,
         };
         Ok(ImportAnswer {
             ok: True,

@@ -102,7 +102,7 @@ impl Endpoint for ListCoupons {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PutCoupon {
     /// 1 to 64 letters, digits, dots, dashes and underscores; customers type it in any case.
-    #[serde(deserialize_with = "wire::text")]
+    #[serde(deserialize_with = "wire::code")]
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "SPRING")]
     code: String,
     /// One of the two is needed.
@@ -157,7 +157,7 @@ impl Endpoint for PutCoupon {
 /// Ends a coupon. One that there is not stays so.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct RetireCoupon {
-    #[serde(deserialize_with = "wire::text")]
+    #[serde(deserialize_with = "wire::code")]
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "SPRING")]
     code: String,
 }

@@ -21,7 +21,7 @@ use crate::response::True;
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct FindExits {
     /// Anywhere in the network's code, the name, the gateway or the present address.
-    #[serde(default, deserialize_with = "wire::text")]
+    #[serde(default, deserialize_with = "wire::search")]
     #[schema(max_length = 254, required = false)]
     search: String,
     /// Those of this health only.
@@ -54,7 +54,9 @@ fn standing_schema() -> RefOr<Schema> {
 fn cursor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<(String, String)>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.split_once('/') {
-        Some((code, name)) if !text.contains(char::is_control) => Ok(Some((code.to_owned(), name.to_owned()))),
+        Some((code, name)) if wire::is_code(code) && wire::is_code(name) => {
+            Ok(Some((code.to_owned(), name.to_owned())))
+        }
         _ => Err(serde::de::Error::custom(wire::CURSOR_RULE)),
     }
 }

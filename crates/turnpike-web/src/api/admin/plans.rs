@@ -114,19 +114,19 @@ fn connection_type_schema() -> RefOr<Schema> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PutPlan {
     /// 1 to 64 letters, digits, dots, dashes and underscores.
-    #[serde(deserialize_with = "wire::text")]
+    #[serde(deserialize_with = "wire::code")]
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "nl-month")]
     code: String,
     /// The network's code.
-    #[serde(deserialize_with = "wire::text")]
-    #[schema(max_length = 64, example = "NL-AMS")]
+    #[serde(deserialize_with = "wire::code")]
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "NL-AMS")]
     network: String,
     #[serde(deserialize_with = "wire::word")]
     #[schema(schema_with = connection_type_schema)]
     connection_type: ConnectionType,
-    /// A whole number and `m`, `h` or `d`: from a minute to ten years.
-    #[serde(deserialize_with = "wire::text")]
-    #[schema(pattern = "^[0-9]{1,6}[mhd]$", example = "30d")]
+    /// A whole number and `s`, `m`, `h` or `d`: from a minute to ten years.
+    #[serde(deserialize_with = "wire::duration")]
+    #[schema(pattern = "^[0-9]+[smhd]$", example = "30d")]
     duration: String,
     /// In cents.
     #[serde(deserialize_with = "wire::count")]
@@ -137,8 +137,8 @@ pub(crate) struct PutPlan {
     #[schema(required = false, default = false)]
     popular: bool,
     /// How long a trial is; there is none where nothing is said.
-    #[serde(default, deserialize_with = "wire::text")]
-    #[schema(required = false, pattern = "^[0-9]{1,6}[mhd]$", example = "1h")]
+    #[serde(default, deserialize_with = "wire::duration")]
+    #[schema(required = false, pattern = "^[0-9]+[smhd]$", example = "1h")]
     trial: String,
     /// Tunnels at once; no limit where nothing is said. So are the others.
     #[serde(default, deserialize_with = "wire::optional_count")]
@@ -189,7 +189,7 @@ impl Endpoint for PutPlan {
 /// Takes a plan out of sale; what was bought with it runs on. One that is not on sale stays so.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct RetirePlan {
-    #[serde(deserialize_with = "wire::text")]
+    #[serde(deserialize_with = "wire::code")]
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "nl-month")]
     code: String,
 }

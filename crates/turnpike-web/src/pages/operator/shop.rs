@@ -2,7 +2,7 @@
 
 use askama::Template;
 use http::StatusCode;
-use turnpike_shop::overview::{DownExit, Exits, Overview, Stock, StuckRotation, overview};
+use turnpike_shop::overview::{DownExit, Exits, Overview, Refused, Stock, StuckRotation, overview};
 use turnpike_shop::types::UnixMillis;
 
 use super::gateways::Way;
@@ -24,6 +24,7 @@ struct ShopPage {
     active: i64,
     customers: i64,
     failed_rotations: i64,
+    refused: Vec<Refused>,
     down: Vec<Down>,
     stuck: Vec<Stuck>,
     behind: Vec<Way>,
@@ -74,6 +75,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
         active: seen.active_subscriptions,
         customers: seen.customers,
         failed_rotations: seen.failed_rotations,
+        refused: seen.refused,
         down: seen.down.into_iter().map(Down::of).collect(),
         stuck: seen.stuck.into_iter().map(|one| Stuck::of(one, now)).collect(),
         tunnels: seen.gateways.iter().map(|gateway| gateway.tunnels).sum(),

@@ -367,7 +367,6 @@ texts! {
     exits_down = "Exits that do not work";
     stuck_rotations = "Stuck rotations";
     gateways_behind = "Gateways that are behind";
-    failed_rotations = "Rotations that failed within 24 hours";
     stock = "Free slots";
     no_stock = "Nothing is for sale. Describe what you sell in a catalogue and run turnpike apply with it.";
     taken = "Taken";

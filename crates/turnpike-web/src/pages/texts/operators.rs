@@ -157,6 +157,11 @@ texts! {
     used_at = "Used";
     next_at = "Next one from";
     bought_after = "Bought since";
+    errors = "Errors, 24 hours";
+    errors_lead = "Rotations that failed, and what ports have refused, as far as it is kept. Customers see theirs, with what to do about it.";
+    no_errors = "None.";
+    times = "Times";
+    rotations_failed = "Failed rotations";
     by_key = "by key";
     yes = "Yes";
     no = "No";
