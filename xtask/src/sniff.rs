@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Where random numbers begin; a number that has been told before gives the same openings again
     #[arg(long)]
     seed: Option<u64>,
+    /// Only the kind of this name, as the table has it
+    #[arg(long)]
+    kind: Option<String>,
 }
 
 /// What a client begins with.
@@ -85,6 +88,10 @@ impl fmt::Display for Kind {
 
 /// Judges them all and prints the figures.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let is_wanted = |kind: &Kind| options.kind.as_ref().is_none_or(|name| *name == kind.to_string());
+    let kinds: Vec<Kind> = KINDS.into_iter().filter(is_wanted).collect();
+    let names = || KINDS.map(|kind| kind.to_string()).join(", ");
+    ensure!(!kinds.is_empty(), "there is no such kind; there are {}", names());
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("{} openings of each kind, random numbers from {seed}\n", options.count);
     println!(
@@ -92,7 +99,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "kind", "openings", "mistaken", "mistaken when cut", "seconds"
     );
     let mut mistaken = 0;
-    for kind in KINDS {
+    for kind in kinds {
         let start = Instant::now();
         let tally = judged(kind, options.count, seed);
         println!(

@@ -5,7 +5,9 @@
 //! protocol's first one. But a port has one subscription, so its keys are known, and what opens is proven. The rules, in
 //! their order:
 //!
-//! 1. HTTP: a method, a blank and a line of printable text. Random bytes of that kind are as good as never seen.
+//! 1. HTTP: a method, a blank and a line of printable text that is long or names a version of HTTP. Random bytes of that kind
+//!    are as good as never seen. A short line without a version is another matter: `ABC \n` begins one salt in thirty
+//!    million. It is HTTP only when rule 3 has failed, or cannot apply.
 //! 2. VLESS: version 0 and the subscription's own id.
 //! 3. Shadowsocks: the first sealed piece opens with one of the keys. It stands before those that random bytes can look
 //!    like; clients also begin a salt like another protocol on purpose.
@@ -21,7 +23,7 @@ use crate::vless;
 pub enum Sniffed {
     /// Too few bytes, and no contradiction: ask again with more.
     Wait,
-    /// A method and a line of printable text (RFC 9112 §3).
+    /// A method and a line of printable text (RFC 9112 §3), well-formed or not.
     Http,
     /// A head with the subscription's id.
     Vless,
@@ -72,6 +74,9 @@ pub struct Known<'k> {
 const SHORTEST_METHOD: usize = 3;
 const LONGEST_METHOD: usize = 16;
 
+/// So many bytes of printable text behind a method are HTTP, whatever else they say: of random salts, one in 10^14 begins so.
+const CERTAIN_TEXT: usize = 24;
+
 /// Within so many bytes a SOCKS4 request's user id must end.
 const SOCKS4_WINDOW: usize = 512;
 
@@ -80,10 +85,11 @@ const SOCKS4_WINDOW: usize = 512;
 pub fn sniff(bytes: &[u8], known: &Known<'_>) -> Sniffed {
     type Rule = fn(&[u8], &Known<'_>) -> Sniffed;
     // Asked one after the other: to try Shadowsocks costs more than all the others together.
-    let rules: [Rule; 5] = [
+    let rules: [Rule; 6] = [
         |bytes, _| http(bytes),
         |bytes, known| vless(bytes, known.vless),
         shadowsocks,
+        short_http,
         |bytes, known| if known.tls { tls(bytes) } else { Sniffed::Unknown },
         |bytes, _| socks(bytes),
     ];
@@ -130,29 +136,71 @@ fn is_greeting(bytes: &[u8]) -> bool {
     }
 }
 
+/// What the beginning of a line says of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// It may become a line of HTTP.
+    Begun,
+    /// It is like one, but too short to be sure.
+    Short,
+    /// It is one.
+    Certain,
+    /// It is none.
+    Other,
+}
+
 /// `[A-Z][A-Z-]{2,15}`, a blank, and nothing but printable text up to the first line's end or the end of what is there.
-fn http(bytes: &[u8]) -> Sniffed {
+fn line_of_http(bytes: &[u8]) -> Line {
     if !bytes.first().is_none_or(u8::is_ascii_uppercase) {
-        return Sniffed::Unknown;
+        return Line::Other;
     }
     let method = bytes
         .iter()
         .take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-')
         .count();
     if method > LONGEST_METHOD {
-        return Sniffed::Unknown;
+        return Line::Other;
     }
     match bytes.get(method) {
-        None => return Sniffed::Wait,
+        None => return Line::Begun,
         Some(b' ') if method >= SHORTEST_METHOD => {}
-        Some(_) => return Sniffed::Unknown,
+        Some(_) => return Line::Other,
     }
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let text = line.strip_suffix(b"\r").unwrap_or(line);
-    if text.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
-        Sniffed::Http
+    if !text.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
+        Line::Other
+    } else if text.len() >= CERTAIN_TEXT || names_version(text) {
+        Line::Certain
     } else {
-        Sniffed::Unknown
+        Line::Short
+    }
+}
+
+/// Whether a request line ends as RFC 9112 §2.3 wants it.
+fn names_version(line: &[u8]) -> bool {
+    match line {
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => {
+            major.is_ascii_digit() && minor.is_ascii_digit()
+        }
+        _ => false,
+    }
+}
+
+fn http(bytes: &[u8]) -> Sniffed {
+    match line_of_http(bytes) {
+        Line::Certain => Sniffed::Http,
+        Line::Begun => Sniffed::Wait,
+        Line::Short | Line::Other => Sniffed::Unknown,
+    }
+}
+
+/// What is left of rule 1 where Shadowsocks has not been proven: unless that may come yet, it is HTTP.
+fn short_http(bytes: &[u8], known: &Known<'_>) -> Sniffed {
+    match line_of_http(bytes) {
+        Line::Short if may_open(bytes, known) => Sniffed::Wait,
+        Line::Short => Sniffed::Http,
+        Line::Begun | Line::Certain | Line::Other => Sniffed::Unknown,
     }
 }
 
@@ -165,20 +213,20 @@ fn vless(bytes: &[u8], id: &[u8; 16]) -> Sniffed {
 }
 
 fn shadowsocks(bytes: &[u8], known: &Known<'_>) -> Sniffed {
-    let Some(keys) = known.shadowsocks else {
-        return Sniffed::Unknown;
-    };
-    match shadowsocks::stream::recognise(keys, known.methods, bytes) {
+    let proven = known
+        .shadowsocks
+        .and_then(|keys| shadowsocks::stream::recognise(keys, known.methods, bytes));
+    match proven {
         Some(method) => Sniffed::Shadowsocks(method),
-        None if known
-            .methods
-            .iter()
-            .any(|method| bytes.len() < method.shortest_opening()) =>
-        {
-            Sniffed::Wait
-        }
+        None if may_open(bytes, known) => Sniffed::Wait,
         None => Sniffed::Unknown,
     }
+}
+
+/// Whether there are too few bytes yet for one of the port's methods of Shadowsocks to be tried.
+fn may_open(bytes: &[u8], known: &Known<'_>) -> bool {
+    let is_too_short = |method: &Method| bytes.len() < method.shortest_opening();
+    known.shadowsocks.is_some() && known.methods.iter().any(is_too_short)
 }
 
 /// A handshake record of version 3.0 to 3.4 with a ClientHello in it.

@@ -137,6 +137,63 @@ fn a_salt_may_begin_like_any_other_protocol() {
     }
 }
 
+/// Such salts are rare, not impossible: the line is as printable as one of HTTP.
+#[test]
+fn a_salt_may_be_a_short_line_of_text() {
+    let keys = Keys::of_password(PASSWORD).unwrap();
+    for line in [
+        &b"ABC \n"[..],
+        b"ABC \r\n",
+        b"GET /\n",
+        b"A-B 0123456789\n",
+        b"ABC 0123456789a\xff",
+    ] {
+        for method in Method::ALL {
+            let mut salt = [0x0a; 32];
+            salt[..line.len()].copy_from_slice(line);
+            let bytes = opening(&keys, method, &salt);
+            assert_eq!(
+                sniff(&bytes, &with_all(&keys)),
+                Sniffed::Shadowsocks(method),
+                "{line:?}"
+            );
+            for length in 0..16 {
+                assert_eq!(
+                    sniff(&bytes[..length], &with_all(&keys)),
+                    Sniffed::Wait,
+                    "{line:?} {length}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_line_is_http_when_it_is_not_shadowsocks() {
+    let keys = Keys::of_password(PASSWORD).unwrap();
+    for (line, expected) in [
+        (&b"GET "[..], Sniffed::Wait),
+        (b"GET /\r\n", Sniffed::Wait),
+        (b"GET / HTTP/1.", Sniffed::Wait),
+        (b"GET / HTTP/1.1", Sniffed::Http),
+        (b"GET / HTTP/1.1\r", Sniffed::Http),
+        (b"GET / HTTP/1.1\r\n\r\n", Sniffed::Http),
+        (b"GET /HTTP/1.1\r\n\r\n", Sniffed::Wait),
+        (b"GET / HTTP/x.1\r\n\r\n", Sniffed::Wait),
+        (b"GET http://192.0.2.1/xx", Sniffed::Wait),
+        (b"GET http://192.0.2.1/xxx", Sniffed::Http),
+    ] {
+        assert_eq!(
+            sniff(line, &with_all(&keys)),
+            expected,
+            "{:?}",
+            line.escape_ascii().to_string()
+        );
+    }
+    let nothing_more = [&b"GET /\r\n"[..], &[b'\n'; 60]].concat();
+    assert_eq!(sniff(&nothing_more, &with_all(&keys)), Sniffed::Http);
+}
+
 /// Well-formed openings of the protocols that are not sealed.
 fn open_protocol() -> impl Strategy<Value = (Vec<u8>, Sniffed)> {
     let http = (

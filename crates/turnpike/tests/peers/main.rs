@@ -19,6 +19,7 @@ mod refusals;
 mod shadowsocks_rust;
 mod sing_box;
 mod socks;
+mod tls;
 mod upstream;
 mod v2ray;
 mod world;

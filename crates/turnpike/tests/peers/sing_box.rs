@@ -14,7 +14,7 @@ use crate::world::World;
 use testbed::Running;
 
 /// From a byte to more than what any client puts into one piece.
-const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472, 4_096, 8_000];
+pub(crate) const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472, 4_096, 8_000];
 
 /// Runs it with one way out; absent where this machine has none, and that has been said.
 pub(crate) fn started(outbound: &Value) -> Option<Running> {
@@ -57,7 +57,10 @@ pub(crate) fn socks(bought: &Subscription) -> Value {
 
 /// The way out that a VLESS link describes.
 pub(crate) fn vless(bought: &Subscription, packet_encoding: &str) -> Value {
-    let link = Vless::read(&bought.vless);
+    vless_to(&Vless::read(&bought.vless), packet_encoding)
+}
+
+pub(crate) fn vless_to(link: &Vless, packet_encoding: &str) -> Value {
     json!({
         "type": "vless", "server": link.host, "server_port": link.port, "uuid": link.id,
         "packet_encoding": packet_encoding,

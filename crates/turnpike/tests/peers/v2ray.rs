@@ -14,20 +14,25 @@ use crate::world::World;
 use testbed::Running;
 
 /// It holds a datagram in two kilobytes, with all that stands before it.
-const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472];
+pub(crate) const LENGTHS: &[usize] = &[1, 2, 100, 512, 1_200, 1_472];
 
 /// A subscription, and a client that has been told what `outbound` makes of it.
 fn configured(outbound: impl FnOnce(&Subscription) -> Value) -> Option<(World, Running)> {
-    let program = installed()?;
+    let _ = installed()?;
     let world = World::new();
+    let client = started(&outbound(&world.bought))?;
+    Some((world, client))
+}
+
+/// Runs it with one way out; absent where this machine has none, and that has been said.
+pub(crate) fn started(outbound: &Value) -> Option<Running> {
     let inbound = |port| {
         json!({
             "protocol": "socks", "listen": "127.0.0.1", "port": port,
             "settings": {"auth": "noauth", "udp": true, "ip": "127.0.0.1"},
         })
     };
-    let client = running(program, inbound, &outbound(&world.bought));
-    Some((world, client))
+    Some(running(installed()?, inbound, outbound))
 }
 
 /// Runs it with a port that leads to one destination; absent where this machine has none, and that has been said.
@@ -39,6 +44,11 @@ pub(crate) fn leading_to(to: SocketAddr, outbound: &Value) -> Option<Running> {
         })
     };
     Some(running(installed()?, inbound, outbound))
+}
+
+/// Whether this machine has it; if not, that has been said.
+pub(crate) fn is_installed() -> bool {
+    installed().is_some()
 }
 
 fn installed() -> Option<PathBuf> {
@@ -86,7 +96,10 @@ fn http(bought: &Subscription) -> Value {
 
 /// The way out that a VLESS link describes.
 pub(crate) fn vless(bought: &Subscription) -> Value {
-    let link = Vless::read(&bought.vless);
+    vless_to(&Vless::read(&bought.vless))
+}
+
+pub(crate) fn vless_to(link: &Vless) -> Value {
     let user = json!({"id": link.id, "encryption": "none"});
     let server = json!({"address": link.host, "port": link.port, "users": [user]});
     json!({"protocol": "vless", "settings": {"vnext": [server]}})
