@@ -243,8 +243,17 @@ async fn recognise(route: &ActiveRoute, spoken: &Spoken<'_>, client: &mut Client
         }
         match timeout_at(client.deadline, client.read()).await {
             Ok(Ok(1..)) => {}
-            _ => return Sniffed::Wait,
+            _ => break,
         }
+    }
+    // No more comes that could open, and a short line is HTTP then.
+    let without_shadowsocks = Known {
+        shadowsocks: None,
+        ..known
+    };
+    match sniff::sniff(&client.buffer, &without_shadowsocks) {
+        Sniffed::Http => Sniffed::Http,
+        _ => Sniffed::Wait,
     }
 }
 
