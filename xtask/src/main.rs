@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a chore talks to whoever started it")]
 
 mod bench;
+mod counts;
 mod demo_check;
 mod fuzzing;
 #[cfg(test)]
@@ -48,6 +49,11 @@ enum Chore {
     /// About a minute; with `--full` about ten. CPU time per tunnel, per gigabyte and per request, and memory per idle tunnel. What the
     /// figures mean stands in docs/performance.md.
     Bench(bench::Options),
+    /// Count the instructions of the codecs, and fail where they have grown by more than a tenth
+    ///
+    /// Counted by callgrind (Debian: valgrind) and compared with `crates/turnpike-wire/benches/counts.txt`. What a codec takes in
+    /// nanoseconds, `cargo bench --package turnpike-wire` tells.
+    Count(counts::Options),
     /// Make pictures of every page and state
     ///
     /// They are PNG files, wide and narrow, light and dark, made while the browser's test walks through the pages of the real binary.
@@ -77,6 +83,11 @@ fn main() -> Result<ExitCode> {
         Chore::Screenshots { to } => screenshots::run(&to)?,
         Chore::Sniff(options) => sniff::run(&options)?,
         Chore::Fuzz(options) => fuzzing::run(&options)?,
+        Chore::Count(options) => {
+            if !counts::run(&options)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Chore::Test(options) => {
             if !test::run(&options)? {
                 return Ok(ExitCode::FAILURE);

@@ -40,7 +40,7 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 20] = [
+const PACKAGES: [Package; 21] = [
     Package {
         name: "postgresql",
         service: None,
@@ -135,6 +135,11 @@ const PACKAGES: [Package; 20] = [
         name: "fiu-utils",
         service: None,
         is_there: faulty::is_there,
+    },
+    Package {
+        name: "valgrind",
+        service: None,
+        is_there: || program("valgrind").is_some(),
     },
     Package {
         name: "python3-venv",
