@@ -16,6 +16,7 @@ use crate::config::WebConfig;
 use crate::error::{ApiError, response};
 use crate::limit::{Exceeded, Limits, Source, Standing};
 use crate::readiness::Readiness;
+use crate::reference::Reference;
 use crate::token::Tokens;
 use crate::visit::Visit;
 use crate::{api, auth, health, ip, link, observe, openapi, pages, status_link, sub};
@@ -31,6 +32,10 @@ pub(crate) struct App {
     pub(crate) openapi: Bytes,
     /// `/api/admin/openapi.json`, made once.
     pub(crate) admin_openapi: Bytes,
+    /// What customers read of it, made once.
+    pub(crate) reference: Reference,
+    /// What operators read of theirs.
+    pub(crate) operators_reference: Reference,
 }
 
 impl App {
@@ -39,6 +44,8 @@ impl App {
         let limits = Limits::new(&config);
         let openapi = Bytes::from(openapi::document(&config.public_url).to_string());
         let admin_openapi = Bytes::from(openapi::admin_document(&config.public_url).to_string());
+        let reference = Reference::of_customers(&config.public_url);
+        let operators_reference = Reference::of_operators(&config.public_url);
         Arc::new(Self {
             shop,
             config,
@@ -47,6 +54,8 @@ impl App {
             tokens,
             openapi,
             admin_openapi,
+            reference,
+            operators_reference,
         })
     }
 

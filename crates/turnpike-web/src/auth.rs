@@ -86,10 +86,10 @@ async fn check_token(app: &App, token: &str) -> Result<account::SignedIn, ShopEr
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct TokenRequest {
     /// The account's e-mail address.
-    #[schema(max_length = 254)]
+    #[schema(max_length = 254, example = "ann@example.com")]
     email: String,
     /// Its password.
-    #[schema(value_type = String, max_length = 256)]
+    #[schema(value_type = String, max_length = 256, example = "your password")]
     password: SecretString,
     /// The code that the account's authenticator shows, or a recovery code; only where the account has a second factor.
     #[serde(default, deserialize_with = "code")]

@@ -103,6 +103,8 @@ fn is_optional(field: &str) -> bool {
             | "readOnly"
             | "expiresAt"
             | "operator"
+            | "choices"
+            | "lowBalanceCents"
             | "search"
             | "role"
             | "health"

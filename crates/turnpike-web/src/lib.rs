@@ -32,6 +32,7 @@ mod openapi;
 mod pages;
 mod principal;
 mod readiness;
+mod reference;
 mod response;
 mod server;
 mod source;

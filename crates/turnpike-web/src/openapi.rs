@@ -135,6 +135,33 @@ pub(crate) fn to_json(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
 
+/// An operation of the one path that all share.
+pub(crate) struct Described {
+    pub(crate) name: &'static str,
+    pub(crate) verb: Verb,
+    pub(crate) moves_money: bool,
+    /// The schema of its fields.
+    pub(crate) request: Value,
+    /// The name of its answer's schema.
+    pub(crate) answer: String,
+}
+
+/// Every operation of the one path, in its order.
+pub(crate) fn operations() -> Vec<Described> {
+    Op::ALL
+        .into_iter()
+        .map(|op| {
+            with_operation!(op, O => Described {
+                name: op.name(),
+                verb: op.verb(),
+                moves_money: O::MOVES_MONEY,
+                request: to_json(&O::schema()),
+                answer: <O as Operation>::Answer::name().into_owned(),
+            })
+        })
+        .collect()
+}
+
 fn by(verb: Verb) -> impl Iterator<Item = Op> {
     Op::ALL.into_iter().filter(move |op| op.verb() == verb)
 }

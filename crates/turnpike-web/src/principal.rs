@@ -60,6 +60,9 @@ impl Principal {
 
 /// A role in which somebody may call an operation.
 pub(crate) trait Caller: Sized + Send {
+    /// No key is enough.
+    const WANTS_TOKEN: bool = false;
+
     /// The principal in this role, or why not.
     fn admit(principal: &Principal) -> Result<Self, Refusal>;
 }
@@ -112,6 +115,8 @@ impl Caller for Buyer {
 }
 
 impl Caller for Owner {
+    const WANTS_TOKEN: bool = true;
+
     fn admit(principal: &Principal) -> Result<Self, Refusal> {
         match principal {
             Principal::Account(signed_in) => Ok(Self {

@@ -17,6 +17,8 @@ pub(crate) enum Place {
     Statement,
     Keys,
     Notices,
+    /// What programs can ask for.
+    Reference,
     Account,
     /// How the shop stands.
     Shop,
@@ -34,6 +36,8 @@ pub(crate) enum Place {
     Gateways,
     /// What operators did.
     Audit,
+    /// What operators' programs can ask for.
+    OperatorsReference,
     /// None of them.
     Elsewhere,
 }
@@ -121,6 +125,7 @@ impl Frame {
             ("/statement", self.t.statement, Place::Statement),
             ("/keys", self.t.keys, Place::Keys),
             ("/notices", self.t.notices, Place::Notices),
+            ("/reference", self.t.reference, Place::Reference),
             ("/account", self.t.account, Place::Account),
         ])
     }
@@ -136,6 +141,7 @@ impl Frame {
             ("/operator/trials", self.o.trials, Place::Trials),
             ("/operator/gateways", self.o.gateways, Place::Gateways),
             ("/operator/audit", self.o.audit, Place::Audit),
+            ("/operator/reference", self.t.reference, Place::OperatorsReference),
         ])
     }
 

@@ -29,6 +29,7 @@ mod operator;
 mod overview;
 mod plans;
 mod profile;
+mod reference;
 mod renewal;
 mod second_factor;
 mod sizes;
@@ -99,6 +100,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/statement.csv", page(statement::file))
         .route("/keys", form(keys::list, keys::create))
         .route("/keys/{key}/revoke", action(keys::revoke))
+        .route("/reference", page(reference::show))
+        .route("/operator/reference", page(reference::operators))
         .route("/notices", form(notices::show, notices::save))
         .route("/notices/webhooks", action(notices::create))
         .route("/notices/webhooks/{webhook}", page(notices::webhook))

@@ -22,4 +22,5 @@ mod site;
 mod sockets;
 mod tokens;
 mod v1;
+mod v1_notices;
 mod world;

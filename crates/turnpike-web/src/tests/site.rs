@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::TempDir;
 use testbed::postgres::Database;
+use turnpike_shop::notices::Ways;
 use turnpike_shop::store::Engine;
 use turnpike_shop::{Shop, audit};
 
@@ -56,8 +57,13 @@ impl Site {
     }
 
     pub(super) async fn world_with(&self, config: WebConfig) -> World {
+        self.world_of(config, Ways::default()).await
+    }
+
+    /// One that tells its customers by these ways.
+    pub(super) async fn world_of(&self, config: WebConfig, ways: Ways) -> World {
         let home = Arc::new(Home::new(self.engine));
-        let world = World::at(Arc::clone(&home), config).await;
+        let world = World::telling(Arc::clone(&home), config, ways).await;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.push((world.shop.clone(), home));
         world

@@ -15,6 +15,7 @@ use tower::ServiceExt as _;
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::catalogue::{self, Catalogue, Coupon, Discount, Exit, ExitSpec, ExitWay, Network, Plan};
 use turnpike_shop::limits::{GIGABYTE, Limits};
+use turnpike_shop::notices::Ways;
 use turnpike_shop::store::Engine;
 use turnpike_shop::types::{AccountStatus, Cents, ConnectionType, NetworkType, Role, Span, UnixMillis};
 use turnpike_shop::{Settings, Shop, account, ledger, routes};
@@ -62,12 +63,20 @@ impl World {
     }
 
     pub(super) async fn at(home: Arc<Home>, config: WebConfig) -> Self {
+        Self::telling(home, config, Ways::default()).await
+    }
+
+    /// One that tells its customers by these ways.
+    pub(super) async fn telling(home: Arc<Home>, config: WebConfig, notices: Ways) -> Self {
         let clock = Arc::new(AtomicI64::new(NOW.0));
         let ticking = Arc::clone(&clock);
         let shop = Shop::open(
             &SecretString::from(home.url.clone()),
             home.directory.path().join("master.key"),
-            Settings::default(),
+            Settings {
+                notices,
+                ..Settings::default()
+            },
             Arc::new(move || UnixMillis(ticking.load(Ordering::Relaxed))),
         )
         .await

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Endpoint, PLACES, has_body};
 use crate::api::admin;
 use crate::openapi::{Schemas, ok, query_schema, request_id_parameter, responses, security, to_json};
+use crate::principal::Caller as _;
 
 /// Every path with its methods: those of operators or those of everybody.
 pub(crate) fn paths(schemas: &mut Schemas, of_operators: bool) -> Map<String, Value> {
@@ -68,7 +69,10 @@ pub(super) fn endpoint<E: Endpoint>(schemas: &mut Schemas) -> Value {
         "operationId": E::NAME,
         "summary": description.split_once(['.', ';']).map_or(description.as_str(), |(first, _)| first),
         "description": description,
-        "security": security(),
+        "security": match E::Caller::WANTS_TOKEN {
+            true => json!([{ "bearer": [] }]),
+            false => security(),
+        },
         "parameters": parameters,
         "responses": responses(ok(answer), &errors, schemas),
     });
@@ -112,7 +116,7 @@ fn allow_null(request: &mut Value, name: &str) {
 }
 
 /// A value that fits a schema: its example or default, or the simplest of its type.
-fn example(schema: &Value) -> Value {
+pub(crate) fn example(schema: &Value) -> Value {
     let given = schema
         .get("example")
         .or_else(|| schema.get("examples")?.get(0))

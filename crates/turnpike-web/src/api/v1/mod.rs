@@ -10,9 +10,11 @@ mod described;
 mod keys;
 mod ledger;
 mod note;
+mod notices;
 mod price;
 mod sessions;
 mod traffic;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
@@ -39,7 +41,7 @@ use crate::visit::Visit;
 use crate::{fields, json, response};
 
 pub(super) use account::{AccountAnswer, AccountItem, BalanceAnswer};
-pub(crate) use described::paths;
+pub(crate) use described::{example, paths};
 pub(super) use keys::{KeyAnswer, KeysAnswer};
 pub(super) use ledger::{LedgerAnswer, page as ledger_page};
 
@@ -135,6 +137,15 @@ fn all() -> Vec<Route> {
         route::<note::SetNote>(),
         route::<auto_renew::SeeAutoRenew>(),
         route::<auto_renew::SetAutoRenew>(),
+        route::<notices::SeeNotices>(),
+        route::<notices::SetNotices>(),
+        route::<webhooks::ListWebhooks>(),
+        route::<webhooks::CreateWebhook>(),
+        route::<webhooks::DeleteWebhook>(),
+        route::<webhooks::TestWebhook>(),
+        route::<webhooks::EnableWebhook>(),
+        route::<webhooks::ListDeliveries>(),
+        route::<webhooks::Redeliver>(),
     ]
 }
 

@@ -342,6 +342,16 @@ texts! {
     read_only = "Read only";
     full_access = "Full";
     full_access_note = "may buy and change";
+    reference = "API";
+    reference_lead = "Everything that these pages do, programs can do too. The examples carry your own plans and subscriptions; paste them as they are.";
+    reference_how = "How to ask";
+    reference_how_lead = "Make a key on the page of API keys and keep it in the environment. Examples with TOKEN want a token of /api/auth/token in its place. This page is made of the OpenAPI document, from which tools make clients:";
+    reference_rules = "Times are Unix milliseconds, money is whole cents. Every answer has ok: true; an error has ok: false, a sentence in error, a code that does not change, and a requestId. Lists that are longer than a page give nextCursor, which is sent as cursor for the next.";
+    examples_in = "Examples in";
+    reference_fields = "Fields";
+    reference_answer = "Answer and errors";
+    reference_parts = "What answers hold";
+    needed = "needed";
     key_operator = "May run the shop, by /api/admin";
     key_days = "Works for, in days";
     key_days_hint = "Empty: for ever.";

@@ -162,6 +162,7 @@ texts! {
     no_errors = "None.";
     times = "Times";
     rotations_failed = "Failed rotations";
+    reference_lead = "What these pages do for the shop, by keys with the operator permission: a read-only one sees all and changes nothing. What is changed stands in the audit log with the key.";
     by_key = "by key";
     yes = "Yes";
     no = "No";
