@@ -135,7 +135,9 @@ fn the_reference_is_fit_to_read_and_its_examples_work() {
             password,
             token: token(&shop, email, password),
         };
-        for (id, by_language) in &seen.examples {
+        // Elsewhere, nothing on the page fits the subscription any more: that comes last.
+        let (moving, staying): (Vec<_>, Vec<_>) = seen.examples.iter().partition(|(id, _)| *id == "op-switch-network");
+        for (id, by_language) in staying.into_iter().chain(moving) {
             for (language, example) in by_language {
                 runner.check(id, language, example, works.contains(&id.as_str()));
             }

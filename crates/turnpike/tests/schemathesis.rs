@@ -29,7 +29,7 @@ fn settings() -> String {
 }
 
 /// What must have succeeded at least once; else the requests never got past the first checks and prove little.
-const MUST_SUCCEED: [&str; 34] = [
+const MUST_SUCCEED: [&str; 37] = [
     "plans",
     "subscriptions",
     "available-networks",
@@ -64,6 +64,9 @@ const MUST_SUCCEED: [&str; 34] = [
     "PUT /api/v1/subscriptions/{subscriptionId}/note",
     "GET /api/v1/subscriptions/{subscriptionId}/auto-renew",
     "PUT /api/v1/subscriptions/{subscriptionId}/auto-renew",
+    "GET /api/v1/notices",
+    "PUT /api/v1/notices",
+    "GET /api/v1/webhooks",
 ];
 
 /// The same of operators.

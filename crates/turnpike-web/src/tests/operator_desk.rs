@@ -21,13 +21,14 @@ on_both_engines! {
 }
 
 const ROOT: &str = "root@example.com";
-const NEW_PAGES: [&str; 6] = [
+const NEW_PAGES: [&str; 7] = [
     "/operator/exits",
     "/operator/catalogue",
     "/operator/catalogue/plan",
     "/operator/trials",
     "/operator/gateways",
     "/operator/audit",
+    "/operator/reference",
 ];
 
 async fn operator(world: &World) -> Browser<'_> {

@@ -138,6 +138,8 @@ async fn what_wants_a_session_leads_to_signing_in_and_back(site: &Site) {
         "/statement",
         "/statement.csv",
         "/keys",
+        "/reference",
+        "/operator/reference",
         "/account",
         "/account/second-factor",
         "/confirm",

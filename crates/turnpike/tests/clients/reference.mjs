@@ -56,7 +56,8 @@ async function look(browser, width, scheme, script) {
       for (const language of ["curl", "python", "javascript"]) examples[id][language] = await section.locator(`.${language}`).textContent();
     }
   }
-  if (PICTURES) await page.screenshot({ path: `${PICTURES}/${PAGE.slice(1).replace("/", "-")}-${kind}.png`, fullPage: !script || width > 1000 });
+  if (PICTURES && script) await page.evaluate(() => window.scrollTo(0, 0));
+  if (PICTURES) await page.screenshot({ path: `${PICTURES}/${PAGE.slice(1).replace("/", "-")}-${kind}.png` });
   await context.close();
   return size;
 }
