@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use turnpike_shop::api_key::NewApiKey;
 use turnpike_shop::notices::{self, Outcome, Ways};
-use turnpike_shop::types::Role;
+use turnpike_shop::types::{Role, Span};
 
 use super::site::{Site, on_both_engines};
 use super::world::{ALICE, Reply, World, config, full};
@@ -128,6 +128,8 @@ async fn a_webhook_is_made_tried_and_removed(site: &Site) {
         (&json!("delivered"), &json!(1))
     );
     let again = arrived["deliveryId"].as_str().unwrap();
+    // The newest first.
+    world.advance(Span::seconds(1));
     let _ = done(
         &world,
         Method::POST,
