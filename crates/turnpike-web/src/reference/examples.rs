@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use turnpike_shop::types::{ID_LENGTH, random_lowercase};
 
 use super::{example, text};
+use crate::api::v1::WANTS_TOKEN;
 
 /// A request to be shown.
 pub(crate) struct Sample {
@@ -61,9 +62,9 @@ impl Sample {
     pub(super) fn credentials(&mut self, described: &Value) {
         let ways = described.get("security").and_then(Value::as_array);
         let has = |name: &str| ways.into_iter().flatten().any(|way| way.get(name).is_some());
-        self.shown = match (has("apiKey"), has("bearer")) {
-            (true, _) => Some(Shown::Key),
-            (false, true) => Some(Shown::Token),
+        self.shown = match (has("apiKey"), described.get(WANTS_TOKEN).is_some()) {
+            (_, true) => Some(Shown::Token),
+            (true, false) => Some(Shown::Key),
             (false, false) => None,
         };
     }

@@ -7,6 +7,9 @@ use crate::api::admin;
 use crate::openapi::{Schemas, ok, query_schema, request_id_parameter, responses, security, to_json};
 use crate::principal::Caller as _;
 
+/// Where a key is understood, and refused. OpenAPI cannot say that: without `Authorization` there is 403, not 401.
+pub(crate) const WANTS_TOKEN: &str = "x-wants-token";
+
 /// Every path with its methods: those of operators or those of everybody.
 pub(crate) fn paths(schemas: &mut Schemas, of_operators: bool) -> Map<String, Value> {
     PLACES
@@ -69,13 +72,15 @@ pub(super) fn endpoint<E: Endpoint>(schemas: &mut Schemas) -> Value {
         "operationId": E::NAME,
         "summary": description.split_once(['.', ';']).map_or(description.as_str(), |(first, _)| first),
         "description": description,
-        "security": match E::Caller::WANTS_TOKEN {
-            true => json!([{ "bearer": [] }]),
-            false => security(),
-        },
+        "security": security(),
         "parameters": parameters,
         "responses": responses(ok(answer), &errors, schemas),
     });
+    if E::Caller::WANTS_TOKEN
+        && let Some(described) = described.as_object_mut()
+    {
+        described.insert(WANTS_TOKEN.to_owned(), Value::Bool(true));
+    }
     if has_body(&E::METHOD) {
         for (name, _, _) in properties.iter().filter(|(name, _, _)| is_in_path(name)) {
             take_out(&mut request, name);

@@ -41,7 +41,7 @@ use crate::visit::Visit;
 use crate::{fields, json, response};
 
 pub(super) use account::{AccountAnswer, AccountItem, BalanceAnswer};
-pub(crate) use described::{example, paths};
+pub(crate) use described::{WANTS_TOKEN, example, paths};
 pub(super) use keys::{KeyAnswer, KeysAnswer};
 pub(super) use ledger::{LedgerAnswer, page as ledger_page};
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use turnpike_shop::notices::{self, Choices, KINDS};
 use turnpike_shop::types::{AccountId, Cents, NoticeKind, NoticeWay};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::Endpoint;
@@ -113,7 +113,8 @@ fn wishes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Wish>
 }
 
 fn wishes_schema() -> RefOr<Schema> {
-    let boolean = || ObjectBuilder::new().schema_type(Type::Boolean);
+    // Null says as much as nothing.
+    let boolean = || ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Boolean, Type::Null]));
     ArrayBuilder::new()
         .items(
             ObjectBuilder::new()
