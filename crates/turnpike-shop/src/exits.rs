@@ -1,10 +1,10 @@
-//! Exits as operators see and steer them.
+//! Exits as operators see and steer them, and as whoever has one may test it.
 //!
 //! | verb | file |
 //! | --- | --- |
 //! | [`list`], [`show`] | here |
 //! | [`set_standing`]: drain, disable, enable | `standing` |
-//! | [`ask_check`], [`wait_check`] and the queue of a gateway behind them | `check` |
+//! | [`ask_check`], [`ask_own_check`], [`wait_check`] and the queue of a gateway behind them | `check` |
 //!
 //! Rotating by hand is [`crate::rotation::request_by_operator`].
 
@@ -20,7 +20,9 @@ use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{AccountId, ExitId, ExitStanding, Health, Span, SubscriptionId, UnixMillis};
 
-pub use check::{CheckState, CheckTask, ExitCheck, ask_check, claim_checks, finish_check, wait_check};
+pub use check::{
+    CheckState, CheckTask, ExitCheck, ask_check, ask_own_check, claim_checks, finish_check, own_check, wait_check,
+};
 pub use standing::{Changed, set_standing};
 
 /// How far back traffic tells an exit's load.

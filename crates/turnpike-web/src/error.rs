@@ -24,9 +24,9 @@ pub(crate) enum ApiError {
     /// The body is JSON but no object.
     #[error("Body must be an object")]
     BodyNotAnObject,
-    /// The body is larger than [`crate::json::MAX_BODY`].
-    #[error("the body is larger than 64 KiB")]
-    BodyTooLarge,
+    /// The body is larger than it may be here, in bytes.
+    #[error("the body is larger than {} KiB", most / 1_024)]
+    BodyTooLarge { most: usize },
     /// `op` is absent, not known, or belongs to the other method.
     #[error("Missing or unknown op: {0}")]
     Operation(String),
@@ -179,7 +179,7 @@ pub(crate) fn row(error: &ApiError) -> Row {
         ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => Row::new(S::INTERNAL_SERVER_ERROR, "internal"),
         ApiError::InvalidJson(_) => Row::new(S::BAD_REQUEST, "invalid_json"),
         ApiError::BodyNotAnObject => Row::new(S::BAD_REQUEST, "body_not_object"),
-        ApiError::BodyTooLarge => Row::new(S::PAYLOAD_TOO_LARGE, "body_too_large"),
+        ApiError::BodyTooLarge { .. } => Row::new(S::PAYLOAD_TOO_LARGE, "body_too_large"),
         ApiError::Operation(_) => Row::new(S::BAD_REQUEST, "unknown_op").about("op"),
         ApiError::Field { field, .. } => Row::new(S::BAD_REQUEST, "invalid_field").about(field),
         ApiError::IdempotencyKey => Row::new(S::BAD_REQUEST, "invalid_idempotency_key").about("Idempotency-Key"),
@@ -346,7 +346,7 @@ fn sentence(error: &ApiError) -> String {
         },
         ApiError::InvalidJson(_)
         | ApiError::BodyNotAnObject
-        | ApiError::BodyTooLarge
+        | ApiError::BodyTooLarge { .. }
         | ApiError::Operation(_)
         | ApiError::Field { .. }
         | ApiError::IdempotencyKey

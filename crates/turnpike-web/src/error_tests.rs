@@ -170,7 +170,14 @@ fn every_documented_error_has_its_status() {
             "idempotency_in_flight",
             None,
         ),
-        (ApiError::BodyTooLarge, 413, "body_too_large", None),
+        (
+            ApiError::BodyTooLarge {
+                most: crate::json::MAX_BODY,
+            },
+            413,
+            "body_too_large",
+            None,
+        ),
         (ApiError::Limited(exceeded()), 429, "rate_limited", None),
         (
             ApiError::TooManyBadCredentials(exceeded()),

@@ -47,7 +47,7 @@ impl Incoming {
     /// Reads it and parses it as one JSON object. `null` counts as absent, so such members are gone.
     pub(crate) async fn object(&mut self) -> Result<Map<String, Value>, ApiError> {
         if self.announced.is_some_and(|length| length > MAX_BODY as u64) {
-            return Err(ApiError::BodyTooLarge);
+            return Err(ApiError::BodyTooLarge { most: MAX_BODY });
         }
         let Some(body) = &mut self.body else {
             return Err(ApiError::InvalidJson("it has been read already".to_owned()));
@@ -55,7 +55,7 @@ impl Incoming {
         self.waits_to_be_asked = false;
         let bytes = match Limited::new(body, MAX_BODY).collect().await {
             Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::BodyTooLarge),
+            Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::BodyTooLarge { most: MAX_BODY }),
             Err(_) => return Err(ApiError::InvalidJson("it broke off".to_owned())),
         };
         self.body = None;

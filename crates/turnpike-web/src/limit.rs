@@ -20,6 +20,9 @@ const CUSTOMERS_PER_ADDRESS: u32 = 4;
 /// `/ip` is how customers look through their ports, and many ports leave by one address. `/readyz` is asked by machines.
 const IP_FACTOR: u32 = 25;
 
+/// Tests of connections that an account may ask for at once; then one a second.
+const TESTS_AT_ONCE: u32 = 5;
+
 /// Accounts that one address may try to make for itself.
 const SIGN_UPS_PER_MINUTE: u32 = 10;
 
@@ -191,6 +194,8 @@ pub(crate) struct Limits {
     pub(crate) ip: Limiter<Source>,
     /// `/readyz` per address.
     pub(crate) report: Limiter<Source>,
+    /// Tests of connections per account.
+    pub(crate) tests: Limiter<String>,
     /// Accounts made per address.
     pub(crate) sign_ups: BadCredentials,
     /// Wrong credentials per address.
@@ -211,6 +216,7 @@ impl Limits {
             profile_url: Limiter::new("subscription-url", rate, burst),
             ip: Limiter::new("ip", ip_rate, ip_burst),
             report: Limiter::new("report", ip_rate, ip_burst),
+            tests: Limiter::new("connection-test", 1, TESTS_AT_ONCE),
             sign_ups: BadCredentials::new(SIGN_UPS_PER_MINUTE),
             bad_credentials: BadCredentials::new(config.bad_credentials_per_minute),
         }
@@ -226,6 +232,7 @@ impl Limits {
         self.profile_url.forget_rested();
         self.ip.forget_rested();
         self.report.forget_rested();
+        self.tests.forget_rested();
         self.sign_ups.forget_rested();
         self.bad_credentials.forget_rested();
     }

@@ -1,4 +1,4 @@
-//! Tests of exits: an operator asks, the exit's gateway does it, and the last result of each exit is kept.
+//! Tests of exits: an operator asks, or whoever has the exit; its gateway does it, and the last result of each exit is kept.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,10 +8,16 @@ use tokio::time::Instant;
 use crate::error::{Refusal, Result};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
-use crate::types::{ExitId, Span, UnixMillis};
+use crate::types::{AccountId, ExitId, Span, SubscriptionId, UnixMillis};
 
 /// How long a test may take in all; longer than a gateway takes for it.
 const PATIENCE: Span = Span::seconds(20);
+
+/// A customer who asks again this soon is told what the last test found: each one is a request through the exit.
+const FRESH: Span = Span::seconds(10);
+
+/// How long a test tells a customer anything about his connection.
+const TELLING: Span = Span::hours(1);
 
 /// How often a waiter looks for what another process has recorded.
 const POLL: Duration = Duration::from_millis(150);
@@ -61,43 +67,100 @@ pub async fn ask_check(shop: &Shop, exit: &ExitId) -> Result<i64> {
     let (owned, exit) = (shop.clone(), exit.clone());
     shop.store
         .transaction(move |tx| {
-            let (now, key) = (owned.now(), Value::Text(exit.to_string()));
+            let (now, exit) = (owned.now(), exit.clone());
+            Box::pin(async move { ask(tx, &exit, now, now).await })
+        })
+        .await
+}
+
+/// Asks for a test of the exit that one of an account's subscriptions has, or joins the one that is under way or has just ended; the
+/// exit and the test's number. [`wait_check`] for it then.
+///
+/// # Errors
+/// [`Refusal::SubscriptionNotFound`], [`Refusal::SubscriptionEnded`].
+pub async fn ask_own_check(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<(ExitId, i64)> {
+    let (owned, account, subscription) = (shop.clone(), account.clone(), subscription.clone());
+    shop.store
+        .transaction(move |tx| {
+            let (now, account, subscription) = (owned.now(), account.clone(), subscription.clone());
             Box::pin(async move {
-                let gateway = tx
-                    .optional(
-                        "SELECT gateway FROM network_exit WHERE id = $1",
-                        std::slice::from_ref(&key),
-                    )
-                    .await?
-                    .ok_or(Refusal::UnknownExit)?
-                    .text("gateway")?;
-                let asked = tx
-                    .optional(
-                        "INSERT INTO exit_check (exit_id, number, gateway, state, requested_at, deadline)
-                         VALUES ($1, 1, $2, 'queued', $3, $4)
-                         ON CONFLICT (exit_id) DO UPDATE SET number = exit_check.number + 1, gateway = excluded.gateway,
-                             state = 'queued', requested_at = excluded.requested_at, deadline = excluded.deadline,
-                             finished_at = NULL, took_ms = NULL, address = NULL, detail = NULL
-                         WHERE exit_check.state IN ('works', 'fails') OR exit_check.deadline <= $3
-                         RETURNING number",
-                        &[
-                            key.clone(),
-                            Value::Text(gateway),
-                            Value::Int(now.0),
-                            Value::Int(now.plus(PATIENCE).0),
-                        ],
-                    )
-                    .await?;
-                if let Some(row) = asked {
-                    tx.wake();
-                    return row.int("number");
+                let row = held(tx, &account, &subscription).await?;
+                if row.text("state")? != "active" || row.int("ends_at")? <= now.0 {
+                    return Err(Refusal::SubscriptionEnded.into());
                 }
-                tx.one("SELECT number FROM exit_check WHERE exit_id = $1", &[key])
-                    .await?
-                    .int("number")
+                let exit = row.parsed("exit_id")?;
+                let number = ask(tx, &exit, now, now.minus(FRESH)).await?;
+                Ok((exit, number))
             })
         })
         .await
+}
+
+/// The last test of the exit that one of an account's subscriptions has, where it was in the subscription's time and of late.
+///
+/// # Errors
+/// [`Refusal::SubscriptionNotFound`].
+pub async fn own_check(shop: &Shop, account: &AccountId, subscription: &SubscriptionId) -> Result<Option<ExitCheck>> {
+    let (now, account, subscription) = (shop.now(), account.clone(), subscription.clone());
+    shop.store
+        .read(move |tx| {
+            let (account, subscription) = (account.clone(), subscription.clone());
+            Box::pin(async move {
+                let row = held(tx, &account, &subscription).await?;
+                let since = now.minus(TELLING).0.max(row.int("started_at")?);
+                let check = of(tx, &row.parsed("exit_id")?, now).await?;
+                Ok(check
+                    .filter(|check| check.requested_at.0 >= since && row.int("ends_at").is_ok_and(|end| end > now.0)))
+            })
+        })
+        .await
+}
+
+async fn held(tx: &mut Tx, account: &AccountId, subscription: &SubscriptionId) -> Result<Row> {
+    tx.optional(
+        "SELECT exit_id, state, started_at, ends_at FROM subscription WHERE id = $1 AND account_id = $2",
+        &[Value::Text(subscription.to_string()), Value::Text(account.to_string())],
+    )
+    .await?
+    .ok_or(Refusal::SubscriptionNotFound.into())
+}
+
+/// Queues a test unless one is under way, or one has ended that was asked for after `stale`; the number of the last one.
+async fn ask(tx: &mut Tx, exit: &ExitId, now: UnixMillis, stale: UnixMillis) -> Result<i64> {
+    let key = Value::Text(exit.to_string());
+    let gateway = tx
+        .optional(
+            "SELECT gateway FROM network_exit WHERE id = $1",
+            std::slice::from_ref(&key),
+        )
+        .await?
+        .ok_or(Refusal::UnknownExit)?
+        .text("gateway")?;
+    let asked = tx
+        .optional(
+            "INSERT INTO exit_check (exit_id, number, gateway, state, requested_at, deadline)
+             VALUES ($1, 1, $2, 'queued', $3, $4)
+             ON CONFLICT (exit_id) DO UPDATE SET number = exit_check.number + 1, gateway = excluded.gateway,
+                 state = 'queued', requested_at = excluded.requested_at, deadline = excluded.deadline,
+                 finished_at = NULL, took_ms = NULL, address = NULL, detail = NULL
+             WHERE (exit_check.state IN ('works', 'fails') AND exit_check.requested_at <= $5) OR exit_check.deadline <= $3
+             RETURNING number",
+            &[
+                key.clone(),
+                Value::Text(gateway),
+                Value::Int(now.0),
+                Value::Int(now.plus(PATIENCE).0),
+                Value::Int(stale.0),
+            ],
+        )
+        .await?;
+    if let Some(row) = asked {
+        tx.wake();
+        return row.int("number");
+    }
+    tx.one("SELECT number FROM exit_check WHERE exit_id = $1", &[key])
+        .await?
+        .int("number")
 }
 
 /// Takes the tests that are queued for a gateway; each is given out once.

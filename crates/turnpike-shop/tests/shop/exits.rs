@@ -3,7 +3,7 @@
 use turnpike_shop::exits::{self, CheckState, CheckTask, ExitSearch};
 use turnpike_shop::rotation::{self, finish};
 use turnpike_shop::routes::changes_since;
-use turnpike_shop::types::{ExitId, ExitStanding, Health, Span};
+use turnpike_shop::types::{AccountId, ExitId, ExitStanding, Health, Span};
 use turnpike_shop::{Refusal, audit_log, routes};
 
 use crate::rotation::{address, claim};
@@ -17,6 +17,7 @@ on_both_engines! {
     a_purchase_and_a_drain_at_once_leave_no_sale_behind,
     an_operator_rotates_any_exit_that_can_rotate,
     a_test_is_done_once_by_the_exits_gateway,
+    whoever_has_an_exit_may_test_it_now_and_then,
     a_test_that_nobody_does_is_told,
     exits_are_found_and_shown_with_their_holders,
 }
@@ -205,6 +206,57 @@ async fn a_test_is_done_once_by_the_exits_gateway(site: &Site) {
     assert_eq!(
         (failed.state, failed.detail.as_deref(), failed.address),
         (CheckState::Fails, Some("no route to host"), None)
+    );
+}
+
+async fn whoever_has_an_exit_may_test_it_now_and_then(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let bought = world.bought("NL-AMS").await.id;
+    let (shop, exit) = (&world.shop, exit(&world, "exit-1").await);
+    let stranger = AccountId::random();
+    assert_eq!(exits::own_check(shop, &world.ann, &bought).await.unwrap(), None);
+    assert_eq!(
+        refusal(exits::ask_own_check(shop, &stranger, &bought).await),
+        Refusal::SubscriptionNotFound
+    );
+    assert_eq!(
+        refusal(exits::own_check(shop, &stranger, &bought).await),
+        Refusal::SubscriptionNotFound
+    );
+    let asked = exits::ask_own_check(shop, &world.ann, &bought).await.unwrap();
+    assert_eq!(asked, (exit.clone(), 1));
+    let [task] = exits::claim_checks(shop, GATEWAY).await.unwrap().try_into().unwrap();
+    let seen = Some(address("198.51.100.11"));
+    exits::finish_check(shop, &task, Ok((seen, Span(23)))).await.unwrap();
+    let told = exits::own_check(shop, &world.ann, &bought).await.unwrap().unwrap();
+    assert_eq!((told.state, told.address), (CheckState::Works, seen));
+    // Whoever presses again is told the same, until it is no longer fresh; an operator tests when he likes.
+    world.advance(Span::seconds(9));
+    assert_eq!(
+        exits::ask_own_check(&world.shop, &world.ann, &bought).await.unwrap(),
+        asked
+    );
+    world.advance(Span::seconds(1));
+    assert_eq!(
+        exits::ask_own_check(&world.shop, &world.ann, &bought).await.unwrap(),
+        (exit.clone(), 2)
+    );
+    let [task] = exits::claim_checks(&world.shop, GATEWAY)
+        .await
+        .unwrap()
+        .try_into()
+        .unwrap();
+    exits::finish_check(&world.shop, &task, Err("no carrier".to_owned()))
+        .await
+        .unwrap();
+    assert_eq!(exits::ask_check(&world.shop, &exit).await.unwrap(), 3);
+    // What was found an hour ago tells nothing, and an ended subscription has no exit.
+    world.advance(Span::hours(2));
+    assert_eq!(exits::own_check(&world.shop, &world.ann, &bought).await.unwrap(), None);
+    world.advance(Span::days(31));
+    assert_eq!(
+        refusal(exits::ask_own_check(&world.shop, &world.ann, &bought).await),
+        Refusal::SubscriptionEnded
     );
 }
 

@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use secrecy::SecretString;
 use turnpike_shop::session::{self, Origin, Session};
+use turnpike_shop::types::Role;
 use turnpike_shop::{Error as ShopError, Refusal, account};
 
 use super::cookies::Jar;
@@ -23,6 +24,7 @@ use super::trouble::{self, Trouble};
 use super::visitor::Visitor;
 use crate::app::{App, note};
 use crate::error::ApiError;
+use crate::json::MAX_BODY;
 use crate::visit::Visit;
 
 /// What a page may do: run our own script and style, and send forms to us. Nothing inline, nothing from elsewhere.
@@ -56,6 +58,7 @@ where
     route(Offer {
         get: Some(show),
         post: None::<fn(C, Desk) -> R>,
+        most: MAX_BODY,
     })
 }
 
@@ -69,6 +72,7 @@ where
     route(Offer {
         get: None::<fn(C, Desk) -> R>,
         post: Some(act),
+        most: MAX_BODY,
     })
 }
 
@@ -82,9 +86,23 @@ where
     R: Future<Output = Outcome> + Send + 'static,
     S: Future<Output = Outcome> + Send + 'static,
 {
+    large_form(MAX_BODY, show, act)
+}
+
+/// The same, with a form that may have up to `most` bytes where an operator sends it.
+pub(crate) fn large_form<C, D, F, G, R, S>(most: usize, show: F, act: G) -> MethodRouter<Arc<App>>
+where
+    C: Visitor,
+    D: Visitor,
+    F: Fn(C, Desk) -> R + Clone + Send + Sync + 'static,
+    G: Fn(D, Desk) -> S + Clone + Send + Sync + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+    S: Future<Output = Outcome> + Send + 'static,
+{
     route(Offer {
         get: Some(show),
         post: Some(act),
+        most,
     })
 }
 
@@ -93,6 +111,8 @@ where
 struct Offer<F, G> {
     get: Option<F>,
     post: Option<G>,
+    /// The largest form that an operator may send here, in bytes; everybody else's has at most [`MAX_BODY`].
+    most: usize,
 }
 
 fn route<C, D, F, G, R, S>(offer: Offer<F, G>) -> MethodRouter<Arc<App>>
@@ -131,7 +151,7 @@ where
         .collect();
     let deadline = app.config.rotation_deadline;
     let work = async {
-        let desk = Desk::open(app, Arc::clone(&visit), head, path, body).await?;
+        let desk = Desk::open(app, Arc::clone(&visit), head, path, (body, offer.most)).await?;
         let again = desk.again();
         let outcome = match (&desk.head.method, &offer) {
             (&Method::GET | &Method::HEAD, Offer { get: Some(show), .. }) => match C::admit(&desk) {
@@ -172,21 +192,18 @@ impl Desk {
         visit: Arc<Visit>,
         head: Parts,
         path: Vec<(String, String)>,
-        body: Body,
+        (body, most): (Body, usize),
     ) -> Result<Self, ApiError> {
         app.limit_address(&visit)?;
         let is_form = head.method == Method::POST;
         // Before the form is read and before anybody is known: another site's form is nobody's.
-        let is_ours = !is_form || is_from_here(&head.headers, &app.config.public_url);
-        let fields = match (is_form, is_ours) {
-            (true, true) => Fields::of_body(body).await?,
-            (true, false) => Fields::default(),
-            (false, _) => Fields::of_query(head.uri.query()),
-        };
+        if is_form && !is_from_here(&head.headers, &app.config.public_url) {
+            return Err(ApiError::FromElsewhere);
+        }
         let token = Jar::new(&app.config.public_url)
             .session(&head.headers)
             .unwrap_or_default();
-        let session = match token.is_empty() || !is_ours {
+        let session = match token.is_empty() {
             true => None,
             false => match session::find(&app.shop, &token).await {
                 Ok(session) => Some(session),
@@ -198,9 +215,12 @@ impl Desk {
             visit.notes().account = Some(session.account.clone());
             note(&visit, app.limits.caller.check(&format!("account {}", session.account)))?;
         }
-        if !is_ours {
-            return Err(ApiError::FromElsewhere);
-        }
+        let is_operator = |session: &Session| session.role == Role::Operator && !session.needs_code;
+        let fields = match is_form {
+            true if session.as_ref().is_some_and(is_operator) => Fields::of_body(body, most).await?,
+            true => Fields::of_body(body, MAX_BODY).await?,
+            false => Fields::of_query(head.uri.query()),
+        };
         Ok(Self {
             app,
             visit,

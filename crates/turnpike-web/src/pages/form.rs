@@ -6,7 +6,6 @@ use secrecy::SecretString;
 use turnpike_shop::types::OutOfRange;
 
 use crate::error::ApiError;
-use crate::json::MAX_BODY;
 
 /// Names and values, as they came.
 #[derive(Default)]
@@ -18,11 +17,11 @@ impl Fields {
         Self::parse(query.unwrap_or_default().as_bytes())
     }
 
-    /// Of a form that was sent.
-    pub(crate) async fn of_body(body: Body) -> Result<Self, ApiError> {
-        match Limited::new(body, MAX_BODY).collect().await {
+    /// Of a form that was sent, of at most `most` bytes.
+    pub(crate) async fn of_body(body: Body, most: usize) -> Result<Self, ApiError> {
+        match Limited::new(body, most).collect().await {
             Ok(collected) => Ok(Self::parse(&collected.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge),
+            Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { most }),
             Err(_) => Err(ApiError::Field {
                 field: "form".to_owned(),
                 rule: "it broke off; send it again".to_owned(),

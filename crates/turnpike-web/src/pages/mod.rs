@@ -17,6 +17,7 @@ mod account;
 mod assets;
 mod auto_renewal;
 mod chart;
+mod connection_test;
 mod cookies;
 mod desk;
 mod entry;
@@ -50,13 +51,16 @@ use axum::response::Response;
 use axum::routing::any;
 use axum::{Extension, Router};
 
-use self::desk::{action, form, page};
+use self::desk::{action, form, large_form, page};
 use crate::app::App;
 use crate::error::settle;
 use crate::visit::Visit;
 
 pub(crate) use self::texts::on_a_page;
 pub(crate) use self::trouble::{plain as trouble, wants_page};
+
+/// A catalogue as a form carries it, in bytes: thousands of exits, though a form's encoding triples what is no letter.
+const LARGEST_CATALOGUE: usize = 4 * 1024 * 1024;
 
 /// The pages' part of the map of paths.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -76,6 +80,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/subscriptions/{subscription}", page(subscription::show))
         .route("/subscriptions/{subscription}/note", action(subscription::note))
         .route("/subscriptions/{subscription}/rotate", action(subscription::rotate))
+        .route("/subscriptions/{subscription}/test", action(connection_test::act))
         .route("/subscriptions/{subscription}/auto-renew", action(auto_renewal::set))
         .route("/subscriptions/{subscription}/policy", action(subscription::policy))
         .route("/subscriptions/{subscription}/network", action(subscription::network))
@@ -153,7 +158,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/operator/catalogue/file", page(operator::catalogue_file))
         .route(
             "/operator/catalogue/import",
-            form(operator::import_form, operator::import),
+            large_form(LARGEST_CATALOGUE, operator::import_form, operator::import),
         )
         .route(
             "/operator/catalogue/plan",

@@ -12,6 +12,7 @@ use turnpike_shop::{available_networks, change_credentials, rotation, set_note, 
 
 use super::auto_renewal::AutoRenewal;
 use super::chart::Chart;
+use super::connection_test::Tested;
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::plans::{Choice, kind};
@@ -59,6 +60,8 @@ struct SubscriptionPage {
     profile: Profile,
     picture: String,
     exit: Option<Exit>,
+    /// Absent where nobody has tested it of late.
+    tested: Option<Tested>,
     addresses: Vec<(String, String)>,
     policies: Vec<Choice>,
     networks: Vec<Choice>,
@@ -108,7 +111,7 @@ fn id(desk: &Desk) -> Result<SubscriptionId, Trouble> {
     desk.id("subscription")
 }
 
-async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Option<String>) -> Outcome {
+pub(super) async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Option<String>) -> Outcome {
     let (shop, account, id) = (&desk.app.shop, customer.account(), id(desk)?);
     let subscription = see(shop, account, &id).await?;
     let is_active = subscription.state == SubscriptionState::Active;
@@ -142,6 +145,7 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Opti
         picture: sub::inline_picture(&profile.url)?,
         profile,
         exit: exit(desk, customer, &id).await?,
+        tested: Tested::of(desk, customer, &id).await?,
         addresses: rotation::addresses(shop, account, &id, ADDRESSES)
             .await?
             .into_iter()

@@ -198,6 +198,19 @@ async fn the_catalogue_is_there_where_this_server_can_read_one(site: &Site) {
     let again = browser.send(import, &form).await;
     assert_eq!(again.status, 409);
     assert!(again.text().contains("nothing to change"), "{}", again.text());
+    let long = |kib: usize| "x".repeat(kib * 1_024);
+    let read = browser.send(import, &[("text", &long(4_000))]).await;
+    assert!(read.status == 400 && read.text().contains("line 1"), "{}", read.status);
+    for (path, kib, most) in [(import, 4_096, "4096 KiB"), ("/operator/catalogue/plan", 64, "64 KiB")] {
+        let refused = browser.send(path, &[("text", &long(kib))]).await;
+        assert!(
+            refused.status == 413 && refused.text().contains(most),
+            "{path}: {}",
+            refused.text()
+        );
+    }
+    let mut stranger = Browser::new(&world);
+    assert_eq!(stranger.send(import, &[("text", &long(64))]).await.status, 413);
     world.advance(Span::minutes(10));
     for page in [import, "/operator/catalogue/file", "/operator/catalogue/plan"] {
         assert!(location(&browser.get(page).await).starts_with("/confirm"), "{page}");
