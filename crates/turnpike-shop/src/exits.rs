@@ -136,8 +136,7 @@ macro_rules! exits {
                     e.present_address, e.rotated_at, e.can_rotate, e.shared_slots, e.sealed_spec,
                     (SELECT COUNT(*) FROM slot t WHERE t.exit_id = e.id AND t.subscription_id IS NOT NULL) AS taken,
                     (SELECT CAST(COALESCE(SUM(f.bytes_up + f.bytes_down), 0) AS BIGINT)
-                     FROM subscription s JOIN traffic f ON f.subscription_id = s.id
-                     WHERE s.exit_id = e.id AND s.state = 'active' AND f.hour > $1) AS moved
+                     FROM exit_traffic f WHERE f.exit_id = e.id AND f.hour > $1) AS moved
              FROM network_exit e JOIN network n ON n.id = e.network_id WHERE ",
             $tail
         )

@@ -70,15 +70,20 @@ pub async fn record(shop: &Shop, gateway: &str, run: &str, batch: u64, rows: &[R
                 // In one order, so that two gateways' batches do not wait for each other's rows in a circle.
                 let mut by_day: BTreeMap<(String, i64), Total> = BTreeMap::new();
                 let mut by_hour: BTreeMap<i64, Total> = BTreeMap::new();
+                let mut by_exit: BTreeMap<(String, i64), Total> = BTreeMap::new();
                 for row in rows.iter() {
                     by_hour.entry(row.hour.0).or_default().add(row);
-                    if let Some(account) = add(tx, row).await? {
+                    if let Some((account, exit)) = add(tx, row).await? {
                         let day = row.hour.0.div_euclid(Span::days(1).0);
                         by_day.entry((account, day)).or_default().add(row);
+                        by_exit.entry((exit, row.hour.0)).or_default().add(row);
                     }
                 }
                 for ((account, day), total) in by_day {
                     add_to_day(tx, account, day, total).await?;
+                }
+                for ((exit, hour), total) in by_exit {
+                    add_to_exit(tx, exit, hour, total).await?;
                 }
                 for (hour, total) in by_hour {
                     add_to_gateway(tx, &gateway, hour, total).await?;
@@ -122,6 +127,23 @@ fn read_total(row: &store::Row) -> Result<Total> {
     })
 }
 
+async fn add_to_exit(tx: &mut Tx, exit: String, hour: i64, total: Total) -> Result<()> {
+    tx.execute(
+        "INSERT INTO exit_traffic (exit_id, hour, bytes_up, bytes_down) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (exit_id, hour) DO UPDATE
+         SET bytes_up = exit_traffic.bytes_up + excluded.bytes_up,
+             bytes_down = exit_traffic.bytes_down + excluded.bytes_down",
+        &[
+            Value::Text(exit),
+            Value::Int(hour),
+            Value::Int(total.up),
+            Value::Int(total.down),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
 async fn add_to_gateway(tx: &mut Tx, gateway: &str, hour: i64, total: Total) -> Result<()> {
     tx.execute(
         "INSERT INTO gateway_traffic (gateway, hour, bytes_up, bytes_down) VALUES ($1, $2, $3, $4)
@@ -139,9 +161,9 @@ async fn add_to_gateway(tx: &mut Tx, gateway: &str, hour: i64, total: Total) -> 
     Ok(())
 }
 
-/// Adds to the hour and to the total; whose subscription it is. One that this database does not know (a restored backup) must not
+/// Adds to the hour and to the total; whose subscription it is, and its exit. One that this database does not know (a restored backup) must not
 /// stop all others.
-async fn add(tx: &mut Tx, row: &Row) -> Result<Option<String>> {
+async fn add(tx: &mut Tx, row: &Row) -> Result<Option<(String, String)>> {
     let moved = [
         Value::Text(row.subscription.to_string()),
         Value::Int(row.up),
@@ -154,7 +176,8 @@ async fn add(tx: &mut Tx, row: &Row) -> Result<Option<String>> {
              SELECT id, $4, $2, $3 FROM subscription WHERE id = $1
              ON CONFLICT (subscription_id, hour) DO UPDATE
              SET bytes_up = traffic.bytes_up + excluded.bytes_up, bytes_down = traffic.bytes_down + excluded.bytes_down
-             RETURNING (SELECT s.account_id FROM subscription s WHERE s.id = subscription_id) AS account_id",
+             RETURNING (SELECT s.account_id FROM subscription s WHERE s.id = subscription_id) AS account_id,
+                       (SELECT s.exit_id FROM subscription s WHERE s.id = subscription_id) AS exit_id",
             &moved,
         )
         .await?;
@@ -168,7 +191,7 @@ async fn add(tx: &mut Tx, row: &Row) -> Result<Option<String>> {
         &[subscription, up, down],
     )
     .await?;
-    Ok(Some(added.text("account_id")?))
+    Ok(Some((added.text("account_id")?, added.text("exit_id")?)))
 }
 
 async fn add_to_day(tx: &mut Tx, account: String, day: i64, moved: Total) -> Result<()> {

@@ -53,13 +53,12 @@ pub async fn trials(shop: &Shop, skip: usize, limit: usize) -> Result<Trials> {
         .read(move |tx| {
             let since = since.clone();
             Box::pin(async move {
-                let mut uses = uses(tx, &since).await?;
+                let all = uses(tx, &since).await?;
                 let sources = sources(tx, &since).await?;
-                mark(&mut uses, &sources);
                 Ok(Trials {
-                    given: uses.len(),
-                    bought: uses.iter().filter(|one| one.has_bought).count(),
-                    uses: uses.into_iter().skip(skip).take(limit).collect(),
+                    given: all.len(),
+                    bought: all.iter().filter(|one| one.has_bought).count(),
+                    uses: mark(&all, skip, limit, &sources),
                 })
             })
         })
@@ -112,26 +111,23 @@ async fn sources(tx: &mut Tx, since: &Value) -> Result<BTreeMap<String, BTreeSet
     Ok(by_account)
 }
 
-/// Counts the other accounts that each has something in common with.
-fn mark(uses: &mut [TrialUse], sources: &BTreeMap<String, BTreeSet<String>>) {
-    let mut of_domain: BTreeMap<String, BTreeSet<AccountId>> = BTreeMap::new();
+/// A part of the trials, with how many other accounts of all have something in common with each.
+fn mark(all: &[TrialUse], skip: usize, limit: usize, sources: &BTreeMap<String, BTreeSet<String>>) -> Vec<TrialUse> {
+    let mut of_domain: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut of_source: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for one in uses.iter() {
+    for one in all {
         of_domain
-            .entry(domain(&one.email).to_owned())
+            .entry(domain(&one.email))
             .or_default()
-            .insert(one.account.clone());
+            .insert(one.account.as_str());
     }
     for (account, known) in sources {
         for source in known {
             of_source.entry(source).or_default().insert(account);
         }
     }
-    for one in uses {
+    let signalled = |one: &TrialUse| {
         let own = one.account.as_str();
-        one.same_domain = of_domain
-            .get(domain(&one.email))
-            .map_or(0, |all| all.len().saturating_sub(1));
         let others: BTreeSet<&str> = sources
             .get(own)
             .into_iter()
@@ -141,8 +137,15 @@ fn mark(uses: &mut [TrialUse], sources: &BTreeMap<String, BTreeSet<String>>) {
             .copied()
             .filter(|other| *other != own)
             .collect();
-        one.same_source = others.len();
-    }
+        TrialUse {
+            same_source: others.len(),
+            same_domain: of_domain
+                .get(domain(&one.email))
+                .map_or(0, |all| all.len().saturating_sub(1)),
+            ..one.clone()
+        }
+    };
+    all.iter().skip(skip).take(limit).map(signalled).collect()
 }
 
 fn domain(email: &str) -> &str {

@@ -1,4 +1,4 @@
-// What the pages gain by a script: copy buttons, countdowns. Everything works without it.
+// What the pages gain by a script: copy buttons, countdowns, a word while the shop is not reached. Everything works without it.
 "use strict";
 
 function enhance(root) {
@@ -28,6 +28,16 @@ setInterval(() => {
     }
   }
 }, 250);
+
+function reached(is) {
+  const said = document.getElementById("unreachable");
+  if (said) said.hidden = is;
+}
+
+window.addEventListener("offline", () => reached(false));
+window.addEventListener("online", () => reached(true));
+document.addEventListener("htmx:sendError", () => reached(false));
+document.addEventListener("htmx:afterOnLoad", () => reached(true));
 
 document.addEventListener("DOMContentLoaded", () => enhance(document));
 document.addEventListener("htmx:afterSwap", (event) => enhance(event.target));

@@ -209,7 +209,7 @@ fn buy(customer: &Customer) -> String {
             buyer.join().expect("a buyer");
         }
     });
-    let listed = customer.ask("op=subscriptions").expect_status(200).json();
+    let listed = customer.ask("subscriptions").expect_status(200).json();
     listed["subscriptions"][0]["subscriptionId"]
         .as_str()
         .expect("a subscription")
@@ -284,14 +284,18 @@ fn fill(shop: &Turnpike) -> Ids {
                  SELECT s.account_id, t.hour / 86400000, SUM(t.bytes_up), SUM(t.bytes_down)
                  FROM traffic t JOIN subscription s ON s.id = t.subscription_id WHERE 1 GROUP BY 1, 2;
 
+             INSERT INTO exit_traffic (exit_id, hour, bytes_up, bytes_down)
+                 SELECT s.exit_id, t.hour, SUM(t.bytes_up), SUM(t.bytes_down)
+                 FROM traffic t JOIN subscription s ON s.id = t.subscription_id WHERE 1 GROUP BY 1, 2;
+
              INSERT INTO account (id, email, role, status, version, created_at)
-                 SELECT printf('person%018d', n), 'person-' || n || '@host-' || n % 100 || '.example', 'customer', 'active', 1, latest
+                 SELECT printf('person%018d', n), 'person-' || n || '@host-' || (n % 100) || '.example', 'customer', 'active', 1, latest
                  FROM number, past WHERE n <= {MANY};
              INSERT INTO ledger_account (id, kind, balance, postings)
                  SELECT id, 'customer', 0, 0 FROM account WHERE id LIKE 'person%';
              INSERT INTO session (id, token_hash, account_id, account_version, needs_code, created_at, seen_at, confirmed_at, source, agent)
                  SELECT printf('session%017d', n), CAST(n AS BLOB), printf('person%018d', n), 1, 0, latest, latest, latest,
-                        '192.0.2.' || n % 250, 'Mozilla/5.0' FROM number, past WHERE n <= {MANY};
+                        '192.0.2.' || (n % 250), 'Mozilla/5.0' FROM number, past WHERE n <= {MANY};
              INSERT INTO trial_use (account_id, network_id, used_at)
                  SELECT printf('person%018d', n), (SELECT id FROM network WHERE code = 'NL-AMS'), latest - n * 1000
                  FROM number, past WHERE n <= {MANY};

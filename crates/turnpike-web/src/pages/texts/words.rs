@@ -34,6 +34,7 @@ texts! {
     refused = "That did not work";
     too_many = "Too fast";
     unavailable = "Back in a moment";
+    unreachable = "The shop is not reached at the moment. What you see may be old; what you typed is not sent yet.";
     broken = "Something broke on our side";
     request_id = "Request";
     to_overview = "Go to the overview";
