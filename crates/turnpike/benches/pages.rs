@@ -303,7 +303,7 @@ fn fill(shop: &Turnpike) -> Ids {
                  SELECT printf('entry%019d', n), latest, '{OPERATOR}', 'account.credit', 'person-' || n, '{{\"cents\":100}}', n
                  FROM number, past WHERE n <= {MANY};
              INSERT INTO notice (id, account_id, kind, body, created_at)
-                 SELECT printf('notice%018d', n), '{account}', 'rotated', '{{}}', latest FROM number, past WHERE n <= {MANY};
+                 SELECT printf('notice%018d', n), '{account}', 'exit.rotated', '{{}}', latest FROM number, past WHERE n <= {MANY};
              INSERT INTO delivery (id, notice_id, account_id, webhook_id, state, attempts, created_at, tried_at, detail)
                  SELECT printf('delivery%016d', n), printf('notice%018d', n), '{account}', '{webhook}', 'delivered', 1, latest, latest,
                         'The answer was 200 OK.' FROM number, past WHERE n <= {MANY};

@@ -18,7 +18,7 @@ const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-s
 async function visits(all) {
   for (const [kind, visit] of all) {
     const page = await open(browser, kind);
-    const began = Date.now();
+    const [began, before] = [Date.now(), failures.length];
     try {
       await visit(page);
     } catch (error) {
@@ -26,6 +26,7 @@ async function visits(all) {
     }
     await page.context().close();
     console.log(`${((Date.now() - began) / 1000).toFixed(1)} s: ${kind.width}-${kind.scheme} ${visit.name}`);
+    for (const failure of failures.slice(before)) console.log(failure);
   }
 }
 
@@ -54,6 +55,5 @@ try {
 } finally {
   await browser.close();
 }
-for (const failure of failures) console.log(failure);
 console.log(`${judgedPages()} pages judged, ${failures.length} failures`);
 process.exit(failures.length === 0 ? 0 : 1);
