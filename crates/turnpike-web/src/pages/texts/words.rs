@@ -260,6 +260,7 @@ texts! {
     key_made_lead = "Copy it now: it is not shown again.";
     key_try = "Try it";
     key_name = "Name";
+    unnamed = "Without a name";
     key_access = "Access";
     read_only = "Read only";
     full_access = "Full";

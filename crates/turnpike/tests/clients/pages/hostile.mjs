@@ -107,7 +107,11 @@ export async function operatorsHostile(page, customer) {
   const ann = await account(EMAIL);
   await look(page, ann, HOSTILE);
   await page.judge("operator-account-hostile");
-  for (const reason of HOSTILE) await send(page, `${ann}/money`, { direction: "credit", amount: "0.01", reason });
+  for (const reason of HOSTILE) {
+    const form = await (await page.request.get(`${ann}/money`)).text();
+    const once = form.match(/name="once" value="([^"]+)"/)[1];
+    await send(page, `${ann}/money`, { once, direction: "credit", amount: "0.01", reason });
+  }
   await look(page, ann, HOSTILE);
   await look(page, "/operator/audit?action=account.");
   await page.judge("operator-audit-hostile");

@@ -46,7 +46,8 @@ const customers = [
   }],
 ];
 const operators = [...APPEARANCES.map((kind) => [kind, operate]), [PLAIN, function plainly(page) { return operate(page, false); }], [WIDE, operatorByKeyboard]];
-const strangers = [...APPEARANCES.map(newcomer), newcomer(PLAIN, APPEARANCES.length), [WIDE, async function renewed(page) {
+const strangers = [...APPEARANCES.map(newcomer), newcomer(PLAIN, APPEARANCES.length),
+  [WIDE, async function renewed(page) {
   await signIn(page, THIRD, THIRD_PASSWORD);
   await renewsItself(page);
 }]];

@@ -40,7 +40,7 @@ export async function offline(page) {
   await said.waitFor({ state: "visible" });
   await page.judge("offline");
   // The browser itself remarks on what it could not load.
-  failures.splice(before, failures.length, ...failures.slice(before).filter((failure) => !/ERR_INTERNET_DISCONNECTED/.test(failure)));
+  failures.splice(before, failures.length, ...failures.slice(before).filter((failure) => !/ERR_INTERNET_DISCONNECTED|htmx:(sendError|afterRequest)/.test(failure)));
   expect(await page.inputValue("#q") === "client", "what was typed stays");
   await page.context().setOffline(false);
   await said.waitFor({ state: "hidden" });
