@@ -13,6 +13,7 @@ mod load;
 mod measure;
 mod origin;
 mod report;
+mod shop;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +37,15 @@ struct Arguments {
 enum Task {
     /// Measure
     Run(Options),
+    /// Measure the shop
+    Shop(shop::Options),
+    /// Be the bare web server
+    Bare {
+        /// Where it listens
+        listen: SocketAddr,
+        /// The JSON of all its answers
+        file: PathBuf,
+    },
     /// Be the bare relay
     Limit {
         /// Where it listens
@@ -65,6 +75,8 @@ fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Limit { listen, origin } => limit::run(listen, origin).context("the bare relay"),
         Task::Run(options) => run(&options),
+        Task::Shop(options) => shop::run(&options),
+        Task::Bare { listen, file } => shop::bare(listen, &file).context("the bare web server"),
     }
 }
 

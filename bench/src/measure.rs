@@ -17,10 +17,30 @@ pub(crate) enum Core {
 
 /// Keeps this thread, and whatever it starts from now on, on a core. On a machine with one core it does nothing.
 pub(crate) fn pin(core: Core) -> io::Result<()> {
+    let cores = allowed()?;
+    let (Some(first), Some(last)) = (cores.first(), cores.last()) else {
+        return Ok(());
+    };
+    let mut set = CpuSet::new();
+    set.set(if core == Core::Contender { *first } else { *last });
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// Lets this thread, and whatever it starts from now on, go to every core again.
+pub(crate) fn free() -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for core in allowed()? {
+        set.set(core);
+    }
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// The cores that this process may use, as it was started.
+fn allowed() -> io::Result<Vec<usize>> {
     thread_local! {
         static ALLOWED: std::cell::RefCell<Option<Vec<usize>>> = const { std::cell::RefCell::new(None) };
     }
-    let cores = ALLOWED.with_borrow_mut(|known| -> io::Result<Vec<usize>> {
+    ALLOWED.with_borrow_mut(|known| {
         if let Some(known) = known {
             return Ok(known.clone());
         }
@@ -28,13 +48,7 @@ pub(crate) fn pin(core: Core) -> io::Result<()> {
         let found: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
         *known = Some(found.clone());
         Ok(found)
-    })?;
-    let (Some(first), Some(last)) = (cores.first(), cores.last()) else {
-        return Ok(());
-    };
-    let mut set = CpuSet::new();
-    set.set(if core == Core::Contender { *first } else { *last });
-    Ok(sched_setaffinity(None, &set)?)
+    })
 }
 
 /// The CPU time that a process's threads have used: of those that live, to the nanosecond.

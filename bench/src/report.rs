@@ -230,7 +230,8 @@ impl Report {
     }
 }
 
-fn middle(mut values: Vec<f64>) -> Option<f64> {
+/// Of an even number, between the two in the middle.
+pub(crate) fn middle(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() {

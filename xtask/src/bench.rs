@@ -1,6 +1,6 @@
 //! Measures the gateway beside a bare relay and the proxies that are installed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -16,7 +16,10 @@ pub(crate) struct Options {
     /// Only contenders in whose names this is, such as `socks5` or `turnpike`; the limit always runs
     #[arg(long, default_value = "", hide_default_value = true)]
     only: String,
-    /// Where bench.md, bench.json and bench.svg are written
+    /// The shop in place of the gateway: reading beside an answer of the bare web server, buying beside what the databases do with a row
+    #[arg(long, conflicts_with = "only")]
+    shop: bool,
+    /// Where bench.md, bench.json and bench.svg are written, or shop.md and shop.json
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
 }
@@ -34,6 +37,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let release = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), PathBuf::from)
         .join("release");
+    if options.shop {
+        // PostgreSQL runs as somebody else, whom a network of its own does not know.
+        let mut command = Command::new(release.join("bench"));
+        command.arg("shop");
+        return measured(command, options, &release);
+    }
     let own_network = [
         "unshare",
         "--map-root-user",
@@ -53,14 +62,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("No network of its own can be made here: measured in this machine's.");
         Command::new(release.join("bench"))
     };
+    command.args(["run", "--only", &options.only]);
+    measured(command, options, &release)
+}
+
+fn measured(mut command: Command, options: &Options, release: &Path) -> Result<()> {
     command
         .current_dir(root())
-        .arg("run")
         .arg("--turnpike")
         .arg(release.join("turnpike"))
         .arg("--out")
         .arg(&options.out)
-        .args(["--only", &options.only])
         .args(options.full.then_some("--full"));
     announce(&command);
     ensure!(command.status()?.success(), "the benchmark failed");
