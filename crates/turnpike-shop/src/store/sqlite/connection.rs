@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OpenFlags, Statement};
 
@@ -42,6 +43,8 @@ impl Connection {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // Otherwise it plans a statement anew for each value that it might depend on, which costs more than most of ours take.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // The first read opens the write-ahead log. It is done now, so that open descriptors stay the same from here on.
         connection.query_row("SELECT COUNT(*) FROM sqlite_schema", (), |_| Ok(()))?;
         Ok(Self(connection))
