@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use testbed::client::curled;
 use testbed::http::{self, Answer};
 use testbed::turnpike::{Customer, Turnpike};
 
@@ -353,19 +354,24 @@ fn measure(shop: &Turnpike, page: &str, cookie: &str) -> ([Duration; ROUNDS], us
     (times, size)
 }
 
-/// The page that strangers see, with all that it names.
+/// The page that strangers see, with all that it names: bytes as they are sent to a browser, compressed.
 fn first_load(shop: &Turnpike) -> usize {
-    let accepted = [("accept-encoding", "gzip, br")];
-    let length = |answer: &Answer| -> usize {
-        let length = answer.header("content-length").expect("a length");
-        length.parse().expect("a number")
+    let told = [
+        "--header",
+        "accept-encoding: gzip, br",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{size_download}",
+    ];
+    let sent = |path: &str| -> usize {
+        let url = shop.url(path);
+        let length = curled(&[&told[..], &[&url]].concat());
+        length.parse().expect("a number of bytes")
     };
-    let page = http::request(shop.api(), "GET", "/sign-in", &accepted, b"").expect_status(200);
+    let page = http::request(shop.api(), "GET", "/sign-in", &[], b"").expect_status(200);
     let files = page.body.split('"').filter(|text| text.starts_with("/assets/"));
-    length(&page)
-        + files
-            .map(|file| length(&http::request(shop.api(), "GET", file, &accepted, b"").expect_status(200)))
-            .sum::<usize>()
+    sent("/sign-in") + files.map(sent).sum::<usize>()
 }
 
 fn millis(time: Duration) -> f64 {

@@ -11,11 +11,15 @@ use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{Cents, ExitId, NetworkId, Span, UnixMillis};
 
-/// The catalogue, and what has come of it.
+/// What is sold, without the exits and what is secret of them, and what has come of it.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// What is sold. Its exits hold secrets: never show them whole but to an operator who exports them.
-    pub catalogue: Catalogue,
+    /// The networks' codes, in their order.
+    pub networks: Vec<String>,
+    /// The plans that are active, by their codes.
+    pub plans: Vec<Plan>,
+    /// The coupons that are active, by their codes.
+    pub coupons: Vec<Coupon>,
     /// How many subscriptions run that were bought or renewed last with a plan, by its code.
     pub running: BTreeMap<String, i64>,
     /// How often a coupon was redeemed, by its code.
@@ -27,13 +31,16 @@ pub struct Seen {
 /// # Errors
 /// Only the database's.
 pub async fn present(shop: &Shop) -> Result<Seen> {
-    let owned = shop.clone();
     shop.store
-        .read(move |tx| {
-            let shop = owned.clone();
+        .read(|tx| {
             Box::pin(async move {
+                let networks = tx
+                    .all("SELECT code FROM network WHERE active = 1 ORDER BY code", &[])
+                    .await?;
                 Ok(Seen {
-                    catalogue: read(&shop, tx).await?,
+                    networks: networks.iter().map(|row| row.text("code")).collect::<Result<_>>()?,
+                    plans: plans(tx).await?,
+                    coupons: coupons(tx).await?,
                     running: counts(
                         tx,
                         "SELECT p.code, COUNT(*) AS count FROM subscription s JOIN plan p ON p.id = s.plan_id

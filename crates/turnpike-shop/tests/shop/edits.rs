@@ -21,7 +21,7 @@ on_both_engines! {
 const ROOT: &str = "root@example.com";
 
 async fn now(world: &World<'_>) -> Catalogue {
-    present(&world.shop).await.unwrap().catalogue
+    export(&world.shop, ROOT).await.unwrap()
 }
 
 async fn what_is_told_of_the_catalogue_changes_nothing_when_it_is_applied(site: &Site) {

@@ -153,7 +153,7 @@ async fn the_catalogue_is_there_where_this_server_can_read_one(site: &Site) {
         .await;
     let mut browser = operator(&world).await;
     let page = browser.get("/operator/catalogue").await.text();
-    let plans = catalogue::present(&world.shop).await.unwrap().catalogue.plans;
+    let plans = catalogue::present(&world.shop).await.unwrap().plans;
     assert!(plans.iter().all(|plan| page.contains(&plan.code)), "{page}");
     let file = browser.get("/operator/catalogue/file").await;
     assert_eq!(file.text(), format!("{} plans", plans.len()));
@@ -170,14 +170,7 @@ async fn the_catalogue_is_there_where_this_server_can_read_one(site: &Site) {
         looked.contains("Deactivated") && looked.contains("Apply it"),
         "{looked}"
     );
-    assert!(
-        !catalogue::present(&world.shop)
-            .await
-            .unwrap()
-            .catalogue
-            .plans
-            .is_empty()
-    );
+    assert!(!catalogue::present(&world.shop).await.unwrap().plans.is_empty());
     let seen = looked
         .split("name=\"seen\" value=\"")
         .nth(1)
@@ -187,14 +180,7 @@ async fn the_catalogue_is_there_where_this_server_can_read_one(site: &Site) {
         .unwrap();
     let form = [("text", "nothing"), ("seen", seen)];
     assert_eq!(location(&browser.send(import, &form).await), "/operator/catalogue");
-    assert!(
-        catalogue::present(&world.shop)
-            .await
-            .unwrap()
-            .catalogue
-            .plans
-            .is_empty()
-    );
+    assert!(catalogue::present(&world.shop).await.unwrap().plans.is_empty());
     let again = browser.send(import, &form).await;
     assert_eq!(again.status, 409);
     assert!(again.text().contains("nothing to change"), "{}", again.text());

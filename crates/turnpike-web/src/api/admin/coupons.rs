@@ -84,7 +84,7 @@ impl Endpoint for ListCoupons {
     async fn call(self, _: OperatorReader, context: &Context<'_>) -> Result<CouponsAnswer, ApiError> {
         let seen = catalogue::present(&context.app.shop).await?;
         let redeemed = |coupon: &Coupon| seen.redeemed.get(&coupon.code).copied().unwrap_or(0);
-        let coupons = seen.catalogue.coupons.into_iter();
+        let coupons = seen.coupons.into_iter();
         Ok(CouponsAnswer {
             ok: True,
             coupons: coupons

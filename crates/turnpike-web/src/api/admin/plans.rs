@@ -92,7 +92,7 @@ impl Endpoint for ListPlans {
     async fn call(self, _: OperatorReader, context: &Context<'_>) -> Result<OperatorPlansAnswer, ApiError> {
         let seen = catalogue::present(&context.app.shop).await?;
         let running = |plan: &Plan| seen.running.get(&plan.code).copied().unwrap_or(0);
-        let plans = seen.catalogue.plans.into_iter();
+        let plans = seen.plans.into_iter();
         Ok(OperatorPlansAnswer {
             ok: True,
             plans: plans

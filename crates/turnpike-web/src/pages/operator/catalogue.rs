@@ -4,7 +4,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use turnpike_shop::catalogue::{self, Catalogue, Coupon, Discount, Plan};
+use turnpike_shop::catalogue::{self, Coupon, Discount, Plan};
 use turnpike_shop::types::UnixMillis;
 
 use crate::config::CatalogueText;
@@ -102,22 +102,19 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let seen = catalogue::present(&desk.app.shop).await?;
     let running = |code: &str| seen.running.get(code).copied().unwrap_or(0);
     let redeemed = |code: &str| seen.redeemed.get(code).copied().unwrap_or(0);
-    let Catalogue {
-        networks,
-        plans,
-        coupons,
-    } = &seen.catalogue;
     let page = CataloguePage {
         frame: desk.frame(Place::Catalogue, OPERATORS.catalogue).await?,
-        plans: plans
+        plans: seen
+            .plans
             .iter()
             .map(|plan| PlanRow::of(plan, running(&plan.code)))
             .collect(),
-        coupons: coupons
+        coupons: seen
+            .coupons
             .iter()
             .map(|coupon| CouponRow::of(coupon, redeemed(&coupon.code), now))
             .collect(),
-        has_networks: !networks.is_empty(),
+        has_networks: !seen.networks.is_empty(),
     };
     Ok(html(StatusCode::OK, &page))
 }

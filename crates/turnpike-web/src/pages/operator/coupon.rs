@@ -99,7 +99,7 @@ impl Values {
 /// `GET /operator/catalogue/coupon`
 pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
     let code = desk.fields.text("code");
-    let known = catalogue::present(&desk.app.shop).await?.catalogue.coupons;
+    let known = catalogue::present(&desk.app.shop).await?.coupons;
     let values = match known.iter().find(|coupon| coupon.code == code) {
         Some(coupon) => Values::of_coupon(coupon),
         None => Values::default(),
@@ -109,7 +109,7 @@ pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
 
 async fn shown(desk: &Desk, values: Values, status: StatusCode, wrong: Option<String>) -> Outcome {
     text(desk)?;
-    let known = catalogue::present(&desk.app.shop).await?.catalogue.coupons;
+    let known = catalogue::present(&desk.app.shop).await?.coupons;
     let is_known = known.iter().any(|coupon| coupon.code == values.code);
     let title = if is_known { &values.code } else { OPERATORS.new_coupon };
     let page = CouponPage {

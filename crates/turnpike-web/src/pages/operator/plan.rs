@@ -109,7 +109,7 @@ impl Values {
 /// `GET /operator/catalogue/plan`
 pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
     let code = desk.fields.text("code");
-    let known = catalogue::present(&desk.app.shop).await?.catalogue.plans;
+    let known = catalogue::present(&desk.app.shop).await?.plans;
     let values = match known.iter().find(|plan| plan.code == code) {
         Some(plan) => Values::of_plan(plan),
         None => Values::default(),
@@ -119,12 +119,12 @@ pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
 
 async fn shown(desk: &Desk, values: Values, status: StatusCode, wrong: Option<String>) -> Outcome {
     text(desk)?;
-    let known = catalogue::present(&desk.app.shop).await?.catalogue;
+    let known = catalogue::present(&desk.app.shop).await?;
     let is_known = known.plans.iter().any(|plan| plan.code == values.code);
     let title = if is_known { &values.code } else { OPERATORS.new_plan };
     let page = PlanPage {
         frame: desk.frame(Place::Catalogue, title).await?,
-        networks: known.networks.into_iter().map(|network| network.code).collect(),
+        networks: known.networks,
         is_known,
         values,
         wrong,
