@@ -39,6 +39,7 @@ fn a_key_may_as_much_as_its_owner_says() {
       "key": "[key]",
       "lastUsedAt": null,
       "name": "",
+      "operator": false,
       "readOnly": true,
       "revokedAt": null
     }
