@@ -110,11 +110,11 @@ fn dig() -> Option<PathBuf> {
 }
 
 fn answers_come_by(lanes: &[Lane]) {
-    answers_come_by_in(&World::new(), lanes);
+    answers_come_by_in(&World::new(), lanes, false);
 }
 
-/// The same where the way out is another.
-pub(crate) fn answers_come_by_in(world: &World, lanes: &[Lane]) {
+/// The same where the way out is another, which may be one that cannot be relied on.
+pub(crate) fn answers_come_by_in(world: &World, lanes: &[Lane], mixes_up: bool) {
     let (Some(dig), Some(unbound)) = (dig(), Unbound::start()) else {
         return;
     };
@@ -124,8 +124,8 @@ pub(crate) fn answers_come_by_in(world: &World, lanes: &[Lane]) {
         };
         let port = client.port().port().to_string();
         let ask = |words: &[&str]| {
-            // By UDP and nothing else, whatever the answer's size, and asked only once where the client can be relied on.
-            let tries = if client.mixes_up() {
+            // By UDP and nothing else, whatever the answer's size, and asked only once where all others on the way can be relied on.
+            let tries = if mixes_up || client.mixes_up() {
                 ["+tries=5", "+time=3"]
             } else {
                 ["+tries=1", "+time=30"]

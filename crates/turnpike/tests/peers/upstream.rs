@@ -57,7 +57,8 @@ fn v2ray_upstream() -> Option<Running> {
         command.arg("-config").arg(file);
         command
     });
-    Some(upstream)
+    // Its SOCKS5 is the same as that of its clients, and gives an answer to a socket that is closed now and then.
+    Some(upstream.that_mixes_up())
 }
 
 /// A shop whose exit is this proxy.
@@ -69,7 +70,7 @@ fn world_by(upstream: &Running) -> World {
 fn dns_and_quic(upstream: Option<Running>, lanes: &[Lane]) {
     let Some(upstream) = upstream else { return };
     let world = world_by(&upstream);
-    dns::answers_come_by_in(&world, lanes);
+    dns::answers_come_by_in(&world, lanes, upstream.mixes_up());
     quic::streams_pass_by_in(&world, lanes);
 }
 
