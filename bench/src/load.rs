@@ -119,7 +119,7 @@ fn settled(pid: u32) -> io::Result<(u64, u64)> {
 /// Tunnels that are opened, pinged once and closed.
 pub(crate) fn tunnels(way: &Way, origin: SocketAddr, amounts: &Amounts, pid: u32) -> io::Result<Cost> {
     cost(pid, amounts.tunnels as f64, || {
-        spread(AT_ONCE, amounts.tunnels, |_| {
+        spread(AT_ONCE, amounts.tunnels, nothing, |()| {
             let mut tunnel = way.open(origin, b"Ep")?;
             tunnel.expect(b"p")?;
             tunnel.finish()?;
@@ -135,7 +135,7 @@ pub(crate) fn tunnels(way: &Way, origin: SocketAddr, amounts: &Amounts, pid: u32
 pub(crate) fn download(way: &Way, origin: SocketAddr, amounts: &Amounts, pid: u32) -> io::Result<Cost> {
     let each = amounts.bytes / STREAMS;
     cost(pid, amounts.bytes as f64, || {
-        spread(STREAMS, STREAMS, |_| {
+        spread(STREAMS, STREAMS, nothing, |()| {
             let mut tunnel = way.open(origin, &order(b'D', each))?;
             let mut room = vec![0; 256 * 1024];
             let mut got = 0;
@@ -154,7 +154,7 @@ pub(crate) fn download(way: &Way, origin: SocketAddr, amounts: &Amounts, pid: u3
 pub(crate) fn upload(way: &Way, origin: SocketAddr, amounts: &Amounts, pid: u32) -> io::Result<Cost> {
     let each = amounts.bytes / STREAMS;
     cost(pid, amounts.bytes as f64, || {
-        spread(STREAMS, STREAMS, |_| {
+        spread(STREAMS, STREAMS, nothing, |()| {
             let mut tunnel = way.open(origin, &order(b'U', each))?;
             let piece = periods();
             let mut left = each;
@@ -173,7 +173,7 @@ pub(crate) fn requests(way: &Way, origin: SocketAddr, amounts: &Amounts, pid: u3
     let each = amounts.requests / AT_ONCE;
     let head = way.request(origin);
     cost(pid, (each * AT_ONCE) as f64, || {
-        spread(AT_ONCE, AT_ONCE, |_| {
+        spread(AT_ONCE, AT_ONCE, nothing, |()| {
             let mut socket = way.connect()?;
             for _ in 0..each {
                 socket.write_all(&head)?;
@@ -201,27 +201,32 @@ fn order(kind: u8, length: usize) -> Vec<u8> {
     [&[kind][..], &(length as u64).to_be_bytes()].concat()
 }
 
-/// Does `work` so many times, by several threads. The first error is told.
-fn spread(threads: usize, times: usize, work: impl Fn(usize) -> io::Result<()> + Sync) -> io::Result<()> {
+/// Does `work` so many times, by several threads that each open something to work with. The first error is told.
+pub(crate) fn spread<C>(
+    threads: usize,
+    times: usize,
+    open: impl Fn() -> io::Result<C> + Sync,
+    work: impl Fn(&mut C) -> io::Result<()> + Sync,
+) -> io::Result<()> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= times {
-                            return Ok(());
-                        }
-                        work(number)?;
-                    }
-                })
-            })
-            .collect();
+        let worker = || {
+            let mut opened = open()?;
+            while next.fetch_add(1, Ordering::Relaxed) < times {
+                work(&mut opened)?;
+            }
+            Ok(())
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         workers
             .into_iter()
             .try_for_each(|worker| worker.join().map_err(|_| io::Error::other("a client has panicked"))?)
     })
+}
+
+/// Of workers that have nothing to open once.
+fn nothing() -> io::Result<()> {
+    Ok(())
 }
 
 fn cost(pid: u32, count: f64, work: impl FnOnce() -> io::Result<()>) -> io::Result<Cost> {

@@ -6,7 +6,6 @@ mod client;
 
 use std::env;
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -20,6 +19,7 @@ use testbed::ports::Ports;
 use testbed::postgres::{Cluster, binaries};
 use testbed::turnpike::{Builder, Turnpike};
 
+use crate::load::spread;
 use crate::measure::{Core, cpu_time, free, pin};
 use crate::report::middle;
 pub(crate) use bare::run as bare;
@@ -286,29 +286,6 @@ impl Drop for Bare {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Does `work` so many times, by several threads with a connection each. The first error is told.
-fn spread<C>(
-    threads: usize,
-    times: usize,
-    open: impl Fn() -> io::Result<C> + Sync,
-    work: impl Fn(&mut C) -> io::Result<()> + Sync,
-) -> io::Result<()> {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let worker = || {
-            let mut connection = open()?;
-            while next.fetch_add(1, Ordering::Relaxed) < times {
-                work(&mut connection)?;
-            }
-            Ok(())
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().map_err(|_| io::Error::other("a client has panicked"))?)
-    })
 }
 
 /// Writes the middle of all rounds as a table and as JSON; the table.

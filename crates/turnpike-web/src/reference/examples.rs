@@ -180,12 +180,11 @@ impl Sample {
         line
     }
 
-    /// For Python, by its own library.
-    pub(crate) fn python(&self, base: &str, ids: &Ids) -> String {
-        let body = self.filled_body(ids);
+    /// The inside of a dictionary or an object of header fields; `of_environment` says how the language reads a variable.
+    fn headers(&self, has_body: bool, of_environment: impl Fn(&str) -> String) -> String {
         let mut headers = Vec::new();
         if let Some((name, before, variable)) = self.header() {
-            let value = format!("os.environ[\"{variable}\"]");
+            let value = of_environment(variable);
             headers.push(match before {
                 "" => format!("\"{name}\": {value}"),
                 before => format!("\"{name}\": \"{before}\" + {value}"),
@@ -194,13 +193,20 @@ impl Sample {
         if let Some(order) = self.order() {
             headers.push(format!("\"idempotency-key\": \"{order}\""));
         }
-        if body.is_some() {
+        if has_body {
             headers.push("\"content-type\": \"application/json\"".to_owned());
         }
+        headers.join(", ")
+    }
+
+    /// For Python, by its own library.
+    pub(crate) fn python(&self, base: &str, ids: &Ids) -> String {
+        let body = self.filled_body(ids);
+        let headers = self.headers(body.is_some(), |variable| format!("os.environ[\"{variable}\"]"));
         let mut text = "import json, os, urllib.request\n\nrequest = urllib.request.Request(\n".to_owned();
         let _ = writeln!(text, "    \"{}\",", self.url(base, ids));
         let _ = writeln!(text, "    method=\"{}\",", self.method);
-        let _ = writeln!(text, "    headers={{{}}},", headers.join(", "));
+        let _ = writeln!(text, "    headers={{{headers}}},");
         if let Some(body) = body {
             let _ = writeln!(text, "    data=json.dumps({}).encode(),", in_python(&body));
         }
@@ -211,23 +217,10 @@ impl Sample {
     /// For JavaScript: in Node, or in a browser's module with the variables replaced.
     pub(crate) fn javascript(&self, base: &str, ids: &Ids) -> String {
         let body = self.filled_body(ids);
-        let mut headers = Vec::new();
-        if let Some((name, before, variable)) = self.header() {
-            let value = format!("process.env.{variable}");
-            headers.push(match before {
-                "" => format!("\"{name}\": {value}"),
-                before => format!("\"{name}\": \"{before}\" + {value}"),
-            });
-        }
-        if let Some(order) = self.order() {
-            headers.push(format!("\"idempotency-key\": \"{order}\""));
-        }
-        if body.is_some() {
-            headers.push("\"content-type\": \"application/json\"".to_owned());
-        }
+        let headers = self.headers(body.is_some(), |variable| format!("process.env.{variable}"));
         let mut text = format!("const answer = await fetch(\"{}\", {{\n", self.url(base, ids));
         let _ = writeln!(text, "  method: \"{}\",", self.method);
-        let _ = writeln!(text, "  headers: {{ {} }},", headers.join(", "));
+        let _ = writeln!(text, "  headers: {{ {headers} }},");
         if let Some(body) = body {
             let _ = writeln!(text, "  body: JSON.stringify({body}),");
         }

@@ -10,7 +10,7 @@ use turnpike_shop::types::{Cents, ConnectionType, Role, Span};
 use turnpike_shop::{exits, rotation};
 
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, GATEWAY, PASSWORD, Reply, World, config, full};
+use super::world::{ALICE, GATEWAY, Reply, World, ask, config, full, token};
 use crate::CatalogueText;
 use crate::config::WebConfig;
 
@@ -142,22 +142,6 @@ impl Desk {
         let key = entry.key.unwrap().to_string();
         assert!(self.key.contains(&key), "{key} is another key");
     }
-}
-
-async fn ask(world: &World, method: Method, path: &str, shown: &str, body: Value) -> Reply {
-    let mut ask = world
-        .ask(method.clone(), path)
-        .header("authorization", &format!("Bearer {shown}"));
-    if method == Method::POST || method == Method::PUT {
-        ask = ask.body(&body.to_string());
-    }
-    ask.send().await
-}
-
-async fn token(world: &World, email: &str) -> String {
-    let body = json!({"email": email, "password": PASSWORD}).to_string();
-    let reply = world.ask(Method::POST, "/api/auth/token").body(&body).send().await;
-    reply.json()["token"].as_str().unwrap().to_owned()
 }
 
 /// Every endpoint that is described, with ids that exist and the body of its example.

@@ -8,7 +8,7 @@ use turnpike_shop::{Refusal, ledger};
 
 use super::pages::Browser;
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD, Reply, World, full};
+use super::world::{ALICE, World, ask, full, token};
 
 on_both_engines! {
     every_endpoint_by_every_kind_of_caller,
@@ -23,28 +23,10 @@ on_both_engines! {
     what_no_endpoint_takes_is_refused,
 }
 
-/// A request as somebody.
-async fn ask(world: &World, method: Method, path: &str, shown: &str, body: Value) -> Reply {
-    let mut ask = world
-        .ask(method.clone(), path)
-        .header("authorization", &format!("Bearer {shown}"));
-    if method == Method::POST || method == Method::PUT {
-        ask = ask.body(&body.to_string());
-    }
-    ask.send().await
-}
-
 async fn get(world: &World, path: &str) -> Value {
     let reply = ask(world, Method::GET, path, &world.key, Value::Null).await;
     assert_eq!(reply.status, 200, "{path}: {}", reply.text());
     reply.json()
-}
-
-/// A short-lived token.
-async fn token(world: &World) -> String {
-    let body = json!({"email": ALICE, "password": PASSWORD}).to_string();
-    let reply = world.ask(Method::POST, "/api/auth/token").body(&body).send().await;
-    reply.json()["token"].as_str().unwrap().to_owned()
 }
 
 async fn bought(world: &World) -> String {
@@ -119,7 +101,7 @@ async fn every_endpoint_by_every_kind_of_caller(site: &Site) {
         world.key_of("bob@example.com", full()).await,
         world.key_of(ALICE, reading).await,
     );
-    let token = token(&world).await;
+    let token = token(&world, ALICE).await;
     for (method, path, body, needs) in endpoints {
         for (who, shown) in [
             ("garbage", "rk_garbage"),
@@ -221,7 +203,7 @@ async fn the_ledger_is_read_page_by_page(site: &Site) {
 
 async fn keys_are_made_and_revoked_by_a_token_alone(site: &Site) {
     let world = site.world().await;
-    let token = token(&world).await;
+    let token = token(&world, ALICE).await;
     let ends = world.shop.now().plus(Span::days(1)).0;
     let wanted =
         json!({"name": " the <b>van</b> ", "readOnly": false, "expiresAt": ends, "allowedAddresses": ["192.0.2.0/24"]});
@@ -286,7 +268,7 @@ async fn browsers_are_listed_and_signed_out_by_a_token(site: &Site) {
     let sessions = get(&world, "/api/v1/sessions").await;
     let id = sessions["sessions"][0]["sessionId"].as_str().unwrap();
     assert_eq!(browser.get("/overview").await.status, 200);
-    let token = token(&world).await;
+    let token = token(&world, ALICE).await;
     let ended = ask(
         &world,
         Method::DELETE,

@@ -53,6 +53,24 @@ pub(super) fn config() -> WebConfig {
     }
 }
 
+/// A request with a body, where the method has one, by whoever shows this key or token.
+pub(super) async fn ask(world: &World, method: Method, path: &str, shown: &str, body: Value) -> Reply {
+    let mut ask = world
+        .ask(method.clone(), path)
+        .header("authorization", &format!("Bearer {shown}"));
+    if method == Method::POST || method == Method::PUT {
+        ask = ask.body(&body.to_string());
+    }
+    ask.send().await
+}
+
+/// A short-lived token of somebody's.
+pub(super) async fn token(world: &World, email: &str) -> String {
+    let body = json!({"email": email, "password": PASSWORD}).to_string();
+    let reply = world.ask(Method::POST, "/api/auth/token").body(&body).send().await;
+    reply.json()["token"].as_str().unwrap().to_owned()
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         Self::with(config()).await
