@@ -57,8 +57,8 @@ export async function signIn(page, email = EMAIL, password = PASSWORD) {
 }
 
 /** Presses a button that sends a form, and waits for the next page. */
-export async function press(page, selector) {
-  await Promise.all([page.waitForEvent("load"), page.click(selector)]);
+export async function press(page, selector, how = {}) {
+  await Promise.all([page.waitForEvent("load"), page.click(selector, how)]);
 }
 
 export async function notice(page) {

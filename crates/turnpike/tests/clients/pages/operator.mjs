@@ -26,7 +26,8 @@ export async function operate(page, script = true) {
   await page.fill("#q", OTHER.toUpperCase());
   if (script) await page.waitForSelector("#found tbody tr:only-child");
   else await press(page, "form[role=search] button");
-  await press(page, "#found tbody th a");
+  // Pressed as slowly as people do: what was found stays under the finger, although the field above is left by it.
+  await press(page, "#found tbody th a", { delay: 300 });
   const account = page.url();
   await page.judge("operator-account");
   await press(page, "a[href$='/money']");
