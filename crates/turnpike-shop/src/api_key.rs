@@ -264,21 +264,14 @@ pub async fn revoke_own(shop: &Shop, email: &str, id: &ApiKeyId) -> Result<ApiKe
 /// [`Refusal::Unauthorized`], [`Refusal::AccountSuspended`], [`Refusal::SourceNotAllowed`].
 pub async fn authenticate(shop: &Shop, key: &str, source: IpAddr) -> Result<Caller> {
     let (id, secret) = read(key).ok_or(Refusal::Unauthorized)?;
-    let asked = id.clone();
     let found = shop
         .store
-        .read(move |tx| {
-            let id = Value::Text(asked.to_string());
-            Box::pin(async move {
-                tx.optional(
-                    "SELECT k.account_id, k.secret_hash, k.read_only, k.allow_trial, k.allowed_sources, k.expires_at,
-                            k.revoked_at, k.last_used_at, k.operator, a.status, a.role
-                     FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.id = $1",
-                    &[id],
-                )
-                .await
-            })
-        })
+        .look_up(
+            "SELECT k.account_id, k.secret_hash, k.read_only, k.allow_trial, k.allowed_sources, k.expires_at,
+                    k.revoked_at, k.last_used_at, k.operator, a.status, a.role
+             FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.id = $1",
+            vec![Value::Text(id.to_string())],
+        )
         .await?;
     let stored = match &found {
         Some(row) => row.bytes("secret_hash")?,

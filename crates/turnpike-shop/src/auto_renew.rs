@@ -345,7 +345,7 @@ async fn renew_one(shop: &Shop, due: &Due) -> Result<Option<Renewed>> {
         let (shop, due) = (owned.clone(), due.clone());
         Box::pin(async move {
             // Before the idempotency key, unlike all others: nobody else's request can have a key like this one.
-            order::lock_buyer(tx, &due.account).await?;
+            order::lock_buyer(tx, &due.account, &due.plan).await?;
             if !is_as_found(tx, &due, shop.now()).await? {
                 return Ok(None);
             }

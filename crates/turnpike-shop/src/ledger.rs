@@ -8,9 +8,10 @@ use serde::Serialize;
 use crate::account;
 use crate::audit_log::{self, Actor};
 use crate::auto_renew;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 use crate::note::NOTE_LENGTH;
 use crate::notices::{self, News, Subject};
+use crate::order::Buyer;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
 use crate::types::{AccountId, Cents, OrderId, OrderKind, TransactionId, UnixMillis};
@@ -141,36 +142,66 @@ pub async fn imbalance(shop: &Shop) -> Result<Cents> {
         .await
 }
 
-/// Takes an order's price from its buyer: one ledger transaction, even where the price is zero.
-///
-/// # Errors
-/// [`Refusal::InsufficientBalance`].
-pub(crate) async fn charge(
-    shop: &Shop,
-    tx: &mut Tx,
-    buyer: &AccountId,
-    price: Cents,
-    kind: OrderKind,
-    order: &OrderId,
-    now: UnixMillis,
-) -> Result<()> {
-    let amount = Cents(-price.0);
-    let Some(moved) = move_money(tx, buyer, amount).await? else {
-        let balance = balance_of(tx, buyer).await?;
-        return Err(Refusal::InsufficientBalance { balance, price }.into());
-    };
-    tell_if_low(shop, tx, buyer, price, moved.balance).await?;
-    let posting = Posting {
-        customer: buyer,
-        amount,
-        moved,
-        counterpart: REVENUE,
-    };
-    let id = TransactionId::random();
-    if !open(tx, &id, kind.as_str(), Some(order), "", now).await? {
-        return Err(Error::Failed(format!("order {order} has been charged before")));
+/// What takes an order's price from its buyer: one ledger transaction, even where the price is zero. The values of [`TAKE`], [`OPEN`]
+/// and [`POST`], which the order runs with its own.
+pub(crate) struct Charge {
+    /// Of [`TAKE`].
+    pub(crate) take: [Value; 4],
+    /// Of [`OPEN`].
+    pub(crate) open: [Value; 5],
+    /// Of [`POST`].
+    pub(crate) post: [Value; 8],
+    /// What is left to the buyer.
+    pub(crate) balance: Cents,
+}
+
+/// Takes the money of a locked buyer, where it is as it was when it was locked.
+pub(crate) const TAKE: &str = "UPDATE ledger_account SET balance = balance - $1, postings = postings + 1
+     WHERE id = $2 AND balance = $3 AND postings = $4 AND balance >= $1";
+
+/// Begins a ledger transaction. There is one of a kind for an order.
+pub(crate) const OPEN: &str =
+    "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)";
+
+/// Writes both its sides.
+pub(crate) const POST: &str =
+    "INSERT INTO posting (transaction_id, line, ledger_account_id, amount_cents, number, balance_after, created_at)
+     VALUES ($1, 1, $2, $3, $4, $5, $6), ($1, 2, $7, $8, NULL, NULL, $6)";
+
+impl Charge {
+    /// # Errors
+    /// [`Refusal::InsufficientBalance`].
+    pub(crate) fn of(buyer: &Buyer, price: Cents, kind: OrderKind, order: &OrderId, now: UnixMillis) -> Result<Self> {
+        let (balance, id) = (Cents(buyer.balance.0.saturating_sub(price.0)), TransactionId::random());
+        if balance.0 < 0 {
+            return Err(Refusal::InsufficientBalance {
+                balance: buyer.balance,
+                price,
+            }
+            .into());
+        }
+        let moved = Moved {
+            balance,
+            postings: buyer.postings.saturating_add(1),
+        };
+        let posting = Posting {
+            customer: &buyer.account,
+            amount: Cents(-price.0),
+            moved,
+            counterpart: REVENUE,
+        };
+        Ok(Self {
+            take: [
+                Value::Int(price.0),
+                Value::Text(buyer.account.to_string()),
+                Value::Int(buyer.balance.0),
+                Value::Int(buyer.postings),
+            ],
+            open: transaction(&id, kind.as_str(), Some(order), "", now),
+            post: posting.values(&id, now),
+            balance,
+        })
     }
-    post(tx, &id, posting, now).await
 }
 
 /// Gives an order's price back to its buyer, by the reversing entry of its charge; the new balance.
@@ -202,7 +233,13 @@ pub(crate) async fn give_back(
 }
 
 /// Tells a customer whose balance this payment has brought below what he calls low.
-async fn tell_if_low(shop: &Shop, tx: &mut Tx, customer: &AccountId, price: Cents, balance: Cents) -> Result<()> {
+pub(crate) async fn tell_if_low(
+    shop: &Shop,
+    tx: &mut Tx,
+    customer: &AccountId,
+    price: Cents,
+    balance: Cents,
+) -> Result<()> {
     if price.0 == 0 || !shop.settings.notices.is_any_open() {
         return Ok(());
     }
@@ -284,35 +321,42 @@ async fn open(
         .execute(
             "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT DO NOTHING",
-            &[
-                Value::Text(id.to_string()),
-                Value::Text(kind.to_owned()),
-                order.map_or(Value::NullText, |order| Value::Text(order.to_string())),
-                Value::Text(note.to_owned()),
-                Value::Int(now.0),
-            ],
+            &transaction(id, kind, order, note, now),
         )
         .await?;
     Ok(opened > 0)
 }
 
+/// The values of [`OPEN`].
+fn transaction(id: &TransactionId, kind: &str, order: Option<&OrderId>, note: &str, now: UnixMillis) -> [Value; 5] {
+    [
+        Value::Text(id.to_string()),
+        Value::Text(kind.to_owned()),
+        order.map_or(Value::NullText, |order| Value::Text(order.to_string())),
+        Value::Text(note.to_owned()),
+        Value::Int(now.0),
+    ]
+}
+
 async fn post(tx: &mut Tx, id: &TransactionId, posting: Posting<'_>, now: UnixMillis) -> Result<()> {
-    tx.execute(
-        "INSERT INTO posting (transaction_id, line, ledger_account_id, amount_cents, number, balance_after, created_at)
-         VALUES ($1, 1, $2, $3, $4, $5, $6), ($1, 2, $7, $8, NULL, NULL, $6)",
-        &[
-            Value::Text(id.to_string()),
-            Value::Text(posting.customer.to_string()),
-            Value::Int(posting.amount.0),
-            Value::Int(posting.moved.postings),
-            Value::Int(posting.moved.balance.0),
-            Value::Int(now.0),
-            Value::Text(posting.counterpart.to_owned()),
-            Value::Int(-posting.amount.0),
-        ],
-    )
-    .await?;
+    tx.execute(POST, &posting.values(id, now)).await?;
     Ok(())
+}
+
+impl Posting<'_> {
+    /// The values of [`POST`].
+    fn values(&self, id: &TransactionId, now: UnixMillis) -> [Value; 8] {
+        [
+            Value::Text(id.to_string()),
+            Value::Text(self.customer.to_string()),
+            Value::Int(self.amount.0),
+            Value::Int(self.moved.postings),
+            Value::Int(self.moved.balance.0),
+            Value::Int(now.0),
+            Value::Text(self.counterpart.to_owned()),
+            Value::Int(-self.amount.0),
+        ]
+    }
 }
 
 /// A line of a statement, numbered from 1 with the account's first.

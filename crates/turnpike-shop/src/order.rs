@@ -13,6 +13,8 @@
 //! subscription) then do not wait for them, nor they for those. An exit is locked `FOR KEY SHARE` with its slot; only the
 //! catalogue, which locks exits `FOR UPDATE`, waits for that.
 
+use std::sync::LazyLock;
+
 use crate::coupon::Redeemed;
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::IdempotencyKey;
@@ -20,30 +22,64 @@ use crate::ledger;
 use crate::limits::{Limits, int_or_null};
 use crate::price::Price;
 use crate::shop::Shop;
-use crate::store::{Row, Tx, Value};
+use crate::store::{Row, Together, Tx, Value};
 use crate::types::{
     AccountId, AccountStatus, Cents, ConnectionType, NetworkId, OrderId, OrderKind, PlanId, Quantity, RepeatCount,
     Span, SubscriptionId, UnixMillis,
 };
 
-/// Locks the account's money until the transaction ends, so that its orders happen one after the other; its balance.
-pub(crate) async fn lock_buyer(tx: &mut Tx, buyer: &AccountId) -> Result<Cents> {
+/// An account whose money this transaction has locked: nobody else changes it until the transaction ends.
+pub(crate) struct Buyer {
+    /// Which.
+    pub(crate) account: AccountId,
+    /// What it can spend.
+    pub(crate) balance: Cents,
+    /// How many postings it has.
+    pub(crate) postings: i64,
+}
+
+/// The columns that [`Terms::read`] reads of a plan `p` and its network `n`.
+macro_rules! terms {
+    () => {
+        "p.network_id, p.connection_type, p.duration_ms, p.price_cents, p.trial_ms, p.active, p.max_connections,
+         p.max_source_addresses, p.mbit_per_second, p.traffic_bytes,
+         n.active AS network_active, n.code, n.city, n.country"
+    };
+}
+
+/// Locks the account's money until the transaction ends, so that its orders happen one after the other. With it come the terms of
+/// `plan`, whether it is still sold or not, where there is such a plan.
+pub(crate) async fn lock_buyer(tx: &mut Tx, buyer: &AccountId, plan: &PlanId) -> Result<(Buyer, Option<Terms>)> {
     let money = tx
         .one(
-            "SELECT balance FROM ledger_account WHERE id = $1 FOR NO KEY UPDATE",
+            "SELECT balance, postings FROM ledger_account WHERE id = $1 FOR NO KEY UPDATE",
             &[Value::Text(buyer.to_string())],
         )
         .await?;
-    let account = tx
+    // Read once the lock is there, and not with it: who has suspended the account held it until then.
+    let row = tx
         .one(
-            "SELECT status FROM account WHERE id = $1",
-            &[Value::Text(buyer.to_string())],
+            concat!(
+                "SELECT a.status, p.id, ",
+                terms!(),
+                " FROM account a LEFT JOIN plan p ON p.id = $2 LEFT JOIN network n ON n.id = p.network_id WHERE a.id = $1"
+            ),
+            &[Value::Text(buyer.to_string()), Value::Text(plan.to_string())],
         )
         .await?;
-    match account.parsed("status")? {
-        AccountStatus::Suspended => Err(Refusal::AccountSuspended.into()),
-        AccountStatus::Active => Ok(Cents(money.int("balance")?)),
+    if row.parsed::<AccountStatus>("status")? == AccountStatus::Suspended {
+        return Err(Refusal::AccountSuspended.into());
     }
+    let terms = match row.optional_parsed("id")? {
+        Some(plan) => Some(Terms::read(plan, &row)?),
+        None => None,
+    };
+    let buyer = Buyer {
+        account: buyer.clone(),
+        balance: Cents(money.int("balance")?),
+        postings: money.int("postings")?,
+    };
+    Ok((buyer, terms))
 }
 
 /// What a plan promises.
@@ -52,6 +88,12 @@ pub(crate) struct Terms {
     pub(crate) plan: PlanId,
     /// Where.
     pub(crate) network: NetworkId,
+    /// `NL-AMS`.
+    pub(crate) network_code: String,
+    /// `Amsterdam`.
+    pub(crate) city: String,
+    /// `NL`.
+    pub(crate) country: String,
     /// Whole exits or slots.
     pub(crate) connection_type: ConnectionType,
     /// For how long.
@@ -73,31 +115,34 @@ impl Terms {
     pub(crate) async fn of(tx: &mut Tx, plan: &PlanId) -> Result<Self> {
         let row = tx
             .optional(
-                "SELECT p.network_id, p.connection_type, p.duration_ms, p.price_cents, p.trial_ms, p.active,
-                        p.max_connections, p.max_source_addresses, p.mbit_per_second, p.traffic_bytes,
-                        n.active AS network_active
-                 FROM plan p JOIN network n ON n.id = p.network_id WHERE p.id = $1",
+                concat!(
+                    "SELECT ",
+                    terms!(),
+                    " FROM plan p JOIN network n ON n.id = p.network_id WHERE p.id = $1"
+                ),
                 &[Value::Text(plan.to_string())],
             )
             .await?
             .ok_or(Refusal::UnknownPlan)?;
-        Self::read(plan, &row)
+        Self::read(plan.clone(), &row)
     }
 
-    /// The terms of a plan that new subscriptions can be bought of.
-    pub(crate) async fn on_sale(tx: &mut Tx, plan: &PlanId) -> Result<Self> {
-        let terms = Self::of(tx, plan).await?;
-        if terms.is_active && terms.network_is_active {
-            Ok(terms)
+    /// Refused unless new subscriptions can be bought of it.
+    pub(crate) fn on_sale(self) -> Result<Self> {
+        if self.is_active && self.network_is_active {
+            Ok(self)
         } else {
             Err(Refusal::PlanInactive.into())
         }
     }
 
-    fn read(plan: &PlanId, row: &Row) -> Result<Self> {
+    fn read(plan: PlanId, row: &Row) -> Result<Self> {
         Ok(Self {
-            plan: plan.clone(),
+            plan,
             network: row.parsed("network_id")?,
+            network_code: row.text("code")?,
+            city: row.text("city")?,
+            country: row.text("country")?,
             connection_type: row.parsed("connection_type")?,
             duration: Span(row.int("duration_ms")?),
             price: Cents(row.int("price_cents")?),
@@ -114,7 +159,7 @@ pub(crate) struct NewOrder<'a> {
     /// What for.
     pub(crate) kind: OrderKind,
     /// Whose.
-    pub(crate) buyer: &'a AccountId,
+    pub(crate) buyer: &'a Buyer,
     /// Of which plan, and at which terms.
     pub(crate) terms: &'a Terms,
     /// By how much duration and price are multiplied.
@@ -135,35 +180,65 @@ impl NewOrder<'_> {
     /// Writes the order and charges it: one ledger transaction, even where the price is zero.
     pub(crate) async fn write(&self, shop: &Shop, tx: &mut Tx, now: UnixMillis) -> Result<OrderId> {
         let id = OrderId::random();
-        tx.execute(
-            "INSERT INTO shop_order (id, account_id, kind, plan_id, network_id, repeat_count, quantity, coupon_id,
-                                     unit_price_cents, discount_cents, price_cents, idempotency_key, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            &[
-                Value::Text(id.to_string()),
-                Value::Text(self.buyer.to_string()),
-                Value::Text(self.kind.to_string()),
-                Value::Text(self.terms.plan.to_string()),
-                Value::Text(self.terms.network.to_string()),
-                Value::Int(self.repeat.value()),
-                Value::Int(self.quantity.value()),
-                self.coupon
-                    .map_or(Value::NullText, |coupon| Value::Text(coupon.id.to_string())),
-                Value::Int(self.unit.0),
-                Value::Int(self.price.discount.0),
-                Value::Int(self.price.total.0),
-                self.idempotency
-                    .map_or(Value::NullText, |sent| Value::Text(sent.key.clone())),
-                Value::Int(now.0),
-            ],
-        )
-        .await?;
-        ledger::charge(shop, tx, self.buyer, self.price.total, self.kind, &id, now).await?;
+        let charge = ledger::Charge::of(self.buyer, self.price.total, self.kind, &id, now)?;
+        let order = [
+            Value::Text(id.to_string()),
+            Value::Text(self.buyer.account.to_string()),
+            Value::Text(self.kind.to_string()),
+            Value::Text(self.terms.plan.to_string()),
+            Value::Text(self.terms.network.to_string()),
+            Value::Int(self.repeat.value()),
+            Value::Int(self.quantity.value()),
+            self.coupon
+                .map_or(Value::NullText, |coupon| Value::Text(coupon.id.to_string())),
+            Value::Int(self.unit.0),
+            Value::Int(self.price.discount.0),
+            Value::Int(self.price.total.0),
+            self.idempotency
+                .map_or(Value::NullText, |sent| Value::Text(sent.key.clone())),
+            Value::Int(now.0),
+        ];
+        let changed = tx
+            .together(&WRITE, &[&order, &charge.take, &charge.open, &charge.post])
+            .await?;
+        if changed != [1, 1, 1, 2] {
+            return Err(Error::Failed(format!(
+                "order {id} was charged otherwise than once: {changed:?}"
+            )));
+        }
+        ledger::tell_if_low(shop, tx, &self.buyer.account, self.price.total, charge.balance).await?;
         Ok(id)
     }
 }
 
-/// Writes down what an order gave to a subscription; `traffic` is absent where it is without a limit.
+/// The order and its charge.
+static WRITE: LazyLock<Together> = LazyLock::new(|| {
+    Together::of(&[
+        "INSERT INTO shop_order (id, account_id, kind, plan_id, network_id, repeat_count, quantity, coupon_id,
+                                 unit_price_cents, discount_cents, price_cents, idempotency_key, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        ledger::TAKE,
+        ledger::OPEN,
+        ledger::POST,
+    ])
+});
+
+/// The statement that writes down what an order gave to a subscription, and its values; `traffic` is absent where it is without a
+/// limit.
+pub(crate) const ADD_LINE: &str =
+    "INSERT INTO order_line (order_id, subscription_id, duration_ms, traffic_bytes) VALUES ($1, $2, $3, $4)";
+
+/// As [`ADD_LINE`] says.
+pub(crate) fn line(order: &OrderId, subscription: &SubscriptionId, duration: Span, traffic: Option<i64>) -> [Value; 4] {
+    [
+        Value::Text(order.to_string()),
+        Value::Text(subscription.to_string()),
+        Value::Int(duration.0),
+        int_or_null(traffic),
+    ]
+}
+
+/// Writes down what an order gave to a subscription.
 pub(crate) async fn add_line(
     tx: &mut Tx,
     order: &OrderId,
@@ -171,16 +246,8 @@ pub(crate) async fn add_line(
     duration: Span,
     traffic: Option<i64>,
 ) -> Result<()> {
-    tx.execute(
-        "INSERT INTO order_line (order_id, subscription_id, duration_ms, traffic_bytes) VALUES ($1, $2, $3, $4)",
-        &[
-            Value::Text(order.to_string()),
-            Value::Text(subscription.to_string()),
-            Value::Int(duration.0),
-            int_or_null(traffic),
-        ],
-    )
-    .await?;
+    tx.execute(ADD_LINE, &line(order, subscription, duration, traffic))
+        .await?;
     Ok(())
 }
 

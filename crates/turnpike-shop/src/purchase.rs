@@ -1,27 +1,28 @@
 //! Selling new subscriptions.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::attempt;
 use crate::coupon;
 use crate::credentials::Credentials;
-use crate::error::Result;
+use crate::error::{Error, Refusal, Result};
 use crate::idempotency::{self, IdempotencyKey};
-use crate::limits::Limits;
+use crate::limits::{Limits, Usage};
 use crate::notices;
 use crate::order::{self, NewOrder, Terms};
 use crate::price;
+use crate::profile;
 use crate::rotation;
 use crate::routes;
 use crate::shop::Shop;
 use crate::slot::{self, Search, Slot};
-use crate::store::{Tx, Value};
-use crate::subscription::{self, Subscription};
+use crate::store::{Together, Tx, Value};
+use crate::subscription::{self, Subscription, Tls};
 use crate::types::{
-    AccountId, Cents, OrderId, OrderKind, PlanId, Quantity, RepeatCount, Span, SubscriptionId, UnixMillis,
-    random_lowercase,
+    AccountId, Cents, ConnectionType, OrderId, OrderKind, PlanId, Quantity, RepeatCount, RotationPolicy, Span,
+    SubscriptionId, SubscriptionState, UnixMillis, random_lowercase,
 };
 
 /// What a customer wants to buy.
@@ -100,18 +101,18 @@ async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder
             ..answer
         });
     }
-    let balance = order::lock_buyer(tx, buyer).await?;
-    let terms = Terms::on_sale(tx, &order.plan).await?;
+    let (buyer, terms) = order::lock_buyer(tx, buyer, &order.plan).await?;
+    let terms = terms.ok_or(Refusal::UnknownPlan)?.on_sale()?;
     let coupon = match &order.coupon {
-        Some(code) => Some(coupon::redeem(tx, buyer, code, now).await?),
+        Some(code) => Some(coupon::redeem(tx, &buyer.account, code, now).await?),
         None => None,
     };
     let discount = coupon.as_ref().map(|coupon| coupon.discount);
-    let price =
-        price::of(terms.price, order.repeat, order.quantity, discount).ok_or_else(|| order::beyond_money(balance))?;
+    let price = price::of(terms.price, order.repeat, order.quantity, discount)
+        .ok_or_else(|| order::beyond_money(buyer.balance))?;
     let id = NewOrder {
         kind: OrderKind::Purchase,
-        buyer,
+        buyer: &buyer,
         terms: &terms,
         repeat: order.repeat,
         quantity: order.quantity,
@@ -123,7 +124,7 @@ async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder
     .write(shop, tx, now)
     .await?;
     let subscriptions = Opening {
-        buyer,
+        buyer: &buyer.account,
         terms: &terms,
         order: &id,
         duration: order::times(terms.duration, order.repeat)?,
@@ -139,7 +140,7 @@ async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder
         subscriptions,
         replayed: false,
     };
-    idempotency::remember(shop, tx, buyer, key, &purchased).await?;
+    idempotency::remember(shop, tx, &buyer.account, key, &purchased).await?;
     Ok(purchased)
 }
 
@@ -170,61 +171,102 @@ impl Opening<'_> {
             home: None,
         };
         let wanted = self.quantity.value();
-        let mut changed = Vec::new();
+        let (mut ended, mut opened) = (Vec::new(), Vec::new());
         for (taken, id) in (0..wanted).zip(SubscriptionId::ascending(wanted)) {
             let found = slot::take(shop, tx, search, taken, wanted, self.now).await?;
-            changed.extend(found.ended);
-            self.open(shop, tx, &id, &found.slot).await?;
-            changed.push(id);
+            ended.extend(found.ended);
+            opened.push(self.open(shop, tx, id, found.slot).await?);
         }
-        routes::publish(tx, &changed).await?;
-        subscription::of_order(shop, tx, self.order).await
+        let new = opened.iter().map(|one| (&one.id, one.gateway.as_str()));
+        let revisions = routes::publish_with(tx, &ended, new).await?;
+        for one in &mut opened {
+            one.revision = revisions.get(&one.gateway).copied().unwrap_or_default();
+        }
+        Ok(opened)
     }
 
-    /// Opens one on a locked slot.
-    async fn open(&self, shop: &Shop, tx: &mut Tx, id: &SubscriptionId, slot: &Slot) -> Result<()> {
+    /// Opens one on a locked slot; its gateway has not been told yet.
+    async fn open(&self, shop: &Shop, tx: &mut Tx, id: SubscriptionId, slot: Slot) -> Result<Subscription> {
         let port = slot::free_port(tx, &slot.gateway, None).await?;
-        let link = rotation::own_token(shop, id, FIRST_LINK);
-        let bought = Limits {
+        let link = rotation::own_token(shop, &id, FIRST_LINK);
+        let limits = Limits {
             traffic_bytes: self.traffic,
             ..self.terms.limits
         };
-        let [max_connections, max_source_addresses, mbit_per_second, traffic_bytes] = bought.values();
-        tx.execute(
-            "INSERT INTO subscription (id, account_id, plan_id, network_id, connection_type, exit_id, gateway, port, username,
-                                       sealed_credentials, rotate_version, rotate_token_hash, rotation_policy, user_note,
-                                       state, started_at, ends_at, lapsed_ms, revision, max_connections,
-                                       max_source_addresses, mbit_per_second, traffic_bytes, ending_notice_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 'active', $13, $14, 0, 0, $15, $16, $17, $18,
-                     $19)",
-            &[
-                Value::Text(id.to_string()),
-                Value::Text(self.buyer.to_string()),
-                Value::Text(self.terms.plan.to_string()),
-                Value::Text(self.terms.network.to_string()),
-                Value::Text(self.terms.connection_type.to_string()),
-                Value::Text(slot.exit.to_string()),
-                Value::Text(slot.gateway.clone()),
-                Value::Int(port),
-                Value::Text(format!("u_{}", random_lowercase(USER_NAME_LENGTH))),
-                Value::Bytes(Credentials::random().seal(&shop.master_key, id)?),
-                Value::Int(FIRST_LINK),
-                Value::Bytes(rotation::token_hash(&link)),
-                Value::Int(self.now.0),
-                Value::Int(self.now.plus(self.duration).0),
-                max_connections,
-                max_source_addresses,
-                mbit_per_second,
-                traffic_bytes,
-                Value::Int(notices::ending_notice_at(self.now.plus(self.duration), self.duration).0),
-            ],
-        )
-        .await?;
-        slot::give(tx, slot, id).await?;
-        slot::give_port(tx, &slot.gateway, port, id).await?;
-        order::add_line(tx, self.order, id, self.duration, self.traffic).await
+        let credentials = Credentials::random();
+        let username = format!("u_{}", random_lowercase(USER_NAME_LENGTH));
+        let ends_at = self.now.plus(self.duration);
+        let [max_connections, max_source_addresses, mbit_per_second, traffic_bytes] = limits.values();
+        let row = [
+            Value::Text(id.to_string()),
+            Value::Text(self.buyer.to_string()),
+            Value::Text(self.terms.plan.to_string()),
+            Value::Text(self.terms.network.to_string()),
+            Value::Text(self.terms.connection_type.to_string()),
+            Value::Text(slot.exit.to_string()),
+            Value::Text(slot.gateway.clone()),
+            Value::Int(port),
+            Value::Text(username.clone()),
+            Value::Bytes(credentials.seal(&shop.master_key, &id)?),
+            Value::Int(FIRST_LINK),
+            Value::Bytes(rotation::token_hash(&link)),
+            Value::Int(self.now.0),
+            Value::Int(ends_at.0),
+            max_connections,
+            max_source_addresses,
+            mbit_per_second,
+            traffic_bytes,
+            Value::Int(notices::ending_notice_at(ends_at, self.duration).0),
+        ];
+        let (slot_row, port_row) = (slot.given_to(&id), slot::port_given(&slot.gateway, port, &id));
+        let line = order::line(self.order, &id, self.duration, self.traffic);
+        let changed = tx.together(&OPEN, &[&row, &slot_row, &port_row, &line]).await?;
+        if changed != [1, 1, 1, 1] {
+            return Err(Error::Failed(format!(
+                "opening {id} changed {changed:?} rows, not one each"
+            )));
+        }
+        Ok(Subscription {
+            state: SubscriptionState::Active,
+            ends_at,
+            user_note: String::new(),
+            rotation_policy: RotationPolicy::OFF,
+            connection_type: self.terms.connection_type,
+            network_code: self.terms.network_code.clone(),
+            city: self.terms.city.clone(),
+            country: self.terms.country.clone(),
+            host: slot.host,
+            port: subscription::port_of(port)?,
+            tls: slot.tls_server_name.map(|server_name| Tls { server_name }),
+            gateway: slot.gateway,
+            username,
+            password: credentials.password,
+            vpn: credentials.vpn,
+            rotate_token: link,
+            url_token: profile::token_of(shop, &id, profile::FIRST_TOKEN),
+            can_rotate: slot.exit_can_rotate && self.terms.connection_type == ConnectionType::Private,
+            limits,
+            usage: Usage::default(),
+            revision: 0,
+            id,
+        })
     }
 }
+
+/// A new subscription with what it takes.
+static OPEN: LazyLock<Together> = LazyLock::new(|| {
+    Together::of(&[
+        "INSERT INTO subscription (id, account_id, plan_id, network_id, connection_type, exit_id, gateway, port, username,
+                                   sealed_credentials, rotate_version, rotate_token_hash, rotation_policy, user_note,
+                                   state, started_at, ends_at, lapsed_ms, revision, max_connections,
+                                   max_source_addresses, mbit_per_second, traffic_bytes, ending_notice_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', 'active', $13, $14, 0, 0, $15, $16, $17, $18,
+                 $19)",
+        slot::GIVE,
+        slot::GIVE_PORT,
+        order::ADD_LINE,
+    ])
+});
 
 /// Characters of a user name behind its `u_`: 62 bits, so that two of a gateway are never alike.
 const USER_NAME_LENGTH: usize = 12;

@@ -123,9 +123,9 @@ pub(crate) async fn extend(
             ..answer
         });
     }
-    let balance = order::lock_buyer(tx, account).await?;
+    let (buyer, terms) = order::lock_buyer(tx, account, &order.plan).await?;
     let held = subscription::lock(tx, account, &order.subscription).await?;
-    let terms = Terms::of(tx, &order.plan).await?;
+    let terms = terms.ok_or(Refusal::UnknownPlan)?;
     if !renews(&terms, &held) {
         return Err(Refusal::NotARenewalPlan.into());
     }
@@ -135,11 +135,11 @@ pub(crate) async fn extend(
     };
     let mut changed = come_back(shop, tx, &held, now).await?;
     let discount = coupon.as_ref().map(|coupon| coupon.discount);
-    let price =
-        price::of(terms.price, order.repeat, Quantity::ONE, discount).ok_or_else(|| order::beyond_money(balance))?;
+    let price = price::of(terms.price, order.repeat, Quantity::ONE, discount)
+        .ok_or_else(|| order::beyond_money(buyer.balance))?;
     let id = NewOrder {
         kind: OrderKind::Renewal,
-        buyer: account,
+        buyer: &buyer,
         terms: &terms,
         repeat: order.repeat,
         quantity: Quantity::ONE,

@@ -151,8 +151,20 @@ async fn give_ports(tx: &mut Tx, gateway: &Value, first: i64, last: i64) -> Resu
 /// # Errors
 /// Only the database's.
 pub(crate) async fn publish(tx: &mut Tx, changed: &[SubscriptionId]) -> Result<()> {
-    let mut by_gateway: BTreeMap<String, Vec<&SubscriptionId>> = BTreeMap::new();
-    let mut left: BTreeMap<String, Vec<&SubscriptionId>> = BTreeMap::new();
+    publish_with(tx, changed, std::iter::empty()).await?;
+    Ok(())
+}
+
+/// As [`publish`], also of subscriptions that this transaction has opened on these gateways; the revisions that tell of them.
+///
+/// # Errors
+/// Only the database's.
+pub(crate) async fn publish_with<'a>(
+    tx: &mut Tx,
+    changed: &'a [SubscriptionId],
+    opened: impl Iterator<Item = (&'a SubscriptionId, &'a str)>,
+) -> Result<BTreeMap<String, i64>> {
+    let mut by_gateway: BTreeMap<String, News<'a>> = BTreeMap::new();
     for id in changed {
         let row = tx
             .one(
@@ -163,37 +175,60 @@ pub(crate) async fn publish(tx: &mut Tx, changed: &[SubscriptionId]) -> Result<(
         let gateway = row.text("gateway")?;
         let told = row.optional_text("told_gateway")?;
         if let Some(told) = told.filter(|told| *told != gateway) {
-            by_gateway.entry(told.clone()).or_default();
-            left.entry(told).or_default().push(id);
+            by_gateway.entry(told).or_default().left.push(id);
         }
-        by_gateway.entry(gateway).or_default().push(id);
+        by_gateway.entry(gateway).or_default().changed.push(id);
     }
-    for (gateway, subscriptions) in by_gateway {
-        let revision = Value::Int(advance(tx, &gateway).await?);
-        let gateway_value = Value::Text(gateway.clone());
-        for id in left.remove(&gateway).unwrap_or_default() {
+    for (id, gateway) in opened {
+        by_gateway.entry(gateway.to_owned()).or_default().opened.push(id);
+    }
+    let mut revisions = BTreeMap::new();
+    for (gateway, news) in by_gateway {
+        let revision = advance(tx, &gateway).await?;
+        news.tell(tx, &gateway, revision).await?;
+        revisions.insert(gateway, revision);
+    }
+    Ok(revisions)
+}
+
+/// What a gateway is to be told.
+#[derive(Default)]
+struct News<'a> {
+    /// Now somebody else's.
+    left: Vec<&'a SubscriptionId>,
+    /// Known, or come from somebody else.
+    changed: Vec<&'a SubscriptionId>,
+    /// Known to nobody yet.
+    opened: Vec<&'a SubscriptionId>,
+}
+
+impl News<'_> {
+    async fn tell(self, tx: &mut Tx, gateway: &str, revision: i64) -> Result<()> {
+        let (gateway, revision) = (Value::Text(gateway.to_owned()), Value::Int(revision));
+        for id in self.left {
             tx.execute(
                 "INSERT INTO moved_route (gateway, subscription_id, revision) VALUES ($1, $2, $3)
                  ON CONFLICT (gateway, subscription_id) DO UPDATE SET revision = excluded.revision",
-                &[gateway_value.clone(), Value::Text(id.to_string()), revision.clone()],
+                &[gateway.clone(), Value::Text(id.to_string()), revision.clone()],
             )
             .await?;
         }
-        for id in subscriptions {
-            let id = Value::Text(id.to_string());
+        for id in self.opened.iter().chain(&self.changed) {
             tx.execute(
                 "UPDATE subscription SET told_gateway = $1, revision = $2 WHERE id = $3",
-                &[gateway_value.clone(), revision.clone(), id.clone()],
-            )
-            .await?;
-            tx.execute(
-                "DELETE FROM moved_route WHERE gateway = $1 AND subscription_id = $2",
-                &[gateway_value.clone(), id],
+                &[gateway.clone(), revision.clone(), Value::Text(id.to_string())],
             )
             .await?;
         }
+        for id in self.changed {
+            tx.execute(
+                "DELETE FROM moved_route WHERE gateway = $1 AND subscription_id = $2",
+                &[gateway.clone(), Value::Text(id.to_string())],
+            )
+            .await?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// As [`publish`], for exits.
@@ -289,18 +324,9 @@ pub(crate) async fn revision_now(tx: &mut Tx, gateway: &str) -> Result<i64> {
 /// # Errors
 /// Only the database's.
 pub async fn revision(shop: &Shop, gateway: &str) -> Result<i64> {
-    let gateway = gateway.to_owned();
-    shop.store
-        .read(move |tx| {
-            let gateway = gateway.clone();
-            Box::pin(async move {
-                let row = tx
-                    .optional("SELECT revision FROM gateway WHERE name = $1", &[Value::Text(gateway)])
-                    .await?;
-                row.map_or(Ok(0), |row| row.int("revision"))
-            })
-        })
-        .await
+    let asked = "SELECT revision FROM gateway WHERE name = $1";
+    let row = shop.store.look_up(asked, vec![Value::Text(gateway.to_owned())]).await?;
+    row.map_or(Ok(0), |row| row.int("revision"))
 }
 
 /// A subscription as its gateway needs it. It holds secrets: never log it.
@@ -463,7 +489,14 @@ fn route_exit(shop: &Shop, row: &Row) -> Result<RouteExit> {
     })
 }
 
-/// The gateway has applied everything up to `revision`: wakes who waits for it ([`wait_applied`]).
+/// A gateway of this process has applied everything up to `revision`: wakes who waits for it here ([`wait_applied`]).
+pub fn applied_here(shop: &Shop, gateway: &str, revision: i64) {
+    shop.applied.send_modify(|applied| {
+        applied.insert(gateway.to_owned(), revision);
+    });
+}
+
+/// Writes down, for those who wait in other processes, that a gateway has applied everything up to `revision`.
 ///
 /// # Errors
 /// Only the database's.
@@ -477,24 +510,27 @@ pub async fn applied(shop: &Shop, gateway: &str, revision: i64) -> Result<()> {
                     "UPDATE gateway SET applied_revision = $1, seen_at = $2 WHERE name = $3",
                     &[Value::Int(revision), Value::Int(now.0), Value::Text(gateway)],
                 )
-                .await
+                .await?;
+                Ok(())
             })
         })
-        .await?;
-    shop.applied.send_modify(|count| *count += 1);
-    Ok(())
+        .await
 }
 
 /// Waits until a gateway has applied `revision`, at most `bound`; whether it has.
 ///
 /// # Errors
 /// Only the database's.
-pub async fn wait_applied(shop: &Shop, gateway: &str, revision: i64, bound: std::time::Duration) -> Result<bool> {
+pub async fn wait_applied(shop: &Shop, gateway: &str, revision: i64, bound: Duration) -> Result<bool> {
     let mut applied = shop.applied.subscribe();
     let until_applied = async {
         loop {
-            applied.mark_unchanged();
-            if applied_revision(shop, gateway).await? >= revision {
+            let here = applied.borrow_and_update().get(gateway).copied();
+            let known = match here {
+                Some(known) => known,
+                None => applied_revision(shop, gateway).await?,
+            };
+            if known >= revision {
                 return Ok(true);
             }
             // Woken by a gateway of this process; one of another process is asked again and again.
@@ -505,19 +541,7 @@ pub async fn wait_applied(shop: &Shop, gateway: &str, revision: i64, bound: std:
 }
 
 async fn applied_revision(shop: &Shop, gateway: &str) -> Result<i64> {
-    let gateway = gateway.to_owned();
-    shop.store
-        .read(move |tx| {
-            let gateway = gateway.clone();
-            Box::pin(async move {
-                let row = tx
-                    .optional(
-                        "SELECT applied_revision FROM gateway WHERE name = $1",
-                        &[Value::Text(gateway)],
-                    )
-                    .await?;
-                row.map_or(Ok(0), |row| row.int("applied_revision"))
-            })
-        })
-        .await
+    let asked = "SELECT applied_revision FROM gateway WHERE name = $1";
+    let row = shop.store.look_up(asked, vec![Value::Text(gateway.to_owned())]).await?;
+    row.map_or(Ok(0), |row| row.int("applied_revision"))
 }

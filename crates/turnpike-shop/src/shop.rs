@@ -1,6 +1,6 @@
 //! The shop itself: the store, the clock, the secrets and the settings that every verb needs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,8 +53,8 @@ pub struct Shop {
     pub(crate) clock: Clock,
     pub(crate) master_key: Arc<MasterKey>,
     pub(crate) settings: Arc<Settings>,
-    /// Counts up when a gateway of this process has applied a revision.
-    pub(crate) applied: watch::Sender<u64>,
+    /// What the gateways of this process have applied.
+    pub(crate) applied: watch::Sender<HashMap<String, i64>>,
     /// API keys whose use is being noted.
     pub(crate) key_uses: Arc<InFlight<ApiKeyId>>,
 }
@@ -108,7 +108,7 @@ impl Shop {
             clock,
             master_key: Arc::new(master_key),
             settings: Arc::new(settings),
-            applied: watch::Sender::new(0),
+            applied: watch::Sender::default(),
             key_uses: Arc::default(),
         })
     }

@@ -23,6 +23,10 @@ pub(crate) struct Slot {
     pub(crate) number: i64,
     /// The exit's gateway.
     pub(crate) gateway: String,
+    /// The host name of its customers' URLs.
+    pub(crate) host: String,
+    /// The name that its certificate is for.
+    pub(crate) tls_server_name: Option<String>,
     /// Whether the exit can get another address.
     pub(crate) exit_can_rotate: bool,
 }
@@ -33,6 +37,8 @@ impl Slot {
             exit: row.parsed("exit_id")?,
             number: row.int("slot_no")?,
             gateway: row.text("gateway")?,
+            host: row.text("public_host")?,
+            tls_server_name: row.optional_text("tls_server_name")?,
             exit_can_rotate: row.int("can_rotate")? == 1,
         })
     }
@@ -99,8 +105,8 @@ async fn longest_free(tx: &mut Tx, search: Search<'_>) -> Result<Option<Slot>> {
 async fn candidate(tx: &mut Tx, search: Search<'_>, is_down: i64, only_at_home: bool) -> Result<Option<Slot>> {
     let row = tx
         .optional(
-            "SELECT s.exit_id, s.slot_no, e.gateway, e.can_rotate
-             FROM slot s JOIN network_exit e ON e.id = s.exit_id
+            "SELECT s.exit_id, s.slot_no, e.gateway, g.public_host, g.tls_server_name, e.can_rotate
+             FROM slot s JOIN network_exit e ON e.id = s.exit_id JOIN gateway g ON g.name = e.gateway
              WHERE s.network_id = $1 AND s.connection_type = $2 AND s.subscription_id IS NULL AND s.sellable = 1
                AND CASE WHEN e.health = 'down' THEN 1 ELSE 0 END = $3
                AND (e.gateway = $4 OR ($5 = 0 AND EXISTS
@@ -131,8 +137,8 @@ pub(crate) async fn lock_exit(tx: &mut Tx, exit: &ExitId) -> Result<()> {
 pub(crate) async fn free_of_exit(tx: &mut Tx, exit: &ExitId, connection_type: ConnectionType) -> Result<Option<Slot>> {
     let row = tx
         .optional(
-            "SELECT s.exit_id, s.slot_no, e.gateway, e.can_rotate
-             FROM slot s JOIN network_exit e ON e.id = s.exit_id
+            "SELECT s.exit_id, s.slot_no, e.gateway, g.public_host, g.tls_server_name, e.can_rotate
+             FROM slot s JOIN network_exit e ON e.id = s.exit_id JOIN gateway g ON g.name = e.gateway
              WHERE s.exit_id = $1 AND s.connection_type = $2 AND s.subscription_id IS NULL AND s.sellable = 1
              ORDER BY s.slot_no LIMIT 1 FOR NO KEY UPDATE OF s",
             &[Value::Text(exit.to_string()), Value::Text(connection_type.to_string())],
@@ -191,16 +197,22 @@ static OFFER: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Gives a locked slot to a subscription, which must not hold another.
-pub(crate) async fn give(tx: &mut Tx, slot: &Slot, subscription: &SubscriptionId) -> Result<()> {
-    tx.execute(
-        "UPDATE slot SET subscription_id = $1 WHERE exit_id = $2 AND slot_no = $3",
-        &[
+pub(crate) const GIVE: &str = "UPDATE slot SET subscription_id = $1 WHERE exit_id = $2 AND slot_no = $3";
+
+impl Slot {
+    /// The values of [`GIVE`].
+    pub(crate) fn given_to(&self, subscription: &SubscriptionId) -> [Value; 3] {
+        [
             Value::Text(subscription.to_string()),
-            Value::Text(slot.exit.to_string()),
-            Value::Int(slot.number),
-        ],
-    )
-    .await?;
+            Value::Text(self.exit.to_string()),
+            Value::Int(self.number),
+        ]
+    }
+}
+
+/// As [`GIVE`].
+pub(crate) async fn give(tx: &mut Tx, slot: &Slot, subscription: &SubscriptionId) -> Result<()> {
+    tx.execute(GIVE, &slot.given_to(subscription)).await?;
     Ok(())
 }
 
@@ -240,16 +252,20 @@ pub(crate) async fn free_port(tx: &mut Tx, gateway: &str, preferred: Option<i64>
 }
 
 /// Gives a locked port to a subscription, which must not hold another.
+pub(crate) const GIVE_PORT: &str = "UPDATE port SET subscription_id = $1 WHERE gateway = $2 AND port = $3";
+
+/// The values of [`GIVE_PORT`].
+pub(crate) fn port_given(gateway: &str, port: i64, subscription: &SubscriptionId) -> [Value; 3] {
+    [
+        Value::Text(subscription.to_string()),
+        Value::Text(gateway.to_owned()),
+        Value::Int(port),
+    ]
+}
+
+/// As [`GIVE_PORT`].
 pub(crate) async fn give_port(tx: &mut Tx, gateway: &str, port: i64, subscription: &SubscriptionId) -> Result<()> {
-    tx.execute(
-        "UPDATE port SET subscription_id = $1 WHERE gateway = $2 AND port = $3",
-        &[
-            Value::Text(subscription.to_string()),
-            Value::Text(gateway.to_owned()),
-            Value::Int(port),
-        ],
-    )
-    .await?;
+    tx.execute(GIVE_PORT, &port_given(gateway, port, subscription)).await?;
     Ok(())
 }
 

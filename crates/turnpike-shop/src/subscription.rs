@@ -1,5 +1,6 @@
 //! Subscriptions as their owners see them, and the steps of their life that several verbs share.
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credentials;
@@ -12,8 +13,7 @@ use crate::shop::Shop;
 use crate::slot;
 use crate::store::{Row, Tx, Value};
 use crate::types::{
-    AccountId, ConnectionType, ExitId, NetworkId, OrderId, RotationPolicy, SubscriptionId, SubscriptionState,
-    UnixMillis,
+    AccountId, ConnectionType, ExitId, NetworkId, RotationPolicy, SubscriptionId, SubscriptionState, UnixMillis,
 };
 
 /// Everything that an owner is shown of a subscription. It holds secrets: never log it.
@@ -103,19 +103,63 @@ macro_rules! select_shown {
     };
 }
 
-/// An account's subscriptions that hold a port (active, and ended ones within their grace period), oldest first, and
-/// whether there are more.
+/// What an account has.
+#[derive(Clone)]
+pub struct Listed {
+    /// Its subscriptions that hold a port: active, and ended ones within their grace period; oldest first.
+    pub subscriptions: Vec<Subscription>,
+    /// Whether there are more.
+    pub has_more: bool,
+    /// The secret part of the account's own subscription URL.
+    pub url_token: String,
+}
+
+/// As many rows are read on the thread that asks; more keep it for too long.
+const FEW: i64 = 32;
+
+/// A part of what an account has.
 ///
 /// # Errors
 /// [`Refusal::SubscriptionNotFound`] where the page starts after somebody else's.
-pub async fn subscriptions(shop: &Shop, account: &AccountId, page: Page) -> Result<(Vec<Subscription>, bool)> {
-    let (owned, account) = (shop.clone(), account.clone());
-    shop.store
-        .read(move |tx| {
-            let (shop, account, page) = (owned.clone(), account.clone(), page.clone());
-            Box::pin(async move { list(&shop, tx, &account, &page).await })
+pub async fn listed(shop: &Shop, account: &AccountId, page: Page) -> Result<Listed> {
+    let wants_few = page.limit.is_some_and(|limit| limit <= FEW);
+    let few = Page {
+        limit: Some(page.limit.map_or(FEW, |limit| limit.min(FEW))),
+        ..page.clone()
+    };
+    let listed = shop.store.glance(listing(shop, account, few)).await?;
+    if wants_few || !listed.has_more {
+        return Ok(listed);
+    }
+    shop.store.read(listing(shop, account, page)).await
+}
+
+fn listing(
+    shop: &Shop,
+    account: &AccountId,
+    page: Page,
+) -> impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<Listed>> + Send + Sync + 'static {
+    let (shop, account) = (shop.clone(), account.clone());
+    move |tx| {
+        let (shop, account, page) = (shop.clone(), account.clone(), page.clone());
+        Box::pin(async move {
+            let (subscriptions, has_more) = list(&shop, tx, &account, &page).await?;
+            Ok(Listed {
+                subscriptions,
+                has_more,
+                url_token: profile::account_token_now(&shop, tx, &account).await?,
+            })
         })
-        .await
+    }
+}
+
+/// An account's subscriptions, as [`listed`] does it, and whether there are more.
+///
+/// # Errors
+/// As [`listed`].
+pub async fn subscriptions(shop: &Shop, account: &AccountId, page: Page) -> Result<(Vec<Subscription>, bool)> {
+    let listed = listed(shop, account, page).await?;
+    Ok((listed.subscriptions, listed.has_more))
 }
 
 /// As [`subscriptions`], within a transaction.
@@ -199,19 +243,6 @@ pub(crate) async fn one(shop: &Shop, tx: &mut Tx, id: &SubscriptionId) -> Result
     shown(shop, &row)
 }
 
-/// What an order was for, in the order in which lists show it too ([`SubscriptionId::ascending`]).
-pub(crate) async fn of_order(shop: &Shop, tx: &mut Tx, order: &OrderId) -> Result<Vec<Subscription>> {
-    let rows = tx
-        .all(
-            select_shown!(
-                "JOIN order_line l ON l.subscription_id = s.id WHERE l.order_id = $1 ORDER BY s.started_at, s.id"
-            ),
-            &[Value::Text(order.to_string())],
-        )
-        .await?;
-    rows.iter().map(|row| shown(shop, row)).collect()
-}
-
 fn shown(shop: &Shop, row: &Row) -> Result<Subscription> {
     let id: SubscriptionId = row.parsed("id")?;
     let credentials = Credentials::open(&shop.master_key, &id, &row.bytes("sealed_credentials")?)?;
@@ -259,7 +290,11 @@ fn policy(row: &Row) -> Result<RotationPolicy> {
 }
 
 fn port(row: &Row) -> Result<u16> {
-    let port = row.int("port")?;
+    port_of(row.int("port")?)
+}
+
+/// A port as its row has it.
+pub(crate) fn port_of(port: i64) -> Result<u16> {
     u16::try_from(port).map_err(|_| Error::Failed(format!("a port numbered {port}")))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::attempt;
 use crate::error::{Refusal, Result};
 use crate::idempotency::{self, IdempotencyKey};
-use crate::order::{self, NewOrder, Terms};
+use crate::order::{self, NewOrder};
 use crate::price::Price;
 use crate::purchase::{Opening, Purchased};
 use crate::shop::Shop;
@@ -49,13 +49,13 @@ async fn give(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &TrialOrder)
             ..answer
         });
     }
-    order::lock_buyer(tx, account).await?;
-    let terms = Terms::on_sale(tx, &order.plan).await?;
+    let (buyer, terms) = order::lock_buyer(tx, account, &order.plan).await?;
+    let terms = terms.ok_or(Refusal::UnknownPlan)?.on_sale()?;
     let duration = terms.trial.ok_or(Refusal::NoTrialOfPlan)?;
     use_up(tx, account, &terms.network, now).await?;
     let id = NewOrder {
         kind: OrderKind::Trial,
-        buyer: account,
+        buyer: &buyer,
         terms: &terms,
         repeat: RepeatCount::ONE,
         quantity: Quantity::ONE,

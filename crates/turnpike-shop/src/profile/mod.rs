@@ -145,6 +145,9 @@ async fn owner_row(tx: &mut Tx, owner: &Owner) -> Result<Option<Row>> {
     }
 }
 
+/// The version of a new subscription's URL.
+pub(crate) const FIRST_TOKEN: i64 = 1;
+
 /// The secret part of a subscription's URL, by the version in its row.
 pub(crate) fn token_of(shop: &Shop, subscription: &SubscriptionId, version: i64) -> String {
     token::of(shop, &Owner::Subscription(subscription.clone()), version)
@@ -155,19 +158,20 @@ pub(crate) fn token_of(shop: &Shop, subscription: &SubscriptionId, version: i64)
 /// # Errors
 /// [`Refusal::Unauthorized`] where there is no such account.
 pub async fn account_token(shop: &Shop, account: &AccountId) -> Result<String> {
-    let owner = Owner::Account(account.clone());
-    let asked = owner.clone();
-    let version = shop
-        .store
-        .read(move |tx| {
-            let owner = asked.clone();
-            Box::pin(async move {
-                let row = owner_row(tx, &owner).await?.ok_or(Refusal::Unauthorized)?;
-                row.int("url_version")
-            })
+    let (owned, account) = (shop.clone(), account.clone());
+    shop.store
+        .glance(move |tx| {
+            let (shop, account) = (owned.clone(), account.clone());
+            Box::pin(async move { account_token_now(&shop, tx, &account).await })
         })
-        .await?;
-    Ok(token::of(shop, &owner, version))
+        .await
+}
+
+/// As [`account_token`], within a transaction.
+pub(crate) async fn account_token_now(shop: &Shop, tx: &mut Tx, account: &AccountId) -> Result<String> {
+    let owner = Owner::Account(account.clone());
+    let row = owner_row(tx, &owner).await?.ok_or(Refusal::Unauthorized)?;
+    Ok(token::of(shop, &owner, row.int("url_version")?))
 }
 
 /// Voids a URL and makes the next one: of one of the account's subscriptions, whether that has ended or not, or the account's own.

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::postgres::bounded;
+use super::postgres::{CHECK_BOUND, bounded};
 use super::sqlite::{BUSY_TIMEOUT, Sqlite};
 use super::{ACQUIRE_TIMEOUT, Engines, Store, migrate};
 use crate::shop::OpenError;
@@ -22,9 +22,8 @@ const LEAST_POSTGRES: i64 = 150_000;
 
 const POSTGRES_CONNECTIONS: u32 = 16;
 
-/// How long a resting connection of PostgreSQL's may take to show that it lives. Shorter than [`ACQUIRE_TIMEOUT`], so that who meets
-/// one that has gone silent gets another in time.
-const CHECK_BOUND: Duration = Duration::from_secs(1);
+/// A connection that has rested for longer than this shows first that it lives.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Opens `sqlite://path` or `postgres://…` and migrates it.
@@ -194,12 +193,16 @@ async fn open_postgres(url: &str) -> Result<Store, OpenError> {
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         // A `BEGIN` whose caller went away can leave its transaction open on a pooled connection (sqlx 0.9.0), and the
-        // next caller's writes would vanish with it. The check must use the simple protocol: as a prepared statement its
-        // two times differ on a healthy connection too. It also serves as the test that the connection lives.
+        // next caller's writes would vanish with it. Each `BEGIN` of ours asks for that; this is the test that the connection lives,
+        // for those that have rested. It must use the simple protocol: as a prepared statement its two times differ on a healthy
+        // connection too.
         .test_before_acquire(false)
-        .before_acquire(|connection, _| {
+        .before_acquire(|connection, known| {
             Box::pin(async move {
                 use sqlx::{Executor as _, Row as _};
+                if known.idle_for < TRUSTED {
+                    return Ok(true);
+                }
                 let row = connection.fetch_one(sqlx::raw_sql("SELECT now() = statement_timestamp() AS is_clean"));
                 bounded(CHECK_BOUND, row).await?.try_get::<bool, _>("is_clean")
             })

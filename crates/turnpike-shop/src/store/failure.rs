@@ -77,3 +77,10 @@ pub(super) fn is_of_connection(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
     )
 }
+
+/// Whether the connection was found broken, or cut off by the server: what has done nothing yet may go on with another.
+pub(super) fn is_cut(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    // admin_shutdown, crash_shutdown, idle_session_timeout and the like
+    is_of_connection(error) || code.is_some_and(|code| code.starts_with("57P"))
+}

@@ -17,6 +17,7 @@ mod migrate;
 mod postgres;
 mod row;
 mod sqlite;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +27,14 @@ use rand::RngExt as _;
 use sqlx::postgres::PgPool;
 use tokio::sync::watch;
 
-use self::postgres::{PgTransaction, bounded};
+use self::postgres::{PgTransaction, begin, bounded};
 use self::sqlite::{Connection, Sqlite};
 use crate::error::{Error, Result};
 
 pub use dialect::Engine;
 pub use engine::{postgres_host, sqlite_path};
 pub use row::{Row, Value};
+pub(crate) use together::Together;
 
 /// How often a transaction is run in all when the engine asks for it to be run again.
 const ATTEMPTS: u32 = 5;
@@ -126,6 +128,36 @@ impl Store {
         self.run(Access::Read, work).await
     }
 
+    /// As [`Store::read`], for what reads a few dozen rows at most: on SQLite it is done at once, on the thread that asks.
+    ///
+    /// # Errors
+    /// What `work` says, or the database's.
+    pub(crate) async fn glance<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+    {
+        match &self.engine {
+            Engines::Sqlite(sqlite) => sqlite.glance(work).await,
+            Engines::Postgres(_) => self.read(work).await,
+        }
+    }
+
+    /// The first row of one statement that reads, or none, without a transaction around it. For what is found by its key: on SQLite it
+    /// is done at once, on the thread that asks.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn look_up(&self, sql: &'static str, values: Vec<Value>) -> Result<Option<Row>> {
+        match &self.engine {
+            Engines::Sqlite(sqlite) => sqlite.look_up(sql, values).await,
+            Engines::Postgres(pool) => {
+                let ended = tokio::spawn(look_up_on_postgres(pool.clone(), sql, values)).await;
+                ended.unwrap_or_else(|join| Err(Error::Failed(format!("a statement's task ended: {join}"))))
+            }
+        }
+    }
+
     async fn run<T, F>(&self, access: Access, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -156,8 +188,8 @@ where
     F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>>,
 {
     let begin = match access {
-        Access::Write => "BEGIN",
-        Access::Read => "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        Access::Write => begin::WRITING,
+        Access::Read => begin::READING,
     };
     let mut attempt = 1;
     loop {
@@ -175,6 +207,24 @@ where
         let pause = rand::rng().random_range(1..=10 * u64::from(attempt));
         tokio::time::sleep(Duration::from_millis(pause)).await;
         attempt += 1;
+    }
+}
+
+/// Reads anew where the connection was found broken: it has changed nothing.
+async fn look_up_on_postgres(pool: PgPool, sql: &'static str, values: Vec<Value>) -> Result<Option<Row>> {
+    let give_up = tokio::time::Instant::now() + ACQUIRE_TIMEOUT;
+    loop {
+        let mut open = PgTransaction::alone(&pool).await.map_err(failure::of)?;
+        let query = sqlx::query_with(sql, row::for_postgres(&values)?);
+        let found = bounded(open.bound(), query.fetch_optional(open.connection())).await;
+        match found {
+            Ok(row) => {
+                open.release();
+                return Ok(row.map(Row::from));
+            }
+            Err(error) if failure::is_cut(&error) && tokio::time::Instant::now() < give_up => {}
+            Err(error) => return Err(failure::of(error)),
+        }
     }
 }
 
@@ -255,6 +305,22 @@ impl Tx {
             Open::Sqlite(open) => open.execute(sql, values).map_err(|error| failure::of_sqlite(&error)),
             Open::Postgres(open) => on_postgres!(self, open, sql, values, execute).map(|done| done.rows_affected()),
         }
+    }
+
+    /// Runs statements one after the other, each with its values; how many rows each changed. None may depend on what one before it
+    /// has done, and no two may change the same row: on PostgreSQL they are one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn together(&mut self, statements: &'static Together, values: &[&[Value]]) -> Result<Vec<u64>> {
+        if let Open::Sqlite(open) = &mut self.open {
+            let each = statements.parts().iter().zip(values);
+            return each
+                .map(|(sql, values)| open.execute(sql, values).map_err(|error| failure::of_sqlite(&error)))
+                .collect();
+        }
+        let row = self.one(statements.joined(), &values.concat()).await?;
+        statements.counts(&row)
     }
 
     /// The only row, or none.

@@ -2,9 +2,25 @@
 
 use std::time::Duration;
 
-use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Postgres, Row as _};
+use tokio::time::Instant;
+
+use super::{ACQUIRE_TIMEOUT, failure};
+
+/// How long a connection of the pool may take to show that it lives. Shorter than [`ACQUIRE_TIMEOUT`], so that who meets one that has
+/// gone silent gets another in time.
+pub(super) const CHECK_BOUND: Duration = Duration::from_secs(1);
+
+/// How a transaction begins. The same message asks whether the connection was in one before: in an older one, time stands still.
+pub(super) mod begin {
+    /// One that writes.
+    pub(in crate::store) const WRITING: &str = "BEGIN; SELECT now() = statement_timestamp() AS is_clean";
+    /// One that reads, all of it as of one moment.
+    pub(in crate::store) const READING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        SELECT now() = statement_timestamp() AS is_clean";
+}
 
 /// A little more than the server's own limit for a statement: past it the server, or the network on the way to it, is gone.
 const ANSWER_BOUND: Duration = Duration::from_secs(7);
@@ -22,14 +38,33 @@ pub(super) struct PgTransaction {
 }
 
 impl PgTransaction {
+    /// Begins one by one of [`begin`]'s statements. A connection that is found broken, or in a transaction of somebody else's, is closed
+    /// and the next is taken: nothing has been done on it.
     pub(super) async fn begin(pool: &PgPool, sql: &'static str) -> Result<Self, sqlx::Error> {
-        let mut tx = Self {
+        let give_up = Instant::now() + ACQUIRE_TIMEOUT;
+        loop {
+            let mut tx = Self::alone(pool).await?;
+            match bounded(CHECK_BOUND, sqlx::raw_sql(sql).fetch_one(&mut *tx.connection)).await {
+                Ok(row) if row.try_get("is_clean")? => return Ok(tx),
+                Ok(_) => {}
+                Err(error) if failure::is_cut(&error) && Instant::now() < give_up => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A connection for one statement that is its own transaction, ended by [`PgTransaction::release`].
+    pub(super) async fn alone(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Ok(Self {
             connection: pool.acquire().await?,
             bound: ANSWER_BOUND,
             is_over: false,
-        };
-        tx.control(sql).await?;
-        Ok(tx)
+        })
+    }
+
+    /// Gives the connection back: its one statement is over.
+    pub(super) fn release(mut self) {
+        self.is_over = true;
     }
 
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {

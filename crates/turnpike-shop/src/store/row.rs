@@ -6,7 +6,7 @@ use std::str::FromStr;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Arguments as _, Decode, Row as _, Type};
 
-use super::sqlite::{Cell, SqliteRow};
+use super::sqlite::{SqliteRow, View};
 use crate::error::{Error, Result};
 
 /// A value bound to a placeholder.
@@ -79,6 +79,22 @@ impl Row {
         self.column(column)
     }
 
+    /// A TEXT that is not NULL, as it stands in the row.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn str(&self, column: &'static str) -> Result<&str> {
+        match &self.0 {
+            EngineRow::Sqlite(row) => match row.cell(column) {
+                Some(View::Text(text)) => Ok(text),
+                other => Err(unlike(column, other)),
+            },
+            EngineRow::Postgres(row) => row
+                .try_get(column)
+                .map_err(|error| Error::Failed(format!("reading column {column}: {error}"))),
+        }
+    }
+
     /// A TEXT that is not NULL.
     ///
     /// # Errors
@@ -111,7 +127,7 @@ impl Row {
     where
         T::Err: Display,
     {
-        parse(column, &self.text(column)?)
+        parse(column, self.str(column)?)
     }
 
     /// A TEXT or NULL, parsed as one of the shop's own types.
@@ -132,8 +148,7 @@ impl Row {
         match &self.0 {
             EngineRow::Sqlite(row) => {
                 let cell = row.cell(column);
-                let value = cell.and_then(T::of_cell);
-                value.ok_or_else(|| Error::Failed(format!("reading column {column}: it is {cell:?}")))
+                cell.and_then(T::of_cell).ok_or_else(|| unlike(column, cell))
             }
             EngineRow::Postgres(row) => row
                 .try_get(column)
@@ -142,22 +157,35 @@ impl Row {
     }
 }
 
+/// The failure of reading what is something else. It does not tell what, which may be secret.
+fn unlike(column: &str, cell: Option<View<'_>>) -> Error {
+    let is = match cell {
+        None => "not there",
+        Some(View::Null) => "NULL",
+        Some(View::Int(_)) => "a number",
+        Some(View::Text(_)) => "a text",
+        Some(View::Bytes(_)) => "bytes",
+        Some(View::Other) => "nothing that the shop stores",
+    };
+    Error::Failed(format!("reading column {column}: it is {is}"))
+}
+
 /// What a column is read as.
 trait Column: Sized {
     /// Absent where the cell holds something else.
-    fn of_cell(cell: &Cell) -> Option<Self>;
+    fn of_cell(cell: View<'_>) -> Option<Self>;
 }
 
 impl Column for i64 {
-    fn of_cell(cell: &Cell) -> Option<Self> {
-        if let Cell::Int(int) = cell { Some(*int) } else { None }
+    fn of_cell(cell: View<'_>) -> Option<Self> {
+        if let View::Int(int) = cell { Some(int) } else { None }
     }
 }
 
 impl Column for String {
-    fn of_cell(cell: &Cell) -> Option<Self> {
-        if let Cell::Text(text) = cell {
-            Some(text.to_string())
+    fn of_cell(cell: View<'_>) -> Option<Self> {
+        if let View::Text(text) = cell {
+            Some(text.to_owned())
         } else {
             None
         }
@@ -165,8 +193,8 @@ impl Column for String {
 }
 
 impl Column for Vec<u8> {
-    fn of_cell(cell: &Cell) -> Option<Self> {
-        if let Cell::Bytes(bytes) = cell {
+    fn of_cell(cell: View<'_>) -> Option<Self> {
+        if let View::Bytes(bytes) = cell {
             Some(bytes.to_vec())
         } else {
             None
@@ -175,8 +203,8 @@ impl Column for Vec<u8> {
 }
 
 impl<T: Column> Column for Option<T> {
-    fn of_cell(cell: &Cell) -> Option<Self> {
-        if matches!(cell, Cell::Null) {
+    fn of_cell(cell: View<'_>) -> Option<Self> {
+        if matches!(cell, View::Null) {
             Some(None)
         } else {
             T::of_cell(cell).map(Some)

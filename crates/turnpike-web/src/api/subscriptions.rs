@@ -1,9 +1,9 @@
 //! `op=subscriptions`: what the account has.
 
 use serde::{Deserialize, Serialize};
-use turnpike_shop::subscription::Page;
+use turnpike_shop::subscription::{self, Page};
 use turnpike_shop::types::SubscriptionId;
-use turnpike_shop::{Error as ShopError, Refusal, profile, subscriptions};
+use turnpike_shop::{Error as ShopError, Refusal};
 use utoipa::ToSchema;
 
 use super::subscription::{SubscriptionItem, subscription_url};
@@ -61,15 +61,15 @@ impl Operation for Subscriptions {
             limit: self.limit,
             after: self.cursor,
         };
-        let (found, has_more) = subscriptions(&context.app.shop, reader.account(), page)
+        let listed = subscription::listed(&context.app.shop, reader.account(), page)
             .await
             .map_err(of_list)?;
-        let token = profile::account_token(&context.app.shop, reader.account()).await?;
-        let next_cursor = found.last().filter(|_| has_more).map(|last| last.id.to_string());
+        let found = listed.subscriptions;
+        let next_cursor = found.last().filter(|_| listed.has_more).map(|last| last.id.to_string());
         Ok(SubscriptionsAnswer {
             ok: True,
             subscriptions: found.into_iter().map(|one| context.shown(one)).collect(),
-            subscription_url: subscription_url(&context.app.config.public_url, &token),
+            subscription_url: subscription_url(&context.app.config.public_url, &listed.url_token),
             next_cursor,
         })
     }

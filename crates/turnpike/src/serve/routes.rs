@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use turnpike_gateway::{Applied, Change, ExitSpec, Gateway};
 use turnpike_shop::routes::{self, Changes, RouteExit};
@@ -20,6 +21,9 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// How long to wait after the database has not answered.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// What is written for other processes waits so long at most; they ask less often than that.
+const BETWEEN_WRITES: Duration = Duration::from_millis(20);
 
 /// How far the gateway has come, for `/readyz` and metrics.
 #[derive(Debug, Default)]
@@ -60,12 +64,15 @@ pub(super) async fn follow(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) {
+    let (written, to_write) = watch::channel(-1);
+    let writing = tokio::spawn(write_down(shop.clone(), name.clone(), to_write));
     let mut follower = Follower {
         shop,
         gateway,
         name,
         progress,
         applied: None,
+        written,
     };
     let mut woken = follower.shop.changes();
     let mut is_failing = false;
@@ -85,10 +92,27 @@ pub(super) async fn follow(
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             _ = woken.changed() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+    drop(follower);
+    // It has ended once it has written the last one.
+    let _ended = writing.await;
+}
+
+/// Writes down what the gateway has applied, for those who wait in other processes. Behind the back of those who wait in this one, and
+/// the newest for all that came meanwhile: else each purchase would be followed by a second transaction that it waits for.
+async fn write_down(shop: Shop, name: String, mut applied: watch::Receiver<i64>) {
+    while applied.changed().await.is_ok() {
+        let revision = *applied.borrow_and_update();
+        if let Err(error) = routes::applied(&shop, &name, revision).await {
+            tracing::warn!(%error, revision, "what the gateway has applied could not be written down; it is tried again");
+            applied.mark_changed();
+            tokio::time::sleep(AFTER_FAILURE).await;
+        }
+        tokio::time::sleep(BETWEEN_WRITES).await;
     }
 }
 
@@ -99,6 +123,8 @@ struct Follower {
     progress: Arc<Progress>,
     /// Absent before the first time.
     applied: Option<i64>,
+    /// What [`write_down`] is to write.
+    written: watch::Sender<i64>,
 }
 
 impl Follower {
@@ -118,7 +144,8 @@ impl Follower {
             tracing::error!(subscription = %route.0, %error, "a port cannot be opened; it is tried again every few seconds");
         }
         self.progress.unopened.store(told.failed.len(), Ordering::Relaxed);
-        routes::applied(&self.shop, &self.name, revision).await?;
+        routes::applied_here(&self.shop, &self.name, revision);
+        self.written.send_replace(revision);
         self.applied = Some(revision);
         self.progress.applied.store(revision, Ordering::Relaxed);
         ::metrics::gauge!("turnpike_route_lag_revisions").set(0.0);

@@ -1,5 +1,7 @@
 //! One connection, and what it answers.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OpenFlags, Statement};
 
 use super::BUSY_TIMEOUT;
+use super::answer::{Answer, SqliteRow};
 use crate::store::dialect;
 use crate::store::row::Value;
 
@@ -15,7 +18,21 @@ use crate::store::row::Value;
 const STATEMENTS: usize = 512;
 
 /// A connection with the settings that the shop relies on.
-pub(in crate::store) struct Connection(rusqlite::Connection);
+pub(in crate::store) struct Connection {
+    inner: rusqlite::Connection,
+    /// By where a statement's text lies.
+    shapes: RefCell<HashMap<(usize, usize), Shape>>,
+}
+
+/// What is the same of a statement however often it runs.
+#[derive(Clone)]
+struct Shape {
+    /// As SQLite reads it.
+    sql: &'static str,
+    columns: Arc<[Box<str>]>,
+    /// Which value each of its parameters takes: SQLite takes `$2` for a name and numbers names as it meets them.
+    values: Arc<[usize]>,
+}
 
 impl Connection {
     /// One that may write.
@@ -25,10 +42,10 @@ impl Connection {
     pub(super) fn writer(path: &Path) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Self::open(path, flags)?;
-        connection.0.pragma_update(None, "synchronous", "FULL")?;
-        connection.0.pragma_update(None, "foreign_keys", true)?;
+        connection.inner.pragma_update(None, "synchronous", "FULL")?;
+        connection.inner.pragma_update(None, "foreign_keys", true)?;
         connection
-            .0
+            .inner
             .pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         Ok(connection)
     }
@@ -47,22 +64,25 @@ impl Connection {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // The first read opens the write-ahead log. It is done now, so that open descriptors stay the same from here on.
         connection.query_row("SELECT COUNT(*) FROM sqlite_schema", (), |_| Ok(()))?;
-        Ok(Self(connection))
+        Ok(Self {
+            inner: connection,
+            shapes: RefCell::default(),
+        })
     }
 
     /// Runs a statement of transaction control.
     pub(super) fn control(&self, sql: &'static str) -> rusqlite::Result<()> {
-        self.0.prepare_cached(sql)?.execute(()).map(drop)
+        self.inner.prepare_cached(sql)?.execute(()).map(drop)
     }
 
     /// Whether it is in a transaction. SQLite ends one by itself where the disk is full, among others.
     pub(super) fn is_in_transaction(&self) -> bool {
-        !self.0.is_autocommit()
+        !self.inner.is_autocommit()
     }
 
     /// Runs a statement; how many rows it changed.
     pub(in crate::store) fn execute(&mut self, sql: &'static str, values: &[Value]) -> rusqlite::Result<u64> {
-        let mut statement = self.prepare(sql, values)?;
+        let (mut statement, _) = self.prepare(sql, values)?;
         let changed = statement.raw_execute()?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
@@ -74,31 +94,51 @@ impl Connection {
         values: &[Value],
         most: usize,
     ) -> rusqlite::Result<Vec<SqliteRow>> {
-        let mut statement = self.prepare(sql, values)?;
-        let columns: Arc<[Box<str>]> = statement.column_names().into_iter().map(Box::from).collect();
-        let mut answer = Vec::new();
+        let (mut statement, columns) = self.prepare(sql, values)?;
+        let mut answer = Answer::new(columns);
         let mut rows = statement.raw_query();
-        while answer.len() < most
+        while answer.rows() < most
             && let Some(row) = rows.next()?
         {
-            let cells = (0..columns.len()).map(|index| row.get_ref(index).map(Cell::of));
-            answer.push(SqliteRow {
-                cells: cells.collect::<rusqlite::Result<_>>()?,
-                columns: Arc::clone(&columns),
-            });
+            answer.push(row)?;
         }
-        Ok(answer)
+        Ok(answer.into_rows())
     }
 
-    fn prepare(&self, sql: &'static str, values: &[Value]) -> rusqlite::Result<CachedStatement<'_>> {
-        let mut statement = self.0.prepare_cached(dialect::for_sqlite(sql))?;
-        // SQLite takes `$2` for a name and numbers names as it meets them.
-        for index in 1..=statement.parameter_count() {
-            let value = numbered(&statement, index).and_then(|number| values.get(number.checked_sub(1)?));
+    fn prepare(&self, sql: &'static str, values: &[Value]) -> rusqlite::Result<(CachedStatement<'_>, Arc<[Box<str>]>)> {
+        let place = (sql.as_ptr().addr(), sql.len());
+        let known = self.shapes.borrow().get(&place).cloned();
+        let known_sql = known
+            .as_ref()
+            .map_or_else(|| dialect::for_sqlite(sql), |shape| shape.sql);
+        let mut statement = self.inner.prepare_cached(known_sql)?;
+        let shape = match known {
+            Some(shape) => shape,
+            None => {
+                let shape = Shape::of(known_sql, &statement)?;
+                self.shapes.borrow_mut().insert(place, shape.clone());
+                shape
+            }
+        };
+        for (index, number) in (1..).zip(shape.values.iter()) {
+            let value = number.checked_sub(1).and_then(|place| values.get(place));
             let value = value.ok_or(rusqlite::Error::InvalidParameterCount(index, values.len()))?;
             statement.raw_bind_parameter(index, value)?;
         }
-        Ok(statement)
+        Ok((statement, shape.columns))
+    }
+}
+
+impl Shape {
+    fn of(sql: &'static str, statement: &Statement<'_>) -> rusqlite::Result<Self> {
+        let number = |index| numbered(statement, index).ok_or(rusqlite::Error::InvalidParameterCount(index, 0));
+        Ok(Self {
+            sql,
+            columns: statement.column_names().into_iter().map(Box::from).collect(),
+            values: (1..=statement.parameter_count())
+                .map(number)
+                .collect::<rusqlite::Result<_>>()?,
+        })
     }
 }
 
@@ -115,42 +155,5 @@ impl ToSql for Value {
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
             Self::NullInt | Self::NullText | Self::NullBytes => ValueRef::Null,
         }))
-    }
-}
-
-/// One row of an answer.
-pub(in crate::store) struct SqliteRow {
-    columns: Arc<[Box<str>]>,
-    cells: Box<[Cell]>,
-}
-
-impl SqliteRow {
-    /// What stands in a column; absent where there is none of this name.
-    pub(in crate::store) fn cell(&self, column: &str) -> Option<&Cell> {
-        let index = self.columns.iter().position(|name| **name == *column)?;
-        self.cells.get(index)
-    }
-}
-
-/// What one column of one row holds.
-#[derive(Debug)]
-pub(in crate::store) enum Cell {
-    Null,
-    Int(i64),
-    Text(Box<str>),
-    Bytes(Box<[u8]>),
-    /// What the shop's schema has not: a number with a fraction, a text that is no UTF-8.
-    Other,
-}
-
-impl Cell {
-    fn of(value: ValueRef<'_>) -> Self {
-        match value {
-            ValueRef::Null => Self::Null,
-            ValueRef::Integer(int) => Self::Int(int),
-            ValueRef::Real(_) => Self::Other,
-            ValueRef::Text(text) => std::str::from_utf8(text).map_or(Self::Other, |text| Self::Text(text.into())),
-            ValueRef::Blob(bytes) => Self::Bytes(bytes.into()),
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! that writes takes its turn on one ([`writer`]), which makes many transactions durable together; reading has a few connections
 //! of its own ([`readers`]).
 
+mod answer;
 mod connection;
 mod job;
 mod readers;
@@ -19,10 +20,11 @@ use tokio::sync::watch;
 
 use self::readers::Readers;
 use self::writer::Writer;
-use super::Tx;
+use super::{Row, Tx, Value};
 use crate::error::Result;
 
-pub(super) use connection::{Cell, Connection, SqliteRow};
+pub(super) use answer::{SqliteRow, View};
+pub(super) use connection::Connection;
 
 /// How long SQLite waits for the write lock of another process, such as the command line's.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +63,20 @@ impl Sqlite {
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
         self.readers.run(work).await
+    }
+
+    /// As [`Sqlite::read`], on the thread that asks, where a connection is at rest.
+    pub(super) async fn glance<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+    {
+        self.readers.glance(work).await
+    }
+
+    /// The first row of one statement that reads, on the thread that asks, where a connection is at rest.
+    pub(super) async fn look_up(&self, sql: &'static str, values: Vec<Value>) -> Result<Option<Row>> {
+        self.readers.look_up(sql, values).await
     }
 
     /// Ends what is under way and closes all connections, the writer's last: it then tidies the file up.

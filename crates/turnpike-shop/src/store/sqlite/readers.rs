@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Connection;
 use super::job::perform;
 use crate::error::{Error, Result};
-use crate::store::{ACQUIRE_TIMEOUT, Tx, failure};
+use crate::store::{ACQUIRE_TIMEOUT, Row, Tx, Value, failure};
 
 /// How many read at a time.
 const READERS: u32 = 4;
@@ -55,6 +55,59 @@ impl Readers {
             .unwrap_or_else(|join| Err(Error::Failed(format!("a transaction's thread ended: {join}"))))
     }
 
+    /// As [`Readers::run`], without going to another thread where a connection is at rest.
+    pub(super) async fn glance<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+    {
+        let Some((_permit, connection)) = self.at_rest() else {
+            return self.run(work).await;
+        };
+        connection
+            .control("BEGIN")
+            .map_err(|error| failure::of_sqlite(&error))?;
+        let mut tx = Tx::on_sqlite(connection);
+        // Each statement is a plain call, so this is over when it has been asked once. Were it dropped, its connection would be closed.
+        let result = work(&mut tx).await;
+        let connection = tx.into_sqlite();
+        let is_at_rest = !connection.is_in_transaction() || connection.control("COMMIT").is_ok();
+        if is_at_rest {
+            self.rest(connection);
+        }
+        result
+    }
+
+    /// The first row that a statement answers.
+    pub(super) async fn look_up(self: &Arc<Self>, sql: &'static str, values: Vec<Value>) -> Result<Option<Row>> {
+        let Some((_permit, mut connection)) = self.at_rest() else {
+            return self
+                .run(move |tx| {
+                    let values = values.clone();
+                    Box::pin(async move { tx.optional(sql, &values).await })
+                })
+                .await;
+        };
+        let rows = connection.rows(sql, &values, 1);
+        self.rest(connection);
+        let row = rows.map_err(|error| failure::of_sqlite(&error))?.pop();
+        Ok(row.map(Row::from))
+    }
+
+    /// A connection that nobody reads with, where there is one and nobody waits for it.
+    fn at_rest(&self) -> Option<(OwnedSemaphorePermit, Connection)> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let connection = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        Some((permit, connection))
+    }
+
+    fn rest(&self, connection: Connection) {
+        self.resting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+    }
+
     fn read<T>(&self, runtime: &Handle, work: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>>) -> Result<T> {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match resting {
@@ -67,10 +120,7 @@ impl Readers {
         let (connection, outcome) = perform(connection, runtime, work);
         let is_at_rest = !connection.is_in_transaction() || connection.control("COMMIT").is_ok();
         if is_at_rest {
-            self.resting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+            self.rest(connection);
         }
         outcome.result
     }
