@@ -1,4 +1,4 @@
-// What the pages gain by a script: copy buttons, countdowns, a word while the shop is not reached. Everything works without it.
+// What the pages gain by a script: copy buttons, countdowns, a word while the shop is not reached, the present place in sight. Everything works without it.
 "use strict";
 
 function enhance(root) {
@@ -39,5 +39,9 @@ window.addEventListener("online", () => reached(true));
 document.addEventListener("htmx:sendError", () => reached(false));
 document.addEventListener("htmx:afterOnLoad", () => reached(true));
 
-document.addEventListener("DOMContentLoaded", () => enhance(document));
+document.addEventListener("DOMContentLoaded", () => {
+  enhance(document);
+  // On a phone the places stand in one line that is longer than the screen.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+});
 document.addEventListener("htmx:afterSwap", (event) => enhance(event.target));

@@ -249,7 +249,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::WebhookDisabled => Row::new(S::CONFLICT, "webhook_disabled"),
         Refusal::TestsWaiting => Row::new(S::CONFLICT, "tests_waiting").later(),
         Refusal::DeliveryNotFound => Row::new(S::NOT_FOUND, "delivery_not_found"),
-        Refusal::UnfitLowBalance => Row::new(S::BAD_REQUEST, "unfit_low_balance").about("low"),
+        Refusal::UnfitLowBalance => Row::new(S::BAD_REQUEST, "unfit_low_balance").about("lowBalanceCents"),
         Refusal::UnfitKeyName => Row::new(S::BAD_REQUEST, "unfit_key_name").about("name"),
         Refusal::CodeWanted => Row::new(S::UNAUTHORIZED, "code_wanted").about("code"),
         Refusal::WrongCode => Row::new(S::UNAUTHORIZED, "wrong_code").about("code"),

@@ -8,8 +8,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
-use testbed::turnpike::Builder;
+use testbed::turnpike::{Builder, Turnpike};
 use testbed::{node_modules, program, skip};
 
 const EMAIL: &str = "ann@example.com";
@@ -19,6 +20,8 @@ const OTHER: &str = "bob@example.com";
 /// One whose subscription renews itself.
 const THIRD: &str = "cleo@example.com";
 const ORDERS: usize = 8;
+/// Subscriptions of one account that nobody can look through by eye.
+const MANY: usize = 10_000;
 
 /// Where pictures of the pages are put, where anybody wants them: `cargo xtask screenshots`.
 const PICTURES: &str = "TURNPIKE_PICTURES";
@@ -26,20 +29,10 @@ const PICTURES: &str = "TURNPIKE_PICTURES";
 testbed::on_both_engines!(customers_and_operators_do_all_that_they_can_do_on_the_pages);
 
 fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
-    let Some((node, chromium)) = program("node").zip(program("chromium")) else {
-        return skip("no node or no chromium: cargo xtask setup installs them");
-    };
-    if !node_modules().join("playwright-core").is_dir() {
-        return skip("no Playwright: cargo xtask setup installs it");
-    }
+    let Some(mut walk) = browser("run.mjs") else { return };
     let shop = world(shop).start();
-    let account = |email: &str, options: &[&str]| {
-        let made = shop.run(&[&["account", "create", email, "--json"], options].concat());
-        let made: Value = serde_json::from_str(&made).expect("the account as JSON");
-        made["password"].as_str().expect("a password was made up").to_owned()
-    };
-    let (customers, thirds) = (account(EMAIL, &[]), account(THIRD, &[]));
-    let operators = account(OPERATOR, &["--admin"]);
+    let (customers, thirds) = (account(&shop, EMAIL, &[]), account(&shop, THIRD, &[]));
+    let operators = account(&shop, OPERATOR, &["--admin"]);
     shop.run(&["key", "create", EMAIL, "--name", "Panel"]);
     shop.run(&["account", "credit", EMAIL, "30000", "--note", "bank transfer"]);
     shop.run(&["account", "credit", THIRD, "5000"]);
@@ -49,10 +42,7 @@ fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
     for _ in 0..ORDERS {
         let _ = other.order(&order).expect_status(200);
     }
-    let walked = Command::new(node)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/pages/run.mjs"))
-        .env("NODE_MODULES", node_modules())
-        .env("SHOP", shop.url("").trim_end_matches('/'))
+    walk.env("SHOP", shop.url("").trim_end_matches('/'))
         .env("EMAIL", EMAIL)
         .env("PASSWORD", customers)
         .env("THIRD", THIRD)
@@ -60,14 +50,108 @@ fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
         .env("OTHER", OTHER)
         .env("OPERATOR", OPERATOR)
         .env("OPERATOR_PASSWORD", operators)
-        .env("CHROMIUM", chromium)
         // How a page looks does not depend on the engine.
-        .env("APPEARANCES", if shop.postgres().is_none() { "all" } else { "one" })
-        .env("PICTURES", std::env::var_os(PICTURES).unwrap_or_default())
-        .status()
-        .expect("starting node");
-    assert!(walked.success(), "what failed is told above");
+        .env("APPEARANCES", if shop.postgres().is_none() { "all" } else { "one" });
+    assert!(
+        walk.status().expect("starting node").success(),
+        "what failed is told above"
+    );
     shop.audit();
+}
+
+#[test]
+fn ten_thousand_subscriptions_are_searched_sorted_and_leafed_through() {
+    let Some(mut walk) = browser("many.mjs") else { return };
+    let mut shop = Turnpike::with()
+        .network("NL-AMS")
+        .shared("exit", "127.0.4.1", 500)
+        .start();
+    let password = account(&shop, EMAIL, &[]);
+    shop.run(&["account", "credit", EMAIL, "5000"]);
+    let key = shop.key(EMAIL, &[]);
+    let order = json!({"op": "purchase", "planId": key.plan("NL-AMS", "shared")});
+    let _ = key.order(&order).expect_status(200);
+    let database = Connection::open(shop.home().join("turnpike.db")).expect("the database");
+    let kept = shop.home().join("kept.db");
+    database
+        .execute("VACUUM INTO ?1", [kept.display().to_string()])
+        .expect("keeping the database");
+    multiply(&database);
+    walk.env("SHOP", shop.url("").trim_end_matches('/'))
+        .env("EMAIL", EMAIL)
+        .env("PASSWORD", password);
+    assert!(
+        walk.status().expect("starting node").success(),
+        "what failed is told above"
+    );
+    // Nobody has paid for them, which the audit at the end would tell: the shop becomes what it was.
+    drop(database);
+    shop.stop();
+    for beside in ["turnpike.db-wal", "turnpike.db-shm"] {
+        let _ = std::fs::remove_file(shop.home().join(beside));
+    }
+    std::fs::rename(kept, shop.home().join("turnpike.db")).expect("the database as it was");
+}
+
+/// Writes 9,999 more of the one subscription that there is, each with a note and an end of its own. Gateways are not told of them.
+fn multiply(database: &Connection) {
+    let mut columns = database
+        .prepare("SELECT name FROM pragma_table_info('subscription')")
+        .expect("asking for the columns");
+    let values: Vec<String> = columns
+        .query_map([], |row| row.get(0))
+        .expect("the columns")
+        .map(|name: rusqlite::Result<String>| match name.expect("a name").as_str() {
+            "id" => "printf('many%020d', n)".to_owned(),
+            "port" => "port + n".to_owned(),
+            "username" => "printf('many%d', n)".to_owned(),
+            "rotate_token_hash" => "randomblob(32)".to_owned(),
+            "user_note" => "printf('Customer %05d', n)".to_owned(),
+            "ends_at" => "ends_at + n * 60000".to_owned(),
+            other => other.to_owned(),
+        })
+        .collect();
+    let written = database
+        .execute(
+            &format!(
+                "INSERT INTO subscription WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {MANY} - 1)
+                 SELECT {} FROM subscription, number",
+                values.join(", ")
+            ),
+            [],
+        )
+        .expect("writing subscriptions");
+    assert_eq!(written, MANY - 1);
+}
+
+/// Makes an account; its password.
+fn account(shop: &Turnpike, email: &str, options: &[&str]) -> String {
+    let made = shop.run(&[&["account", "create", email, "--json"], options].concat());
+    let made: Value = serde_json::from_str(&made).expect("the account as JSON");
+    made["password"].as_str().expect("a password was made up").to_owned()
+}
+
+/// What runs a script of `clients/pages` in Chromium; none where the machine lacks something.
+fn browser(script: &str) -> Option<Command> {
+    let Some((node, chromium)) = program("node").zip(program("chromium")) else {
+        skip("no node or no chromium: cargo xtask setup installs them");
+        return None;
+    };
+    if !node_modules().join("playwright-core").is_dir() {
+        skip("no Playwright: cargo xtask setup installs it");
+        return None;
+    }
+    let mut command = Command::new(node);
+    command
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/clients/pages")
+                .join(script),
+        )
+        .env("NODE_MODULES", node_modules())
+        .env("CHROMIUM", chromium)
+        .env("PICTURES", std::env::var_os(PICTURES).unwrap_or_default());
+    Some(command)
 }
 
 /// Operators have a network to themselves, so that what they do to exits is in no customer's way.

@@ -4,14 +4,37 @@ import { createRequire } from "node:module";
 const require = createRequire(process.env.NODE_MODULES + "/");
 const axe = require("axe-core").source;
 
-export const { chromium } = require("playwright-core");
-export const { SHOP, EMAIL, PASSWORD, OPERATOR, OPERATOR_PASSWORD, OTHER, THIRD, THIRD_PASSWORD, CHROMIUM, PICTURES } = process.env;
+const { chromium } = require("playwright-core");
+const { CHROMIUM, PICTURES } = process.env;
+export const { SHOP, EMAIL, PASSWORD, OPERATOR, OPERATOR_PASSWORD, OTHER, THIRD, THIRD_PASSWORD } = process.env;
 /** Whether each walk is done in each window and in light and dark, or in one. */
 export const IS_WHOLE = process.env.APPEARANCES === "all";
 export const failures = [];
 let judged = 0;
 
-export const judgedPages = () => judged;
+export const launched = () => chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+
+/** One visitor after another; each in a window of his own, which is closed when he goes. */
+export async function visits(browser, all) {
+  for (const [kind, visit] of all) {
+    const page = await open(browser, kind);
+    const [began, before] = [Date.now(), failures.length];
+    try {
+      await visit(page);
+    } catch (error) {
+      failures.push(`at ${page.url()}: ${error.stack}`);
+    }
+    await page.context().close();
+    console.log(`${((Date.now() - began) / 1000).toFixed(1)} s: ${kind.width}-${kind.scheme} ${visit.name}`);
+    for (const failure of failures.slice(before)) console.log(failure);
+  }
+}
+
+/** Tells what came of it all, and ends. */
+export function ended() {
+  console.log(`${judged} pages judged, ${failures.length} failures`);
+  process.exit(failures.length === 0 ? 0 : 1);
+}
 
 export function expect(holds, what) {
   if (!holds) failures.push(what);
