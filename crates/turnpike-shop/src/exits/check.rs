@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::audit_log::{self, Actor};
 use crate::error::{Refusal, Result};
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
@@ -59,16 +60,27 @@ pub struct CheckTask {
     pub number: i64,
 }
 
-/// Asks for a test of an exit, or joins the one that is under way; its number. [`wait_check`] for it then.
+/// Asks for a test of an exit, or joins the one that is under way; its number. [`wait_check`] for it then. The log tells who asked.
 ///
 /// # Errors
 /// [`Refusal::UnknownExit`].
-pub async fn ask_check(shop: &Shop, exit: &ExitId) -> Result<i64> {
-    let (owned, exit) = (shop.clone(), exit.clone());
+pub async fn ask_check(shop: &Shop, actor: impl Into<Actor>, exit: &ExitId) -> Result<i64> {
+    let (owned, actor, exit) = (shop.clone(), Actor::of(actor), exit.clone());
     shop.store
         .transaction(move |tx| {
-            let (now, exit) = (owned.now(), exit.clone());
-            Box::pin(async move { ask(tx, &exit, now, now).await })
+            let (now, actor, exit) = (owned.now(), actor.clone(), exit.clone());
+            Box::pin(async move {
+                let number = ask(tx, &exit, now, now).await?;
+                let row = tx
+                    .one(
+                        "SELECT e.name, n.code FROM network_exit e JOIN network n ON n.id = e.network_id WHERE e.id = $1",
+                        &[Value::Text(exit.to_string())],
+                    )
+                    .await?;
+                let name = format!("{}/{}", row.text("code")?, row.text("name")?);
+                audit_log::write(tx, &actor, "exit.test", &name, &serde_json::json!({}), now).await?;
+                Ok(number)
+            })
         })
         .await
 }

@@ -169,12 +169,12 @@ async fn a_test_is_done_once_by_the_exits_gateway(site: &Site) {
     });
     assert_eq!(exits::show(shop, &exit).await.unwrap().check, None);
     assert_eq!(
-        refusal(exits::ask_check(shop, &ExitId::random()).await),
+        refusal(exits::ask_check(shop, ROOT, &ExitId::random()).await),
         Refusal::UnknownExit
     );
-    let number = exits::ask_check(shop, &exit).await.unwrap();
+    let number = exits::ask_check(shop, ROOT, &exit).await.unwrap();
     // Whoever asks meanwhile waits for the same.
-    assert_eq!(exits::ask_check(shop, &exit).await.unwrap(), number);
+    assert_eq!(exits::ask_check(shop, ROOT, &exit).await.unwrap(), number);
     assert_eq!(exits::claim_checks(shop, "another").await.unwrap(), []);
     let task = CheckTask {
         exit: exit.clone(),
@@ -193,7 +193,7 @@ async fn a_test_is_done_once_by_the_exits_gateway(site: &Site) {
         (CheckState::Works, seen, Some(Span(23)))
     );
     // The next one begins anew, and a late result of the first is not taken for its own.
-    let next = exits::ask_check(shop, &exit).await.unwrap();
+    let next = exits::ask_check(shop, ROOT, &exit).await.unwrap();
     assert_eq!((next, claims().await.len()), (number + 1, 1));
     exits::finish_check(shop, &task, Err("late".to_owned())).await.unwrap();
     let under_way = exits::show(shop, &exit).await.unwrap().check.unwrap();
@@ -249,7 +249,7 @@ async fn whoever_has_an_exit_may_test_it_now_and_then(site: &Site) {
     exits::finish_check(&world.shop, &task, Err("no carrier".to_owned()))
         .await
         .unwrap();
-    assert_eq!(exits::ask_check(&world.shop, &exit).await.unwrap(), 3);
+    assert_eq!(exits::ask_check(&world.shop, ROOT, &exit).await.unwrap(), 3);
     // What was found an hour ago tells nothing, and an ended subscription has no exit.
     world.advance(Span::hours(2));
     assert_eq!(exits::own_check(&world.shop, &world.ann, &bought).await.unwrap(), None);
@@ -263,13 +263,13 @@ async fn whoever_has_an_exit_may_test_it_now_and_then(site: &Site) {
 async fn a_test_that_nobody_does_is_told(site: &Site) {
     let world = World::on(site).network("NL-AMS").exits(1).open().await;
     let exit = exit(&world, "exit-1").await;
-    let number = exits::ask_check(&world.shop, &exit).await.unwrap();
+    let number = exits::ask_check(&world.shop, ROOT, &exit).await.unwrap();
     world.advance(Span::seconds(20));
     let told = exits::wait_check(&world.shop, &exit, number).await.unwrap().unwrap();
     assert_eq!(told.state, CheckState::NoAnswer);
     // It is too late for it, and another can be asked for.
     assert_eq!(exits::claim_checks(&world.shop, GATEWAY).await.unwrap(), []);
-    assert_eq!(exits::ask_check(&world.shop, &exit).await.unwrap(), number + 1);
+    assert_eq!(exits::ask_check(&world.shop, ROOT, &exit).await.unwrap(), number + 1);
 }
 
 async fn exits_are_found_and_shown_with_their_holders(site: &Site) {

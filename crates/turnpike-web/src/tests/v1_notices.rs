@@ -91,6 +91,9 @@ async fn what_is_told_is_chosen(site: &Site) {
     ] {
         let refused = ask(&world, Method::PUT, "notices", &world.key, wrong.clone()).await;
         assert_eq!(refused.error(), (400, code.to_owned()), "{wrong}");
+        if code == "unfit_low_balance" {
+            assert_eq!(refused.json()["field"], "lowBalanceCents");
+        }
     }
 }
 

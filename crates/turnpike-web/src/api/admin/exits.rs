@@ -477,9 +477,9 @@ impl Endpoint for TestExit {
     type Caller = Operator;
     type Answer = TestAnswer;
 
-    async fn call(self, _: Operator, context: &Context<'_>) -> Result<TestAnswer, ApiError> {
-        let shop = &context.app.shop;
-        let number = exits::ask_check(shop, &self.exit_id).await?;
+    async fn call(self, operator: Operator, context: &Context<'_>) -> Result<TestAnswer, ApiError> {
+        let (shop, actor) = (&context.app.shop, actor(&operator, context).await?);
+        let number = exits::ask_check(shop, &actor, &self.exit_id).await?;
         let check = exits::wait_check(shop, &self.exit_id, number).await?;
         let check = check.ok_or(Refusal::UnknownExit)?;
         Ok(TestAnswer {

@@ -198,9 +198,9 @@ pub(crate) async fn rotate(operator: Operator, desk: Desk) -> Outcome {
 }
 
 /// `POST /operator/exits/{exit}/test`
-pub(crate) async fn test(_: Operator, desk: Desk) -> Outcome {
+pub(crate) async fn test(operator: Operator, desk: Desk) -> Outcome {
     let (shop, exit): (_, ExitId) = (&desk.app.shop, desk.id("exit")?);
-    let number = exits::ask_check(shop, &exit).await.map_err(nowhere)?;
+    let number = exits::ask_check(shop, operator.actor(), &exit).await.map_err(nowhere)?;
     exits::wait_check(shop, &exit, number).await?;
     Ok(see_other(&format!("{}#test-heading", path(&exit))))
 }
