@@ -19,7 +19,10 @@ pub(crate) struct Options {
     /// The shop in place of the gateway: reading beside an answer of the bare web server, buying beside what the databases do with a row
     #[arg(long, conflicts_with = "only")]
     shop: bool,
-    /// Where bench.md, bench.json and bench.svg are written, or shop.md and shop.json
+    /// With `--shop`: its operations in books of 1,000,000 subscriptions beside books of 1,000, in place of all else
+    #[arg(long, requires = "shop")]
+    many: bool,
+    /// Where bench.md, bench.json and bench.svg are written, or shop.md and shop.json, or many.md and many.json
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
 }
@@ -40,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.shop {
         // PostgreSQL runs as somebody else, whom a network of its own does not know.
         let mut command = Command::new(release.join("bench"));
-        command.arg("shop");
+        command.arg("shop").args(options.many.then_some("--many"));
         return measured(command, options, &release);
     }
     let own_network = [

@@ -4,6 +4,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 /// What a client waits for at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -58,7 +60,12 @@ pub(crate) fn get(server: SocketAddr, path: &str, key: &str) -> Vec<u8> {
 
 /// A purchase with a key.
 pub(crate) fn purchase(server: SocketAddr, plan: &str, key: &str) -> Vec<u8> {
-    let body = format!("{{\"op\":\"purchase\",\"planId\":\"{plan}\"}}");
+    post(server, &json!({"op": "purchase", "planId": plan}), key)
+}
+
+/// An operation that is sent by POST, with a key.
+pub(crate) fn post(server: SocketAddr, body: &Value, key: &str) -> Vec<u8> {
+    let body = body.to_string();
     format!(
         "POST /api/proxy HTTP/1.1\r\nHost: {server}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()

@@ -3,6 +3,7 @@
 mod bare;
 mod books;
 mod client;
+mod many;
 
 use std::env;
 use std::fs;
@@ -37,10 +38,13 @@ pub(crate) struct Options {
     /// Three rounds with larger amounts
     #[arg(long)]
     full: bool,
+    /// In place of all else: what the operations cost in books of 1,000,000 subscriptions beside books of 1,000
+    #[arg(long)]
+    many: bool,
     /// The binary to measure
     #[arg(long)]
     turnpike: PathBuf,
-    /// Where shop.md and shop.json are written
+    /// Where shop.md and shop.json are written, or many.md and many.json
     #[arg(long)]
     out: PathBuf,
 }
@@ -81,6 +85,12 @@ struct Figure {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     testbed::turnpike::use_binary(options.turnpike.clone());
+    if options.many {
+        let mut figures = Vec::new();
+        many::measure(&mut figures)?;
+        println!("\n{}", written("many", &[figures], &options.out)?);
+        return Ok(());
+    }
     let amounts = Amounts::of(options.full);
     let mut rounds = Vec::new();
     for round in 0..amounts.rounds {
@@ -95,7 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         rounds.push(figures);
     }
-    let text = written(&rounds, &options.out)?;
+    let text = written("shop", &rounds, &options.out)?;
     println!("\n{text}");
     Ok(())
 }
@@ -289,7 +299,7 @@ impl Drop for Bare {
 }
 
 /// Writes the middle of all rounds as a table and as JSON; the table.
-fn written(rounds: &[Vec<Figure>], folder: &Path) -> Result<String> {
+fn written(name: &str, rounds: &[Vec<Figure>], folder: &Path) -> Result<String> {
     let mut text = "| figure | Turnpike | beside | times |\n| --- | ---: | ---: | ---: |\n".to_owned();
     let mut rows = Vec::new();
     for (index, figure) in rounds.first().context("no round")?.iter().enumerate() {
@@ -319,8 +329,8 @@ fn written(rounds: &[Vec<Figure>], folder: &Path) -> Result<String> {
     }
     fs::create_dir_all(folder).with_context(|| format!("the folder {}", folder.display()))?;
     let json = serde_json::to_string_pretty(&json!({"rounds": rounds.len(), "figures": rows}))? + "\n";
-    for (name, content) in [("shop.md", &text), ("shop.json", &json)] {
-        let file = folder.join(name);
+    for (ending, content) in [("md", &text), ("json", &json)] {
+        let file = folder.join(format!("{name}.{ending}"));
         fs::write(&file, content).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(text)

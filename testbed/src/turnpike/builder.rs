@@ -250,6 +250,7 @@ impl Builder {
             descriptors: self.descriptors,
             server: None,
             customer: OnceLock::new(),
+            is_left_unproved: false,
         }
         .stocked(&format!("{}{}", self.catalogue, self.plans), self.balance)
     }
