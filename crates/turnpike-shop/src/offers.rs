@@ -86,7 +86,7 @@ async fn networks_for(tx: &mut Tx, key: &[Value], now: UnixMillis) -> Result<Vec
                OR EXISTS
                  (SELECT 1 FROM subscription h
                   JOIN slot l ON l.subscription_id = h.id
-                  WHERE h.state = 'active' AND h.ends_at <= $3
+                  WHERE h.state = 'active' AND h.state <> 'released' AND h.ends_at <= $3
                     AND l.network_id = n.id AND l.connection_type = s.connection_type AND l.sellable = 1
                     AND (h.gateway = s.gateway OR EXISTS
                          (SELECT 1 FROM port p WHERE p.gateway = h.gateway AND p.subscription_id IS NULL AND p.in_range = 1))))

@@ -74,7 +74,7 @@ async fn end(shop: &Shop, tx: &mut Tx, now: UnixMillis) -> Result<u64> {
 async fn release(tx: &mut Tx, now: UnixMillis, ended_before: UnixMillis) -> Result<u64> {
     let over = tx
         .all(
-            "SELECT id FROM subscription WHERE state = 'expired' AND ends_at <= $1
+            "SELECT id FROM subscription WHERE state = 'expired' AND state <> 'released' AND ends_at <= $1
              ORDER BY ends_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
             &[Value::Int(ended_before.0), Value::Int(BATCH)],
         )
