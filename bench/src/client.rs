@@ -1,7 +1,7 @@
 //! A client of every protocol: blocking, one thread each.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -64,6 +64,23 @@ impl Way {
         .into_bytes()
     }
 
+    /// An association for datagrams by SOCKS5: the connection that it lives by, and where they are sent.
+    pub(crate) fn associate(&self, username: &str, password: &str) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut tunnel = Tunnel::over(self.connect()?);
+        tunnel.log_in(username.as_bytes(), password.as_bytes())?;
+        tunnel.socket.write_all(&[5, 3, 0, 1, 0, 0, 0, 0, 0, 0])?;
+        let [version, outcome, _, kind, a, b, c, d, high, low] = tunnel.exactly::<10>()?;
+        require((version, outcome, kind) == (5, 0, 1), "it carries no datagrams")?;
+        let port = u16::from_be_bytes([high, low]);
+        let told = Ipv4Addr::new(a, b, c, d);
+        let relay = if told.is_unspecified() {
+            self.proxy.ip()
+        } else {
+            told.into()
+        };
+        Ok((tunnel.socket, SocketAddr::new(relay, port)))
+    }
+
     /// A connection to the contender, and nothing said yet.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
         let socket = TcpStream::connect(self.proxy)?;
@@ -75,12 +92,7 @@ impl Way {
 
     /// Opens a tunnel and says the first words through it.
     pub(crate) fn open(&self, origin: SocketAddr, first: &[u8]) -> io::Result<Tunnel> {
-        let mut tunnel = Tunnel {
-            socket: self.connect()?,
-            seal: None,
-            text: Vec::new(),
-            skip: 0,
-        };
+        let mut tunnel = Tunnel::over(self.connect()?);
         match &self.protocol {
             Protocol::Bare => tunnel.socket.write_all(first)?,
             Protocol::Http { username, password } => {
@@ -129,6 +141,15 @@ impl Way {
 }
 
 impl Tunnel {
+    fn over(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            seal: None,
+            text: Vec::new(),
+            skip: 0,
+        }
+    }
+
     /// Answers 2xx, and ends its head in the same piece: nothing is said behind it before the client speaks.
     fn expect_head(&mut self) -> io::Result<()> {
         let mut head = Vec::new();

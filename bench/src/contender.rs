@@ -303,11 +303,14 @@ fn v2ray(folder: &Path, port: u16, speaks: Spoken) -> Result<Vec<String>> {
     let accounts = json!([{ "user": USERNAME, "pass": PASSWORD }]);
     let (protocol, settings) = match speaks {
         Spoken::Http => ("http", json!({ "accounts": accounts })),
-        Spoken::Socks5 => ("socks", json!({ "auth": "password", "accounts": accounts })),
+        Spoken::Socks5 => (
+            "socks",
+            json!({ "auth": "password", "accounts": accounts, "udp": true, "ip": "127.0.0.1" }),
+        ),
         Spoken::Vless => ("vless", json!({ "decryption": "none", "clients": [{ "id": ID }] })),
         Spoken::Shadowsocks | Spoken::Shadowsocks2022 => (
             "shadowsocks",
-            json!({ "method": "aes-256-gcm", "password": PASSWORD, "network": "tcp" }),
+            json!({ "method": "aes-256-gcm", "password": PASSWORD, "network": "tcp,udp" }),
         ),
     };
     let text = json!({
@@ -324,12 +327,12 @@ fn ssserver(_: &Path, port: u16, speaks: Spoken) -> Result<Vec<String>> {
         _ => ("aes-256-gcm", PASSWORD),
     };
     Ok(words(&format!(
-        "-s 127.0.0.1:{port} -m {method} -k {key} --tcp-no-delay"
+        "-s 127.0.0.1:{port} -m {method} -k {key} -U --tcp-no-delay"
     )))
 }
 
 fn ss_server(_: &Path, port: u16, _: Spoken) -> Result<Vec<String>> {
     Ok(words(&format!(
-        "-s 127.0.0.1 -p {port} -m aes-256-gcm -k {PASSWORD} -t 600 -n 16384 --no-delay"
+        "-s 127.0.0.1 -p {port} -m aes-256-gcm -k {PASSWORD} -t 600 -n 16384 -u --no-delay"
     )))
 }

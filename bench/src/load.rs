@@ -2,9 +2,10 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::Way;
 use crate::measure::{cpu_time, memory};
@@ -14,6 +15,10 @@ use crate::origin::{ANSWER, pattern, periods};
 const AT_ONCE: usize = 16;
 /// Streams of a bulk transfer at one time.
 const STREAMS: usize = 4;
+/// Between two tunnels that are opened at a steady pace: a thousand in a second.
+const PACE: Duration = Duration::from_millis(1);
+/// So many of these may be open at a time.
+const CLIENTS_IN_WAITING: usize = 64;
 /// What is compared byte by byte.
 const VERIFIED: usize = 4 * 1024 * 1024;
 
@@ -25,6 +30,9 @@ pub(crate) struct Amounts {
     pub(crate) idle: usize,
     pub(crate) bytes: usize,
     pub(crate) requests: usize,
+    /// Of tunnels that are opened at a steady pace.
+    pub(crate) arrivals: usize,
+    pub(crate) datagrams: usize,
 }
 
 impl Amounts {
@@ -36,6 +44,8 @@ impl Amounts {
                 idle: 2_000,
                 bytes: 2_000_000_000,
                 requests: 8_000,
+                arrivals: 5_000,
+                datagrams: 100_000,
             }
         } else {
             Self {
@@ -44,6 +54,8 @@ impl Amounts {
                 idle: 300,
                 bytes: 400_000_000,
                 requests: 2_000,
+                arrivals: 1_000,
+                datagrams: 20_000,
             }
         }
     }
@@ -60,6 +72,13 @@ pub(crate) struct Cost {
 pub(crate) struct Idle {
     pub(crate) bytes: f64,
     pub(crate) descriptors: f64,
+}
+
+/// How long a tunnel takes from the first packet to the first byte of the origin's: of a hundred, the middle one and the last but one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
 }
 
 /// Every byte is compared both ways.
@@ -128,6 +147,29 @@ pub(crate) fn tunnels(way: &Way, origin: SocketAddr, amounts: &Amounts, pid: u32
                 _ => Err(io::Error::other("more than was said")),
             }
         })
+    })
+}
+
+/// Tunnels that are opened at a steady pace, whether those before have been answered or not.
+pub(crate) fn arrivals(way: &Way, origin: SocketAddr, amounts: &Amounts) -> io::Result<Arrival> {
+    let took = Mutex::new(Vec::with_capacity(amounts.arrivals));
+    let (began, next) = (Instant::now(), AtomicU32::new(0));
+    spread(CLIENTS_IN_WAITING, amounts.arrivals, nothing, |()| {
+        let due = began + PACE * next.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let opened = Instant::now();
+        let mut tunnel = way.open(origin, b"Ep")?;
+        tunnel.expect(b"p")?;
+        let own = opened.elapsed();
+        took.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+        Ok(())
+    })?;
+    let mut took = took.into_inner().unwrap_or_else(PoisonError::into_inner);
+    took.sort();
+    let of_hundred = |place: usize| took.get(took.len() * place / 100).copied().unwrap_or_default();
+    Ok(Arrival {
+        p50: of_hundred(50),
+        p99: of_hundred(99),
     })
 }
 
@@ -229,7 +271,7 @@ fn nothing() -> io::Result<()> {
     Ok(())
 }
 
-fn cost(pid: u32, count: f64, work: impl FnOnce() -> io::Result<()>) -> io::Result<Cost> {
+pub(crate) fn cost(pid: u32, count: f64, work: impl FnOnce() -> io::Result<()>) -> io::Result<Cost> {
     let before = cpu_time(pid)?;
     work()?;
     Ok(Cost {

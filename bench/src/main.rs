@@ -8,6 +8,7 @@
 
 mod client;
 mod contender;
+mod datagrams;
 mod limit;
 mod load;
 mod measure;
@@ -63,6 +64,9 @@ struct Options {
     /// Only contenders in whose names this is; the limit always runs
     #[arg(long, default_value = "")]
     only: String,
+    /// Everybody on all cores
+    #[arg(long)]
+    unpinned: bool,
     /// The binary to measure
     #[arg(long)]
     turnpike: PathBuf,
@@ -81,9 +85,13 @@ fn main() -> Result<()> {
 }
 
 fn run(options: &Options) -> Result<()> {
+    if options.unpinned {
+        measure::leave_unpinned();
+    }
     pin(Core::Load)?;
     let amounts = Amounts::of(options.full);
     let origin = Origin::start().context("the origin")?;
+    let echo = datagrams::echo().context("the origin of datagrams")?;
     let all = contender::all(&options.turnpike);
     let chosen: Vec<&Contender> = all
         .iter()
@@ -93,7 +101,7 @@ fn run(options: &Options) -> Result<()> {
     for round in 0..amounts.rounds {
         for contender in &chosen {
             println!("round {} of {}: {}", round + 1, amounts.rounds, contender.name);
-            let figures = measured(contender, &origin, &amounts);
+            let figures = measured(contender, &origin, echo, &amounts);
             if let Err(error) = &figures {
                 println!("  {error:#}");
             }
@@ -106,7 +114,7 @@ fn run(options: &Options) -> Result<()> {
 }
 
 /// One contender in one round.
-fn measured(contender: &Contender, origin: &Origin, amounts: &Amounts) -> Result<Figures> {
+fn measured(contender: &Contender, origin: &Origin, echo: SocketAddr, amounts: &Amounts) -> Result<Figures> {
     let running = contender.start(origin.address()).context("starting it")?;
     let way = running.way();
     load::verify(way, origin.address()).context("bytes are not what they were")?;
@@ -119,6 +127,9 @@ fn measured(contender: &Contender, origin: &Origin, amounts: &Amounts) -> Result
         down: Some(load::download(way, origin.address(), amounts, pid).context("download")?),
         up: Some(load::upload(way, origin.address(), amounts, pid).context("upload")?),
         requests: None,
+        arrival: Some(load::arrivals(way, origin.address(), amounts).context("tunnels at a steady pace")?),
+        // Most carry none.
+        datagrams: datagrams::datagrams(way, echo, amounts, pid).ok(),
     };
     if way.passes_requests() {
         // Some end a connection behind each answer.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -15,8 +16,18 @@ pub(crate) enum Core {
     Load,
 }
 
+static UNPINNED: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is kept on a core.
+pub(crate) fn leave_unpinned() {
+    UNPINNED.store(true, Ordering::Relaxed);
+}
+
 /// Keeps this thread, and whatever it starts from now on, on a core. On a machine with one core it does nothing.
 pub(crate) fn pin(core: Core) -> io::Result<()> {
+    if UNPINNED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let cores = allowed()?;
     let (Some(first), Some(last)) = (cores.first(), cores.last()) else {
         return Ok(());

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::load::{Amounts, Cost, Idle};
+use crate::load::{Amounts, Arrival, Cost, Idle};
 
 /// One contender in one round. What it does not do is absent.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ pub(crate) struct Figures {
     pub(crate) down: Option<Cost>,
     pub(crate) up: Option<Cost>,
     pub(crate) requests: Option<Cost>,
+    pub(crate) arrival: Option<Arrival>,
+    pub(crate) datagrams: Option<Cost>,
 }
 
 /// A figure: its heading, where it is found, by how much it is multiplied, its decimals, and whether it has a limit.
@@ -29,7 +31,7 @@ struct Column {
     has_limit: bool,
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 9] = [
     Column {
         heading: "down, CPU-s/GB",
         of: |figures| Some(figures.down?.cpu_seconds * 1e9),
@@ -52,6 +54,24 @@ const COLUMNS: [Column; 6] = [
         heading: "CPU-µs/GET",
         of: |figures| Some(figures.requests?.cpu_seconds * 1e6),
         decimals: 1,
+        has_limit: true,
+    },
+    Column {
+        heading: "CPU-µs/datagram",
+        of: |figures| Some(figures.datagrams?.cpu_seconds * 1e6),
+        decimals: 2,
+        has_limit: false,
+    },
+    Column {
+        heading: "µs to open at 1,000/s, p50",
+        of: |figures| Some(figures.arrival?.p50.as_secs_f64() * 1e6),
+        decimals: 0,
+        has_limit: true,
+    },
+    Column {
+        heading: "p99",
+        of: |figures| Some(figures.arrival?.p99.as_secs_f64() * 1e6),
+        decimals: 0,
         has_limit: true,
     },
     Column {
@@ -129,9 +149,12 @@ impl Report {
             idle,
             bytes,
             requests,
+            arrivals,
+            datagrams,
         } = self.amounts;
         let mut text = format!(
-            "{rounds} round(s); {tunnels} tunnels, {idle} idle ones, {} MB each way, {requests} GETs. In brackets: times the limit.\n\n",
+            "{rounds} round(s); {tunnels} tunnels, {idle} idle ones, {} MB each way, {requests} GETs, \
+             {arrivals} tunnels at a steady pace, {datagrams} datagrams there and back. In brackets: times the limit.\n\n",
             bytes / 1_000_000
         );
         let headings: Vec<_> = COLUMNS.iter().map(|column| column.heading).collect();
@@ -256,6 +279,8 @@ mod tests {
             down: None,
             up: None,
             requests: None,
+            arrival: None,
+            datagrams: None,
         }
     }
 
@@ -269,7 +294,7 @@ mod tests {
         report.add("http two", Err("it ended at once".to_owned()));
         let text = report.markdown();
         assert!(
-            text.contains("| http one | – | – | 20.0 (1.50) | – | – | – |"),
+            text.contains("| http one | – | – | 20.0 (1.50) | – | – | – | – | – | – |"),
             "{text}"
         );
         assert!(text.contains("http two: it ended at once"), "{text}");

@@ -16,6 +16,9 @@ pub(crate) struct Options {
     /// Only contenders in whose names this is, such as `socks5` or `turnpike`; the limit always runs
     #[arg(long, default_value = "", hide_default_value = true)]
     only: String,
+    /// Everybody on all cores, in place of the proxy on one and the load on another
+    #[arg(long, conflicts_with = "shop")]
+    unpinned: bool,
     /// The shop in place of the gateway: reading beside an answer of the bare web server, buying beside what the databases do with a row
     #[arg(long, conflicts_with = "only")]
     shop: bool,
@@ -66,6 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Command::new(release.join("bench"))
     };
     command.args(["run", "--only", &options.only]);
+    command.args(options.unpinned.then_some("--unpinned"));
     measured(command, options, &release)
 }
 

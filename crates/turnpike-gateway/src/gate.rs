@@ -90,8 +90,8 @@ impl Gate {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener) {
-    listener::accept(&listener, |stream, peer| {
+fn accept(shared: Arc<Shared>, listener: TcpListener) -> impl Future<Output = ()> + Send {
+    listener::accept(listener, move |stream, peer| {
         let gate = shared.gate.as_ref();
         match gate
             .zip(port_before_redirection(&stream))
@@ -102,7 +102,6 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             None => drop(stream.set_zero_linger()),
         }
     })
-    .await;
 }
 
 /// The port that the client has connected to.

@@ -20,7 +20,7 @@ use crate::egress::DestinationPolicy;
 use crate::exit::{CheckTarget, Checked, Environment, ExitId, ExitSpec, Rotated, RotationError, Survey};
 use crate::gate::Gate;
 use crate::meter::{BatchId, Meters, TrafficBatch};
-use crate::refusals::{Caller, Complaints, Reason, RefusalBatch, Refusals};
+use crate::refusals::{Caller, Complaints, Protocol, Reason, RefusalBatch, Refusals};
 use crate::relay::{Buffers, Pipes};
 use crate::route::{ActiveRoute, Route, RouteId};
 use crate::session::admission::Admission;
@@ -147,6 +147,8 @@ pub(crate) struct Shared {
     tunnels: AtomicU64,
     /// The same for whoever watches. Looked up once: that costs more than to count.
     tunnels_open: metrics::Gauge,
+    /// Connections by what they speak, in the order of [`Protocol::ALL`]; looked up once, too.
+    connections: [metrics::Counter; Protocol::ALL.len()],
 }
 
 impl Shared {
@@ -169,6 +171,8 @@ impl Shared {
             tasks: TaskTracker::new(),
             tunnels: AtomicU64::new(0),
             tunnels_open: metrics::gauge!("turnpike_tunnels_open"),
+            connections: Protocol::ALL
+                .map(|protocol| metrics::counter!("turnpike_connections_total", "protocol" => protocol.name())),
             config,
         }
     }
@@ -199,6 +203,13 @@ impl Shared {
     #[cfg(test)]
     pub(crate) fn connections(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// Counts a connection by what it speaks.
+    pub(crate) fn connection_speaks(&self, protocol: Protocol) {
+        if let Some(counter) = self.connections.get(protocol as usize) {
+            counter.increment(1);
+        }
     }
 
     pub(crate) fn tunnel_opened(&self) {

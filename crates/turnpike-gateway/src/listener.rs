@@ -1,14 +1,18 @@
 //! One subscription's port: its sockets on every address of the gateway, and letting connections in.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol as Transport, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::descriptors::Permit;
@@ -46,10 +50,6 @@ impl Port {
         self.route.load_full()
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
-        accept(&listener, |stream, peer| self.admit(stream, peer)).await;
-    }
-
     /// Starts a session, or closes the connection where there are too many.
     pub(crate) fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         // Two: the client's socket and the origin's.
@@ -79,18 +79,45 @@ impl std::fmt::Debug for Port {
     }
 }
 
-/// Accepts for ever.
-pub(crate) async fn accept(listener: &TcpListener, admit: impl Fn(TcpStream, SocketAddr)) {
-    loop {
-        // Goes on until nothing is left to accept; the runtime gives others a turn in between.
-        match listener.accept().await {
-            Ok((stream, peer)) => admit(stream, peer),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::debug!(%error, "a port rests for a moment: nothing can be accepted");
-                tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
+/// Accepts for ever. There is one of these per port, so it is small: no step of it has a future of its own.
+pub(crate) fn accept(
+    listener: TcpListener,
+    admit: impl Fn(TcpStream, SocketAddr) + Send,
+) -> impl Future<Output = ()> + Send {
+    let mut rest = Rest::default();
+    poll_fn(move |cx| {
+        loop {
+            ready!(rest.poll(cx));
+            // Goes on until nothing is left to accept; the runtime gives others a turn in between.
+            match ready!(listener.poll_accept(cx)) {
+                Ok((stream, peer)) => admit(stream, peer),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a port rests for a moment: nothing can be accepted");
+                    rest.begin(OUT_OF_RESOURCES_PAUSE);
+                }
             }
         }
+    })
+}
+
+/// A pause of a port's, which holds nothing while there is none.
+#[derive(Debug, Default)]
+pub(crate) struct Rest(Option<Pin<Box<Sleep>>>);
+
+impl Rest {
+    /// Starts one.
+    pub(crate) fn begin(&mut self, pause: Duration) {
+        self.0 = Some(Box::pin(sleep(pause)));
+    }
+
+    /// Waits for its end, where there is one.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.0 {
+            ready!(pause.as_mut().poll(cx));
+            self.0 = None;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -104,13 +131,14 @@ pub(crate) struct OpenPort {
 /// none are taken.
 struct Sockets {
     address: IpAddr,
-    tasks: Vec<JoinHandle<()>>,
+    /// The one that accepts, and the one that receives datagrams.
+    tasks: [Option<JoinHandle<()>>; 2],
     _descriptors: Permit,
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.iter().flatten() {
             task.abort();
         }
     }
@@ -150,7 +178,8 @@ impl OpenPort {
 
     fn are_damaged(&self, sockets: &Sockets) -> bool {
         let gate = self.port.shared.gate.as_ref();
-        sockets.tasks.iter().any(JoinHandle::is_finished) || gate.is_some_and(|gate| !gate.is_open(sockets.address))
+        sockets.tasks.iter().flatten().any(JoinHandle::is_finished)
+            || gate.is_some_and(|gate| !gate.is_open(sockets.address))
     }
 
     /// Puts another route in force for connections from now on.
@@ -201,37 +230,34 @@ impl OpenPort {
             None => Some(TcpListener::from_std(listen(at, config.peer_timeout)?.into())?),
         };
         let datagrams = match config.udp {
-            true => Some(UdpSocket::from_std(bind_udp(at)?.into())?),
+            true => Some(udp::DatagramSocket::new(UdpSocket::from_std(bind_udp(at)?.into())?)?),
             false => None,
         };
         if let Some(gate) = gate {
             gate.serve(&self.port, address)?;
         }
-        let accept = listener.map(|listener| self.until_closing(Arc::clone(&self.port).accept(listener)));
-        let serve = datagrams
-            .map(|socket| self.until_closing(Arc::clone(&self.port.udp).serve(Arc::clone(&self.port), socket)));
-        let tasks = accept.into_iter().chain(serve).collect();
+        let accept = listener.map(|listener| {
+            let port = Arc::clone(&self.port);
+            tokio::spawn(accept(listener, move |stream, peer| port.admit(stream, peer)))
+        });
+        let serve = datagrams.map(|socket| tokio::spawn(udp::serve(Arc::clone(&self.port), socket)));
+        // Most gateways have one address or two, and there are thousands of ports.
+        self.sockets.reserve_exact(1);
         self.sockets.push(Sockets {
             address,
-            tasks,
+            tasks: [accept, serve],
             _descriptors: descriptors,
         });
         Ok(())
-    }
-
-    fn until_closing(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-        let closing = self.port.closing.clone();
-        tokio::spawn(async move {
-            closing.run_until_cancelled_owned(work).await;
-        })
     }
 
     /// Closes all sockets; when it returns, the port is free.
     pub(crate) async fn close(mut self) {
         self.port.closing.cancel();
         for mut sockets in std::mem::take(&mut self.sockets) {
-            for task in &mut sockets.tasks {
-                // A task that panicked has let go of its socket too.
+            for task in sockets.tasks.iter_mut().flatten() {
+                task.abort();
+                // However it ends, it has let go of its socket then.
                 let _ = task.await;
             }
         }

@@ -50,7 +50,7 @@ pub struct Route {
 /// every tunnel opened under it ends; where only the end time differs, the tokens are carried over.
 #[derive(Debug)]
 pub(crate) struct ActiveRoute {
-    pub(crate) route: Route,
+    pub(crate) route: Arc<Route>,
     pub(crate) exit: Arc<Exit>,
     pub(crate) meter: Arc<Meter>,
     /// Who is served without a password; the subscription's, whichever route it has.
@@ -69,7 +69,7 @@ impl ActiveRoute {
     /// The same, whose tunnels end when `cut` says so.
     pub(crate) fn cut_by(&self, cut: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
-            route: self.route.clone(),
+            route: Arc::clone(&self.route),
             exit: Arc::clone(&self.exit),
             meter: Arc::clone(&self.meter),
             guests: Arc::clone(&self.guests),

@@ -45,7 +45,8 @@ pub(crate) struct Table {
     counts: Arc<Counts>,
     addresses: Vec<IpAddr>,
     exits: HashMap<ExitId, Arc<Exit>>,
-    routes: HashMap<RouteId, Served>,
+    /// Each on its own, since a map keeps room for half as many again.
+    routes: HashMap<RouteId, Box<Served>>,
     /// Every route in force by its end.
     ends: BTreeSet<(i64, RouteId)>,
     /// Routes whose traffic has an end, and is not known to be used up.
@@ -57,7 +58,7 @@ pub(crate) struct Table {
 
 /// A route as it was told last, and what has come of it.
 struct Served {
-    route: Route,
+    route: Arc<Route>,
     /// Absent when it has ended, or its exit is unknown.
     active: Option<Arc<ActiveRoute>>,
     guests: Arc<Guests>,
@@ -201,12 +202,14 @@ impl Table {
     /// Enters a route; gives back a port to close.
     fn set_route(&mut self, route: Route, now: i64) -> Option<OpenPort> {
         let id = route.id.clone();
+        let route = Arc::new(route);
         let mut served = match self.routes.remove(&id) {
-            Some(served) => {
+            Some(mut served) => {
                 self.ends.remove(&(served.route.ends_at, id.clone()));
-                Served { route, ..served }
+                served.route = route;
+                served
             }
-            None => Served {
+            None => Box::new(Served {
                 quota: Quota::new(self.meters.meter(&id)),
                 refusals: self.shared.refusals.log(&id),
                 route,
@@ -214,7 +217,7 @@ impl Table {
                 guests: Arc::default(),
                 port: None,
                 reported: false,
-            },
+            }),
         };
         served.guests.allow(&served.route.allowed_addresses);
         served.quota.know(served.route.moved);
@@ -264,7 +267,7 @@ impl Table {
         };
         let goes_on = same_credentials.filter(|old| !old.cut.is_cancelled() && Arc::ptr_eq(&old.exit, exit));
         Arc::new(ActiveRoute {
-            route: served.route.clone(),
+            route: Arc::clone(&served.route),
             exit: Arc::clone(exit),
             meter: self.meters.meter(&served.route.id),
             guests: Arc::clone(&served.guests),

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use turnpike_wire::address::Destination;
 
+use super::dialling::Opening;
 use super::{DialError, Exit};
 use crate::stream::Stream;
 
@@ -46,7 +47,10 @@ impl Exit {
             .ok_or_else(|| format!("{} cannot be connected to", target.authority))?;
         let began = Instant::now();
         let work = async {
-            let dialed = self.dial(&destination).await.map_err(|error| not_dialled(&error))?;
+            let dialed = self
+                .dial(&destination, Opening::Unknown)
+                .await
+                .map_err(|error| not_dialled(&error))?;
             let Some(path) = &target.path else {
                 return Ok(None);
             };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::net::sockopt::set_tcp_quickack;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,27 @@ pub(crate) struct Dialed {
     pub(crate) lease: CancellationToken,
 }
 
+/// What is known, before a connection is made, of what will be said on it first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Our side speaks first, and has its words ready.
+    Ready,
+    /// Either may speak first.
+    Unknown,
+}
+
+impl Opening {
+    /// With `words` to be sent as soon as there is a connection.
+    pub(crate) fn of(words: &[u8]) -> Self {
+        if words.is_empty() { Self::Unknown } else { Self::Ready }
+    }
+
+    /// Whether data will follow the handshake at once, or soon: of these ports' protocols the client speaks first.
+    fn is_ours(self, port: u16) -> bool {
+        self == Self::Ready || matches!(port, 80 | 443 | 8080 | 8443)
+    }
+}
+
 /// Why nothing could be dialled; every protocol has its own answer to each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DialError {
@@ -66,10 +88,14 @@ pub(crate) enum DialError {
 
 impl Exit {
     /// Resolves, judges and dials `destination`, happy eyeballs over the families the exit has.
-    pub(crate) async fn dial(self: &Arc<Self>, destination: &Destination) -> Result<Dialed, DialError> {
+    pub(crate) async fn dial(
+        self: &Arc<Self>,
+        destination: &Destination,
+        opening: Opening,
+    ) -> Result<Dialed, DialError> {
         let mut present = self.present.load_full();
         loop {
-            let dialed = self.dial_from(&present, destination).await?;
+            let dialed = self.dial_from(&present, destination, opening).await?;
             // A rotation without drain time may have ended the lease meanwhile: the caller wants a tunnel that lives.
             let now = self.present.load_full();
             if !dialed.lease.is_cancelled() || now.generation == present.generation {
@@ -83,6 +109,7 @@ impl Exit {
         self: &Arc<Self>,
         present: &Arc<Present>,
         destination: &Destination,
+        opening: Opening,
     ) -> Result<Dialed, DialError> {
         if self.open.is_cancelled() {
             return Err(unavailable("it has been taken out of service"));
@@ -91,7 +118,7 @@ impl Exit {
         let candidates = dial::in_order(candidates);
         let connected = match upstream::of(&present.spec.way) {
             Some(proxy) => self.dial_by_proxy(present, &proxy, &candidates).await,
-            None => self.dial_directly(present, &candidates).await,
+            None => self.dial_directly(present, &candidates, opening).await,
         };
         let (stream, early, answered) = connected?;
         self.health_good(present.generation);
@@ -107,9 +134,14 @@ impl Exit {
         self: &Arc<Self>,
         present: &Arc<Present>,
         candidates: &[SocketAddr],
+        opening: Opening,
     ) -> Result<(TcpStream, Bytes, SocketAddr), DialError> {
         let connect = async |address: SocketAddr| {
             let socket = present.choice.source.tcp(address.ip())?;
+            if opening.is_ours(address.port()) {
+                // The handshake's last packet is then the first data. Without it there is a packet more, and nothing else is lost.
+                let _ = set_tcp_quickack(&socket, false);
+            }
             match socket.connect(address).await {
                 Ok(stream) => Ok((stream, address)),
                 Err(error) => Err(AttemptError::of_connect(&error)),

@@ -46,7 +46,7 @@ pub use check::{CheckTarget, Checked};
 use choice::Choice;
 use datagrams::UdpFailure;
 pub(crate) use datagrams::{UdpEgress, UpstreamAssociation};
-pub(crate) use dialling::{DialError, Dialed};
+pub(crate) use dialling::{DialError, Dialed, Opening};
 pub(crate) use environment::Environment;
 use health::Health;
 pub(crate) use source::Source;

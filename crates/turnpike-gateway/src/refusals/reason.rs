@@ -22,6 +22,17 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
+    /// In the order of the enum.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Unknown,
+        Self::Http,
+        Self::Socks4,
+        Self::Socks5,
+        Self::Vless,
+        Self::Shadowsocks,
+        Self::Tls,
+    ];
+
     /// As records name it.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -35,6 +35,10 @@ pub(super) struct Allowed<'a> {
 #[derive(Debug)]
 pub(super) struct Direction {
     held: Held,
+    /// How many of the next bytes to be written are our own, and not metered.
+    own: usize,
+    /// Our own words that go out with the first that is read, or before the end where nothing is.
+    preface: &'static [u8],
     stage: Stage,
     /// Whether the sender is read on when the receiver takes no more.
     discards: bool,
@@ -52,11 +56,8 @@ pub(super) struct Direction {
 #[derive(Debug)]
 enum Held {
     Nothing,
-    /// What was there before the tunnel; the first `unmetered` bytes of it are our own.
-    Early {
-        bytes: Bytes,
-        unmetered: usize,
-    },
+    /// What was there before the tunnel.
+    Early(Bytes),
     Copied(Buffer),
     Piped(Pipe),
 }
@@ -80,24 +81,29 @@ impl Direction {
         Self::new(early, 0, Way::Up, is_plain)
     }
 
-    /// From the origin to the client; `early` first, of which the first `unmetered` bytes are our own.
+    /// From the origin to the client; `early` first, of which the first `own` bytes are ours.
     ///
     /// A client that takes no more has gone, and so does everything.
-    pub(super) fn down(early: Bytes, unmetered: usize, is_plain: bool) -> Self {
-        Self::new(early, unmetered, Way::Down, is_plain)
+    pub(super) fn down(early: Bytes, own: usize, is_plain: bool) -> Self {
+        Self::new(early, own, Way::Down, is_plain)
     }
 
-    fn new(early: Bytes, unmetered: usize, way: Way, is_plain: bool) -> Self {
+    /// The same direction, whose first bytes have `preface` before them.
+    pub(super) fn prefaced(mut self, preface: &'static [u8]) -> Self {
+        self.preface = preface;
+        self
+    }
+
+    fn new(early: Bytes, own: usize, way: Way, is_plain: bool) -> Self {
         let held = if early.is_empty() {
             Held::Nothing
         } else {
-            Held::Early {
-                bytes: early,
-                unmetered,
-            }
+            Held::Early(early)
         };
         Self {
             held,
+            own,
+            preface: &[],
             stage: Stage::Moving,
             discards: way == Way::Up,
             full: 0,
@@ -127,7 +133,7 @@ impl Direction {
     pub(super) fn holds_data(&self) -> bool {
         match &self.held {
             Held::Nothing => false,
-            Held::Early { bytes, .. } => !bytes.is_empty(),
+            Held::Early(bytes) => !bytes.is_empty(),
             Held::Copied(buffer) => !buffer.is_empty(),
             Held::Piped(pipe) => !pipe.is_empty(),
         }
@@ -202,15 +208,18 @@ impl Direction {
 
     /// Writes all that is held. What held it stays, empty, for the next read.
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &impl Side, meter: &impl Fn(u64)) -> Poll<io::Result<()>> {
+        let mut meter_others = |count: usize| {
+            let own = count.min(self.own);
+            self.own -= own;
+            meter((count - own) as u64);
+        };
         match &mut self.held {
             Held::Nothing => {}
-            Held::Early { bytes, unmetered } => {
+            Held::Early(bytes) => {
                 while !bytes.is_empty() {
                     let count = written(ready!(to.poll_write(cx, bytes)))?;
                     bytes.advance(count);
-                    let own = count.min(*unmetered);
-                    *unmetered -= own;
-                    meter((count - own) as u64);
+                    meter_others(count);
                 }
                 self.held = Held::Nothing;
             }
@@ -218,7 +227,7 @@ impl Direction {
                 while !buffer.is_empty() {
                     let count = written(ready!(to.poll_write(cx, buffer.filled())))?;
                     buffer.consume(count);
-                    meter(count as u64);
+                    meter_others(count);
                 }
             }
             Held::Piped(pipe) => {
@@ -297,8 +306,13 @@ impl Direction {
             _ if self.is_bulk => shared.large_buffers.take(),
             _ => shared.buffers.take(),
         };
+        if let Some(room) = buffer.room(usize::MAX).get_mut(..self.preface.len()) {
+            room.copy_from_slice(self.preface);
+            buffer.advance(self.preface.len());
+        }
         let count = ready!(from.poll_read(cx, buffer.room(most)))?;
         buffer.advance(count);
+        self.own += std::mem::take(&mut self.preface).len();
         self.held = Held::Copied(buffer);
         Poll::Ready(Ok(count))
     }

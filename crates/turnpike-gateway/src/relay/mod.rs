@@ -64,13 +64,29 @@ pub(crate) enum End {
     Cut,
 }
 
+/// What a client is told when its tunnel is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer<'a> {
+    /// At once: it waits for that.
+    Now(&'a [u8]),
+    /// In front of the first that the origin says, since the client waits for nothing else: a segment less.
+    WithData(&'static [u8]),
+}
+
+impl<'a> Answer<'a> {
+    /// All that is said.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        let (Self::Now(bytes) | Self::WithData(bytes)) = self;
+        bytes
+    }
+}
+
 /// Relays until both sides have finished, in a task of its own: it returns at once, and the session ends by returning
 /// too, so that nothing of its handshake stays in memory.
 ///
 /// `from_client` is what the client sent behind its request already (it has not been metered yet), `dialed.early` the
-/// same for the other side; `answer` is written to the client before anything else and is not metered (a handshake's
-/// success reply, so that it shares a segment with the first data).
-pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, answer: &[u8], dialed: Dialed) {
+/// same for the other side; `answer` is written to the client before anything else and is not metered.
+pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, answer: Answer<'_>, dialed: Dialed) {
     let Dialed {
         stream: origin,
         early,
@@ -79,6 +95,11 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
     let speed = &context.route.quota.speed;
     speed.charge(Way::Up, from_client.len());
     speed.charge(Way::Down, early.len());
+    let (answer, preface) = match answer {
+        Answer::Now(answer) => (answer, &[][..]),
+        Answer::WithData(answer) if early.is_empty() => (&[][..], answer),
+        Answer::WithData(answer) => (answer, &[][..]),
+    };
     let mut to_client = BytesMut::with_capacity(answer.len() + early.len());
     to_client.put_slice(answer);
     to_client.put_slice(&early);
@@ -86,7 +107,7 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
     let is_plain = client.plain().is_some();
     let mut tunnel = Tunnel {
         up: Direction::up(from_client, is_plain),
-        down: Direction::down(to_client.freeze(), answer.len(), is_plain),
+        down: Direction::down(to_client.freeze(), answer.len(), is_plain).prefaced(preface),
         last_moved: Instant::now(),
         is_tuned: false,
         is_watched: true,

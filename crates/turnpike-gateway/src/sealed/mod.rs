@@ -5,7 +5,7 @@
 mod salts;
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use turnpike_wire::shadowsocks::{Keys, Method, Salt};
 
@@ -18,12 +18,15 @@ const CLOCK_TOLERANCE: u64 = 30;
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) keys: Keys,
-    streams: Mutex<Seen>,
+    streams: Book,
     /// By the older methods, apart from streams, which a flood of datagrams would push out.
-    datagrams: Mutex<Seen>,
+    datagrams: Book,
     /// The position in [`Method::ALL`] of the method that was used last.
     last_method: AtomicU8,
 }
+
+/// There is none before the first stream, or datagram: most subscriptions are not used by Shadowsocks.
+type Book = Mutex<Option<Box<Seen>>>;
 
 /// The salts that have been seen. The older methods do not tell directions apart: what a gateway has sent opens as a customer's
 /// would, and whoever heard it could send it back, with his victim's address in front of it. So our own are told too.
@@ -111,17 +114,17 @@ impl Sealed {
     /// Notes the salt of a datagram of the older methods that has opened; whether it is new. A recorded one that is sent again in
     /// somebody else's name would have its answer sent to him.
     pub(crate) fn note_datagram(&self, salt: &Salt) -> bool {
-        lock(&self.datagrams).note(salt).is_ok()
+        with(&self.datagrams, |seen| seen.note(salt)).is_ok()
     }
 
     /// A salt for a stream of ours.
     pub(crate) fn draw(&self, method: Method) -> Option<Salt> {
-        lock(&self.streams).draw(method)
+        with(&self.streams, |seen| seen.draw(method))
     }
 
     /// A salt for a datagram of ours by one of the older methods.
     pub(crate) fn draw_for_datagram(&self, method: Method) -> Option<Salt> {
-        lock(&self.datagrams).draw(method)
+        with(&self.datagrams, |seen| seen.draw(method))
     }
 
     /// Judges a stream whose beginning has opened: its client's time (which only 2022 tells), then whether its salt is new.
@@ -139,12 +142,10 @@ impl Sealed {
         if let Some(time) = time {
             judge_time(time, now, started)?;
         }
-        let mut seen = lock(&self.streams);
-        match time {
-            Some(_) => seen.customers.note_timed(salt, now)?,
-            None => seen.note(salt)?,
-        }
-        drop(seen);
+        with(&self.streams, |seen| match time {
+            Some(_) => seen.customers.note_timed(salt, now),
+            None => seen.note(salt),
+        })?;
         let position = Method::ALL.iter().position(|known| *known == method);
         if let Some(position) = position.and_then(|position| u8::try_from(position).ok()) {
             self.last_method.store(position, Ordering::Relaxed);
@@ -153,6 +154,7 @@ impl Sealed {
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn with<T>(book: &Book, work: impl FnOnce(&mut Seen) -> T) -> T {
+    let mut seen = book.lock().unwrap_or_else(PoisonError::into_inner);
+    work(seen.get_or_insert_default())
 }

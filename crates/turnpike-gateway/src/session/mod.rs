@@ -314,7 +314,7 @@ impl Context {
     /// The client speaks this, as far as is known now.
     fn speaks(&mut self, protocol: Protocol) {
         self.protocol = protocol;
-        metrics::counter!("turnpike_connections_total", "protocol" => protocol.name()).increment(1);
+        self.shared.connection_speaks(protocol);
     }
 
     /// Who it is that is refused.

@@ -8,8 +8,8 @@ use turnpike_wire::magic::Magic;
 use super::datagrams::{self, Framing};
 use super::peer::Peer;
 use super::{Context, mux};
-use crate::exit::{DialError, Dialed};
-use crate::relay;
+use crate::exit::{DialError, Dialed, Opening};
+use crate::relay::{self, Answer};
 
 /// What a destination has turned out to be.
 pub(super) enum Reached {
@@ -25,7 +25,7 @@ pub(super) enum Reached {
 
 impl Context {
     /// Dials a destination, unless its name says that the stream stays here.
-    pub(super) async fn reach(&self, destination: &Destination) -> Result<Reached, DialError> {
+    pub(super) async fn reach(&self, destination: &Destination, opening: Opening) -> Result<Reached, DialError> {
         match Magic::of(&destination.host) {
             Some(Magic::Mux) => Ok(Reached::Mux),
             Some(Magic::UdpOverTcp) => self.datagrams_may_leave().map(|()| Reached::DatagramsOnRequest),
@@ -33,7 +33,10 @@ impl Context {
                 .datagrams_may_leave()
                 .map(|()| Reached::Datagrams(Framing::UdpOverTcp)),
             // Asked for as a stream that one means nothing: it is a name that does not leave.
-            Some(Magic::PacketAddr) | None => self.route.exit.dial(destination).await.map(Reached::Outside),
+            Some(Magic::PacketAddr) | None => {
+                let dialed = self.route.exit.dial(destination, opening).await?;
+                Ok(Reached::Outside(dialed))
+            }
         }
     }
 
@@ -55,16 +58,16 @@ impl Context {
 
 impl Reached {
     /// Serves the stream in a task of its own, `answer` first: it returns at once.
-    pub(super) fn begin(self, context: &Context, client: impl Into<Peer>, answer: &[u8]) {
+    pub(super) fn begin(self, context: &Context, client: impl Into<Peer>, answer: Answer<'_>) {
         let client = client.into();
         match self {
             Self::Outside(dialed) => {
                 let Peer { stream, pending } = client;
                 relay::tunnel(context, stream, pending.freeze(), answer, dialed);
             }
-            Self::Mux => mux::serve(context, client, answer),
-            Self::Datagrams(framing) => datagrams::serve(context, client, answer, framing),
-            Self::DatagramsOnRequest => datagrams::serve_request(context, client, answer),
+            Self::Mux => mux::serve(context, client, answer.bytes()),
+            Self::Datagrams(framing) => datagrams::serve(context, client, answer.bytes(), framing),
+            Self::DatagramsOnRequest => datagrams::serve_request(context, client, answer.bytes()),
         }
     }
 }

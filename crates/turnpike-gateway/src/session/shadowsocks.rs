@@ -11,7 +11,9 @@ use turnpike_wire::shadowsocks::{Method, Refused, Salt};
 
 use super::peer::Peer;
 use super::{Client, Context};
+use crate::exit::Opening;
 use crate::refusals::Reason;
+use crate::relay::Answer;
 use crate::sealed::Sealed;
 use crate::stream::{Seal, Shadowsocks};
 
@@ -35,7 +37,7 @@ pub(super) async fn serve(context: Context, mut client: Client, sealed: Arc<Seal
     if context.admit().is_err() {
         return Peer::from(client).finish().await;
     }
-    let reached = match context.reach(&asked.destination).await {
+    let reached = match context.reach(&asked.destination, Opening::of(&asked.payload)).await {
         Ok(reached) => reached,
         Err(error) => {
             context.dial_failed(&error);
@@ -51,7 +53,7 @@ pub(super) async fn serve(context: Context, mut client: Client, sealed: Arc<Seal
         stream: client.stream.sealed(Seal::Shadowsocks(seal)),
         pending: asked.payload,
     };
-    reached.begin(&context, client, &[]);
+    reached.begin(&context, client, Answer::Now(&[]));
 }
 
 /// Absent where it is none of ours, or does not come in time.

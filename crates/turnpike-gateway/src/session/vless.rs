@@ -9,7 +9,9 @@ use turnpike_wire::vless::{self, Request};
 use super::peer::Peer;
 use super::reach::Reached;
 use super::{Client, Context};
+use crate::exit::Opening;
 use crate::refusals::Reason;
+use crate::relay::Answer;
 
 /// Serves a connection whose head has this subscription's id, until it ends or has become a tunnel.
 pub(super) async fn serve(context: Context, mut client: Client) {
@@ -21,12 +23,12 @@ pub(super) async fn serve(context: Context, mut client: Client) {
         return Peer::from(client).finish().await;
     }
     let reached = match &request {
-        Request::Tcp(destination) => context.reach(destination).await,
+        Request::Tcp(destination) => context.reach(destination, Opening::of(&client.buffer)).await,
         Request::Udp(destination) => context.reach_datagrams(destination).await,
         Request::Mux => Ok(Reached::Mux),
     };
     match reached {
-        Ok(reached) => reached.begin(&context, client, &vless::RESPONSE),
+        Ok(reached) => reached.begin(&context, client, Answer::WithData(&vless::RESPONSE)),
         Err(error) => {
             context.dial_failed(&error);
             Peer::from(client).finish().await;

@@ -18,12 +18,13 @@ mod sealed;
 mod socket;
 mod window;
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::ready;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
 use turnpike_wire::socks5;
 
 use crate::exit::DialError;
@@ -35,8 +36,8 @@ pub(crate) use association::{Association, Customer};
 pub(crate) use bound_address::BoundAddress;
 use clients::{ClientId, Clients, Found};
 use sealed::{Desk, Sessions};
-pub(crate) use socket::Datagram;
-use socket::{DatagramSocket, Received};
+use socket::Received;
+pub(crate) use socket::{Datagram, DatagramSocket};
 
 /// Associations of one subscription, of all protocols together.
 const ASSOCIATIONS: usize = 256;
@@ -134,25 +135,6 @@ impl Port {
         (before < ASSOCIATIONS).then_some(place)
     }
 
-    /// Serves the socket that is bound to one of the gateway's addresses, until the listener drops this future.
-    /// Called once per address of `GatewayConfig::bind`, each in its own task.
-    pub(crate) async fn serve(self: Arc<Self>, port: Arc<listener::Port>, socket: UdpSocket) {
-        let socket = match DatagramSocket::new(socket) {
-            Ok(socket) => Arc::new(socket),
-            Err(error) => {
-                // The task's end shows the port as damaged: it is opened anew.
-                tracing::warn!(%error, "a port's datagrams cannot be served");
-                return;
-            }
-        };
-        loop {
-            if let Err(error) = socket.receive(|received| self.receive(&port, &socket, received)).await {
-                tracing::debug!(%error, "a port rests for a moment: no datagram can be read");
-                tokio::time::sleep(ERROR_PAUSE).await;
-            }
-        }
-    }
-
     fn receive(self: &Arc<Self>, port: &listener::Port, socket: &Arc<DatagramSocket>, received: Received<'_>) {
         let source = received.source;
         let found = self.clients().find(source);
@@ -181,6 +163,23 @@ impl Port {
     fn clients(&self) -> MutexGuard<'_, Clients<Arc<Client>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Serves the socket that is bound to one of the gateway's addresses, until the listener drops this future. There is one of these
+/// per port and address, so it is small.
+pub(crate) fn serve(port: Arc<listener::Port>, socket: DatagramSocket) -> impl Future<Output = ()> + Send {
+    let socket = Arc::new(socket);
+    let mut rest = listener::Rest::default();
+    poll_fn(move |cx| {
+        loop {
+            ready!(rest.poll(cx));
+            let take = |received: Received<'_>| port.udp.receive(&port, &socket, received);
+            if let Err(error) = ready!(socket.poll_receive(cx, take)) {
+                tracing::debug!(%error, "a port rests for a moment: no datagram can be read");
+                rest.begin(ERROR_PAUSE);
+            }
+        }
+    })
 }
 
 impl Path {

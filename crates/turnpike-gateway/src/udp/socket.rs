@@ -5,9 +5,11 @@
 //! the batch has been dealt with.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::io::Errno;
@@ -33,7 +35,7 @@ thread_local! {
 
 /// A UDP socket of this machine. Its family is one: an IPv6 socket has no IPv4 datagrams.
 #[derive(Debug)]
-pub(super) struct DatagramSocket {
+pub(crate) struct DatagramSocket {
     socket: UdpSocket,
     state: UdpSocketState,
     /// Cancelled when the socket is of no use any more: its device is gone.
@@ -84,7 +86,7 @@ impl Datagram<'_> {
 }
 
 impl DatagramSocket {
-    pub(super) fn new(socket: UdpSocket) -> io::Result<Self> {
+    pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         // quinn-udp forbids fragments, as QUIC wants it. Here go datagrams of any protocol and any length.
         sockopt::allow_fragments(&socket, socket.local_addr()?.is_ipv6())?;
@@ -98,11 +100,22 @@ impl DatagramSocket {
     }
 
     /// Waits for datagrams and hands them to `take`, one after the other.
-    pub(super) async fn receive(&self, take: impl FnMut(Received<'_>)) -> io::Result<()> {
-        self.socket.readable().await?;
-        match ROOM.with_borrow_mut(|room| self.receive_batch(room, take)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            outcome => outcome,
+    pub(super) async fn receive(&self, mut take: impl FnMut(Received<'_>)) -> io::Result<()> {
+        poll_fn(|cx| self.poll_receive(cx, &mut take)).await
+    }
+
+    /// The same for the one task that reads this socket.
+    pub(super) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(Received<'_>),
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.socket.poll_recv_ready(cx))?;
+            match ROOM.with_borrow_mut(|room| self.receive_batch(room, &mut take)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
         }
     }
 

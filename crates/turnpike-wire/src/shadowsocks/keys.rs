@@ -1,5 +1,7 @@
 //! The keys of a subscription, all made of its one password.
 
+use std::sync::OnceLock;
+
 use aes::Aes128;
 use aes::cipher::{Block, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
 use base64::Engine as _;
@@ -25,7 +27,8 @@ pub struct Keys {
     psk: Zeroizing<[u8; KEY_2022]>,
     /// EVP_BytesToKey of the password; the methods with shorter keys take its front.
     master: Zeroizing<[u8; LONGEST_KEY]>,
-    headers: Aes128,
+    /// What datagrams' headers are sealed with: made for the first of them, since it is the larger part of a subscription at rest.
+    headers: OnceLock<Box<Aes128>>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -41,9 +44,9 @@ impl Keys {
         let decoded = Zeroizing::new(STANDARD.decode(format!("{password}==")).ok()?);
         let psk = Zeroizing::new(<[u8; KEY_2022]>::try_from(decoded.as_slice()).ok()?);
         Some(Self {
-            headers: Aes128::new(&(*psk).into()),
             psk,
             master: master(password.as_bytes()),
+            headers: OnceLock::new(),
         })
     }
 
@@ -82,26 +85,30 @@ impl Keys {
         hasher.finalize_xof().fill(subkey);
     }
 
+    fn headers(&self) -> &Aes128 {
+        self.headers.get_or_init(|| Box::new(Aes128::new(&(*self.psk).into())))
+    }
+
     /// The separate header of a 2022 datagram, opened in place.
     pub(super) fn open_header(&self, block: &mut [u8; 16]) {
         let mut opened: Block<Aes128> = (*block).into();
-        self.headers.decrypt_block(&mut opened);
+        self.headers().decrypt_block(&mut opened);
         *block = opened.into();
     }
 
     /// The inverse of [`Keys::open_header`].
     pub(super) fn seal_header(&self, block: &mut [u8; 16]) {
         let mut sealed: Block<Aes128> = (*block).into();
-        self.headers.encrypt_block(&mut sealed);
+        self.headers().encrypt_block(&mut sealed);
         *block = sealed.into();
     }
 
     #[cfg(test)]
     pub(super) fn with_parts(psk: [u8; KEY_2022], password: &str) -> Self {
         Self {
-            headers: Aes128::new(&psk.into()),
             psk: Zeroizing::new(psk),
             master: master(password.as_bytes()),
+            headers: OnceLock::new(),
         }
     }
 

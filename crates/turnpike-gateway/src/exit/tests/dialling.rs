@@ -43,7 +43,7 @@ async fn a_pool_of_both_families_dials_both() {
     };
     let world = World::new();
     let exit = world.exit(pool(&[loopback(11), "::1".parse().unwrap()]));
-    let dialed = exit.dial(&to(origin.local_addr().unwrap())).await;
+    let dialed = exit.dial(&to(origin.local_addr().unwrap()), Opening::Unknown).await;
     assert!(dialed.is_ok());
     assert_eq!(Origin::start().await.sees(&exit).await, Ok(loopback(11)));
 }
@@ -54,7 +54,7 @@ async fn an_exit_does_not_dial_a_family_that_it_lacks() {
     let exit = world.exit(pool(&[loopback(11)]));
     let destination = to("[::1]:80".parse().unwrap());
     assert_eq!(
-        exit.dial(&destination).await.unwrap_err(),
+        exit.dial(&destination, Opening::Unknown).await.unwrap_err(),
         DialError::NetworkUnreachable
     );
 }
@@ -63,7 +63,7 @@ async fn an_exit_does_not_dial_a_family_that_it_lacks() {
 async fn a_refusal_is_the_destinations() {
     let world = World::new();
     let exit = world.exit(pool(&[loopback(11)]));
-    let refused = exit.dial(&to(closed_port().await)).await.unwrap_err();
+    let refused = exit.dial(&to(closed_port().await), Opening::Unknown).await.unwrap_err();
     assert_eq!(refused, DialError::Refused);
 }
 
@@ -75,7 +75,7 @@ async fn a_destination_that_never_answers_times_out() {
     let exit = world.exit(pool(&[loopback(11)]));
     // A full backlog drops what comes next, as a dead host does.
     let full = FullListener::new().await;
-    let outcome = exit.dial(&to(full.address)).await.unwrap_err();
+    let outcome = exit.dial(&to(full.address), Opening::Unknown).await.unwrap_err();
     assert_eq!(outcome, DialError::TimedOut);
 }
 
@@ -84,19 +84,21 @@ async fn private_addresses_and_port_25_are_prohibited() {
     let world = World::new();
     let exit = world.exit(pool(&[loopback(11)]));
     for prohibited in ["10.0.0.1:80", "127.0.0.1:25"] {
-        let outcome = exit.dial(&to(prohibited.parse().unwrap())).await;
+        let outcome = exit.dial(&to(prohibited.parse().unwrap()), Opening::Unknown).await;
         assert!(
             matches!(outcome, Err(DialError::Prohibited(_))),
             "{prohibited}: {outcome:?}"
         );
     }
-    let outcome = exit.dial(&to_name("localhost", 80)).await;
+    let outcome = exit.dial(&to_name("localhost", 80), Opening::Unknown).await;
     assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
     let mailing = world.exit(ExitSpec {
         allow_smtp: true,
         ..pool(&[loopback(11)])
     });
-    let outcome = mailing.dial(&to("127.0.0.1:25".parse().unwrap())).await;
+    let outcome = mailing
+        .dial(&to("127.0.0.1:25".parse().unwrap()), Opening::Unknown)
+        .await;
     assert!(!matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }
 
@@ -107,7 +109,7 @@ async fn a_name_is_resolved_and_dialled() {
     let world = World::plan().names(&server).start();
     let exit = world.exit(pool(&[loopback(11)]));
     let name = to_name("example.com", origin.address.port());
-    let dialed = exit.dial(&name).await.unwrap();
+    let dialed = exit.dial(&name, Opening::Unknown).await.unwrap();
     assert_eq!(line(dialed.stream.into_socket()).await, "127.0.0.11");
 }
 
@@ -121,7 +123,7 @@ async fn a_names_addresses_take_turns_where_no_more_files_may_be_open() {
     let world = plan.start();
     let exit = world.exit(pool(&[loopback(11)]));
     let name = to_name("example.com", origin.address.port());
-    assert!(exit.dial(&name).await.is_ok());
+    assert!(exit.dial(&name, Opening::Unknown).await.is_ok());
     assert_eq!(world.environment.descriptors.used(), 0);
 }
 
@@ -137,8 +139,8 @@ async fn of_a_names_addresses_only_allowed_ones_are_dialled() {
     let world = World::plan().names(&server).start();
     let exit = world.exit(pool(&[loopback(11)]));
     let mixed = to_name("mixed.example.com", origin.address.port());
-    assert!(exit.dial(&mixed).await.is_ok());
-    let outcome = exit.dial(&to_name("private.example.com", 80)).await;
+    assert!(exit.dial(&mixed, Opening::Unknown).await.is_ok());
+    let outcome = exit.dial(&to_name("private.example.com", 80), Opening::Unknown).await;
     assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }
 
@@ -159,10 +161,10 @@ async fn a_name_that_changes_its_mind_is_judged_by_the_answer_that_is_dialled() 
     let world = World::plan().names(&server).start();
     let name = to_name("rebind.example.com", origin.address.port());
     let exit = world.exit(pool(&[loopback(11)]));
-    assert!(exit.dial(&name).await.is_ok());
+    assert!(exit.dial(&name, Opening::Unknown).await.is_ok());
     assert_eq!(server.questions(), 1, "one answer is judged and dialled");
     let other = world.exit(pool(&[loopback(12)]));
-    let outcome = other.dial(&name).await;
+    let outcome = other.dial(&name, Opening::Unknown).await;
     assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }
 
@@ -175,10 +177,10 @@ async fn names_fail_in_their_own_ways() {
     .await;
     let world = World::plan().names(&server).start();
     let exit = world.exit(pool(&[loopback(11)]));
-    let outcome = exit.dial(&to_name("missing.example.com", 80)).await;
+    let outcome = exit.dial(&to_name("missing.example.com", 80), Opening::Unknown).await;
     let missing = DialError::NoSuchName("missing.example.com".to_owned());
     assert_eq!(outcome.unwrap_err(), missing);
-    let outcome = exit.dial(&to_name("broken.example.com", 80)).await;
+    let outcome = exit.dial(&to_name("broken.example.com", 80), Opening::Unknown).await;
     let broken = DialError::NameTimeout("broken.example.com".to_owned());
     assert_eq!(outcome.unwrap_err(), broken);
 }
@@ -187,7 +189,7 @@ async fn names_fail_in_their_own_ways() {
 async fn without_a_list_of_name_servers_names_fail_and_addresses_work() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11)]));
-    let outcome = exit.dial(&to_name("example.com", 80)).await;
+    let outcome = exit.dial(&to_name("example.com", 80), Opening::Unknown).await;
     assert!(matches!(outcome, Err(DialError::NameTimeout(_))), "{outcome:?}");
     assert!(origin.sees(&exit).await.is_ok());
 }

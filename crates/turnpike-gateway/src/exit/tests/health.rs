@@ -28,9 +28,9 @@ async fn an_exit_without_its_address_is_unavailable_and_says_nothing_of_the_netw
             reason: "its address is not in place".to_owned(),
             retry_after: Duration::from_secs(3),
         };
-        assert_eq!(exit.dial(&destination).await.unwrap_err(), expected);
+        assert_eq!(exit.dial(&destination, Opening::Unknown).await.unwrap_err(), expected);
         assert_eq!(exit.udp(loopback(1)).unwrap_err(), expected);
-        let by_name = exit.dial(&to_name("example.com", 80)).await;
+        let by_name = exit.dial(&to_name("example.com", 80), Opening::Unknown).await;
         assert_eq!(by_name.unwrap_err(), expected);
     }
 }
@@ -53,7 +53,7 @@ async fn a_silent_destination_alone_does_not_take_an_exit_down() {
     // Nothing leads from a loopback address to these: as silent as dead.
     for last in 1..=5 {
         let destination = to(SocketAddr::from(([8, 8, 8, last], 80)));
-        let failed = exit.dial(&destination).await.unwrap_err();
+        let failed = exit.dial(&destination, Opening::Unknown).await.unwrap_err();
         assert_eq!(failed, DialError::NetworkUnreachable);
     }
     // The name server was asked through the exit, and answered.
@@ -72,7 +72,7 @@ async fn dead_destinations_do_not_take_an_exit_down_while_one_that_has_answered_
     assert!(origin.sees(&exit).await.is_ok());
     for last in 1..=5 {
         let destination = to(SocketAddr::from(([8, 8, 8, last], 80)));
-        let failed = exit.dial(&destination).await.unwrap_err();
+        let failed = exit.dial(&destination, Opening::Unknown).await.unwrap_err();
         assert_eq!(failed, DialError::NetworkUnreachable);
     }
     soon(|| !exit.health.is_suspect()).await;
@@ -98,13 +98,13 @@ async fn silent_destinations_and_silent_name_servers_take_an_exit_down_until_one
     assert_eq!(world.event().await.0, "up 127.0.0.11");
     for last in 1..=3 {
         let destination = to(SocketAddr::from(([8, 8, 8, last], 80)));
-        assert!(exit.dial(&destination).await.is_err());
+        assert!(exit.dial(&destination, Opening::Unknown).await.is_err());
     }
     let (event, reason) = world.event().await;
     assert_eq!(event, "down");
     assert_eq!(reason, "neither destinations nor name servers answer");
     let destination = to(SocketAddr::from(([8, 8, 8, 8], 80)));
-    let failed = exit.dial(&destination).await.unwrap_err();
+    let failed = exit.dial(&destination, Opening::Unknown).await.unwrap_err();
     assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
     assert!(origin.sees(&exit).await.is_ok());
     assert_eq!(world.event().await.0, "up 127.0.0.11");

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use turnpike_wire::address::{Destination, Host};
 
 use super::environment::{Bounds, Environment};
-use super::{DialError, Exit, ExitId, ExitSpec, ExitWay, RotateMethod};
+use super::{DialError, Exit, ExitId, ExitSpec, ExitWay, Opening, RotateMethod};
 use crate::descriptors::Descriptors;
 use crate::egress::DestinationPolicy;
 use crate::gateway::Event;
@@ -172,7 +172,7 @@ impl Origin {
 
     /// The address that the origin sees when it is dialled through this exit.
     async fn sees(&self, exit: &Arc<Exit>) -> Result<IpAddr, DialError> {
-        let dialed = exit.dial(&to(self.address)).await?;
+        let dialed = exit.dial(&to(self.address), Opening::Unknown).await?;
         Ok(line(dialed.stream.into_socket()).await.parse().unwrap())
     }
 }

@@ -28,10 +28,10 @@ async fn tunnels_keep_their_address_for_the_drain_time() {
         drain: Duration::from_millis(300),
         ..pool(&[loopback(11), loopback(12)])
     });
-    let before = exit.dial(&to(origin.address)).await.unwrap();
+    let before = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     let rotated = Instant::now();
     exit.rotate().await.unwrap();
-    let after = exit.dial(&to(origin.address)).await.unwrap();
+    let after = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     assert!(!before.lease.is_cancelled());
     soon(|| before.lease.is_cancelled()).await;
     assert!(rotated.elapsed() >= Duration::from_millis(300));
@@ -42,7 +42,7 @@ async fn tunnels_keep_their_address_for_the_drain_time() {
 async fn without_drain_time_tunnels_end_at_once() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11), loopback(12)]));
-    let before = exit.dial(&to(origin.address)).await.unwrap();
+    let before = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     exit.rotate().await.unwrap();
     assert!(before.lease.is_cancelled());
 }
@@ -60,7 +60,7 @@ async fn one_address_without_a_method_cannot_rotate() {
 async fn where_no_other_address_is_here_nothing_changes() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11), NOT_HERE]));
-    let before = exit.dial(&to(origin.address)).await.unwrap();
+    let before = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     assert!(matches!(exit.rotate().await, Err(RotationError::Failed(_))));
     assert_eq!(exit.generation(), 1);
     assert!(!before.lease.is_cancelled());

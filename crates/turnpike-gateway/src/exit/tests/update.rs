@@ -4,7 +4,7 @@ use super::*;
 async fn an_address_that_is_taken_away_ends_its_tunnels() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11), loopback(12)]));
-    let dialed = exit.dial(&to(origin.address)).await.unwrap();
+    let dialed = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     exit.update(pool(&[loopback(12), loopback(13)]));
     assert!(dialed.lease.is_cancelled());
     assert_eq!(origin.sees(&exit).await, Ok(loopback(12)));
@@ -15,7 +15,7 @@ async fn an_address_that_is_taken_away_ends_its_tunnels() {
 async fn a_change_elsewhere_leaves_tunnels_alone() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11), loopback(12)]));
-    let dialed = exit.dial(&to(origin.address)).await.unwrap();
+    let dialed = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     exit.update(ExitSpec {
         allow_smtp: true,
         ..pool(&[loopback(10), loopback(11)])
@@ -47,7 +47,7 @@ async fn a_new_present_address_is_taken_unless_a_rotation_knows_better() {
 async fn another_way_ends_the_tunnels_of_the_old_one_after_the_drain_time() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11)]));
-    let dialed = exit.dial(&to(origin.address)).await.unwrap();
+    let dialed = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     exit.update(ExitSpec {
         drain: Duration::from_millis(100),
         ..spec(ExitWay::Interface("lo".to_owned()))
@@ -61,10 +61,10 @@ async fn another_way_ends_the_tunnels_of_the_old_one_after_the_drain_time() {
 async fn a_closed_exit_ends_its_tunnels_and_dials_no_more() {
     let (world, origin) = (World::new(), Origin::start().await);
     let exit = world.exit(pool(&[loopback(11), loopback(12)]));
-    let dialed = exit.dial(&to(origin.address)).await.unwrap();
+    let dialed = exit.dial(&to(origin.address), Opening::Unknown).await.unwrap();
     exit.close();
     assert!(dialed.lease.is_cancelled());
-    let outcome = exit.dial(&to(origin.address)).await;
+    let outcome = exit.dial(&to(origin.address), Opening::Unknown).await;
     assert!(matches!(outcome, Err(DialError::ExitUnavailable { .. })), "{outcome:?}");
     assert!(exit.udp(loopback(1)).is_err());
     assert_eq!(exit.rotate().await, Err(crate::exit::RotationError::UnknownExit));

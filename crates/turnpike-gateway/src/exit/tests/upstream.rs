@@ -101,7 +101,7 @@ async fn an_http_proxy_gets_credentials_and_an_address() {
     let mut world = World::new();
     let exit = world.exit(http(proxy, Some(("user", "pass"))));
     assert_eq!(world.event().await.0, "up");
-    let dialed = exit.dial(&destination()).await.unwrap();
+    let dialed = exit.dial(&destination(), Opening::Unknown).await.unwrap();
     assert_eq!(early(dialed, 12).await, b"first second");
 }
 
@@ -118,7 +118,7 @@ async fn a_socks_proxy_gets_credentials_and_an_address() {
     .await;
     let world = World::new();
     let exit = world.exit(socks(proxy, Some(("user", "pass"))));
-    let dialed = exit.dial(&destination()).await.unwrap();
+    let dialed = exit.dial(&destination(), Opening::Unknown).await.unwrap();
     assert_eq!(early(dialed, 5).await, b"first");
 }
 
@@ -136,7 +136,7 @@ async fn a_socks_proxy_may_want_no_login_and_an_ipv6_destination() {
     .await;
     let world = World::new();
     let exit = world.exit(socks(proxy, None));
-    let dialed = exit.dial(&to("[::1]:80".parse().unwrap())).await;
+    let dialed = exit.dial(&to("[::1]:80".parse().unwrap()), Opening::Unknown).await;
     assert!(dialed.is_ok(), "{dialed:?}");
 }
 
@@ -158,7 +158,7 @@ async fn what_a_socks_proxy_says_of_the_destination_is_passed_on() {
         .await;
         let world = World::new();
         let exit = world.exit(socks(proxy, None));
-        assert_eq!(exit.dial(&destination()).await.unwrap_err(), expected);
+        assert_eq!(exit.dial(&destination(), Opening::Unknown).await.unwrap_err(), expected);
     }
 }
 
@@ -185,7 +185,7 @@ async fn what_an_http_proxy_says_of_the_destination_is_passed_on() {
         let proxy = proxy(vec![Expect(request), Say(reply)]).await;
         let world = World::new();
         let exit = world.exit(http(proxy, None));
-        assert_eq!(exit.dial(&destination()).await.unwrap_err(), expected);
+        assert_eq!(exit.dial(&destination(), Opening::Unknown).await.unwrap_err(), expected);
     }
 }
 
@@ -217,7 +217,7 @@ async fn a_wrong_password_takes_the_exit_down() {
             // Only a request shows what an HTTP proxy thinks of the password.
             assert_eq!(world.event().await.0, "up");
         }
-        let failed = exit.dial(&destination()).await.unwrap_err();
+        let failed = exit.dial(&destination(), Opening::Unknown).await.unwrap_err();
         let DialError::ExitUnavailable { reason, .. } = failed else {
             panic!("{failed:?}")
         };
@@ -238,7 +238,7 @@ async fn a_new_password_is_given_a_chance() {
     let mut world = World::new();
     let exit = world.exit(http(proxy, Some(("user", "old"))));
     assert_eq!(world.event().await.0, "up");
-    assert!(exit.dial(&destination()).await.is_err());
+    assert!(exit.dial(&destination(), Opening::Unknown).await.is_err());
     assert_eq!(world.event().await.0, "down");
     exit.update(http(proxy, Some(("user", "new"))));
     assert_eq!(world.event().await.0, "up");
@@ -252,7 +252,7 @@ async fn a_proxy_that_is_not_there_takes_the_exit_down_and_is_found_when_it_is_b
     let (event, reason) = world.event().await;
     assert_eq!(event, "down");
     assert!(reason.contains("refused the connection"), "{reason}");
-    let failed = exit.dial(&destination()).await.unwrap_err();
+    let failed = exit.dial(&destination(), Opening::Unknown).await.unwrap_err();
     assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
     let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move {
@@ -271,7 +271,7 @@ async fn a_proxy_that_speaks_something_else_takes_the_exit_down() {
     ] {
         let world = World::new();
         let exit = world.exit(exit);
-        let failed = exit.dial(&destination()).await.unwrap_err();
+        let failed = exit.dial(&destination(), Opening::Unknown).await.unwrap_err();
         assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
         assert!(exit.health.down_cause().is_some());
     }
@@ -294,7 +294,7 @@ async fn a_proxy_that_breaks_off_or_falls_mute_ends_the_dial() {
             .bounds(|bounds| bounds.connect = Duration::from_millis(400))
             .start();
         let exit = world.exit(exit);
-        let failed = exit.dial(&destination()).await.unwrap_err();
+        let failed = exit.dial(&destination(), Opening::Unknown).await.unwrap_err();
         match failed {
             DialError::TimedOut => assert!(is_silent),
             DialError::ExitUnavailable { .. } => {}
@@ -329,11 +329,11 @@ async fn a_proxy_that_is_mute_for_everybody_goes_down_and_a_success_brings_it_ba
     assert_eq!(world.event().await.0, "up");
     for last in 1..=3 {
         let destination = to(SocketAddr::from(([198, 51, 0, last], 443)));
-        assert!(exit.dial(&destination).await.is_err());
+        assert!(exit.dial(&destination, Opening::Unknown).await.is_err());
     }
     assert_eq!(world.event().await.0, "down");
     gate.store(true, std::sync::atomic::Ordering::SeqCst);
-    assert!(exit.dial(&destination()).await.is_ok());
+    assert!(exit.dial(&destination(), Opening::Unknown).await.is_ok());
     assert_eq!(world.event().await.0, "up");
 }
 
@@ -343,7 +343,7 @@ async fn a_head_that_never_ends_is_not_read_for_ever() {
     let proxy = proxy(vec![Say(b"HTTP/1.1 200 OK\r\nX: "), Say(&ENDLESS), Mute]).await;
     let world = World::new();
     let exit = world.exit(http(proxy, None));
-    let failed = exit.dial(&destination()).await.unwrap_err();
+    let failed = exit.dial(&destination(), Opening::Unknown).await.unwrap_err();
     assert!(matches!(failed, DialError::ExitUnavailable { .. }), "{failed:?}");
 }
 
@@ -419,6 +419,6 @@ async fn a_proxy_that_breaks_off_or_says_nonsense_opens_no_association() {
 async fn what_is_prohibited_is_prohibited_through_an_upstream_too() {
     let world = World::new();
     let exit = world.exit(socks(closed_port().await, None));
-    let outcome = exit.dial(&to("10.0.0.1:80".parse().unwrap())).await;
+    let outcome = exit.dial(&to("10.0.0.1:80".parse().unwrap()), Opening::Unknown).await;
     assert!(matches!(outcome, Err(DialError::Prohibited(_))), "{outcome:?}");
 }

@@ -10,7 +10,7 @@ use super::Session;
 use super::answer::Answer;
 use super::exchange::{self, Cause, Outcome};
 use super::request::{Exchange, Request};
-use crate::exit::{DialError, Dialed};
+use crate::exit::{DialError, Dialed, Opening};
 use crate::listener;
 use crate::relay;
 use crate::session::peer::{self, Peer};
@@ -94,7 +94,7 @@ impl Session {
     async fn dial(&self, destination: &Destination) -> Result<Origin, DialError> {
         let exit = &self.context.route.exit;
         let generation = exit.generation();
-        let Dialed { stream, early, lease } = exit.dial(destination).await?;
+        let Dialed { stream, early, lease } = exit.dial(destination, Opening::Ready).await?;
         // It may carry many exchanges, and long ones. Without this it works all the same.
         let _ = listener::tune(&SockRef::from(stream.socket()), self.context.config.peer_timeout);
         Ok(Origin {
@@ -123,7 +123,13 @@ impl Session {
             early: Bytes::from(origin.peer.pending),
             lease: origin.lease,
         };
-        relay::tunnel(&self.context, stream, pending.freeze(), head, dialed);
+        relay::tunnel(
+            &self.context,
+            stream,
+            pending.freeze(),
+            relay::Answer::Now(head),
+            dialed,
+        );
         None
     }
 }

@@ -22,7 +22,9 @@ use turnpike_wire::http::{Body, HeadEnd};
 
 use super::peer::{self, Peer};
 use super::{Client, Context, Login};
+use crate::exit::Opening;
 use crate::refusals::Reason;
+use crate::relay;
 use answer::Answer;
 use forward::Origin;
 use request::{Asked, Request};
@@ -148,9 +150,9 @@ impl Session {
 
     /// CONNECT: dials first and answers after, so that a client learns what became of it.
     async fn connect(self, request: &Request, destination: &Destination) -> Option<Self> {
-        match self.context.reach(destination).await {
+        match self.context.reach(destination, Opening::of(&self.client.pending)).await {
             Ok(reached) => {
-                reached.begin(&self.context, self.client, TUNNEL_IS_OPEN);
+                reached.begin(&self.context, self.client, relay::Answer::Now(TUNNEL_IS_OPEN));
                 None
             }
             Err(error) => {

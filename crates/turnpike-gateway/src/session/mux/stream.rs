@@ -15,8 +15,9 @@ use turnpike_wire::mux;
 
 use super::uplink::{Stage, Uplink};
 use crate::descriptors::Permit;
+use crate::exit::Opening;
 use crate::limits::{ConnectionSeat, Denied, Quota};
-use crate::relay::{self, Side};
+use crate::relay::{self, Answer, Side};
 use crate::session::Context;
 use crate::session::downlink::Downlink;
 use crate::stream::Presence;
@@ -89,10 +90,10 @@ impl Stream {
             biased;
             () = context.route.cut.cancelled() => return,
             () = self.uplink.broken() => return,
-            dialed = context.route.exit.dial(&to) => dialed,
+            dialed = context.route.exit.dial(&to, Opening::Unknown) => dialed,
         };
         match dialed {
-            Ok(dialed) => relay::tunnel(&context, self, Bytes::new(), &[], dialed),
+            Ok(dialed) => relay::tunnel(&context, self, Bytes::new(), Answer::Now(&[]), dialed),
             Err(error) => {
                 context.dial_failed(&error);
                 self.break_off();

@@ -8,8 +8,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use turnpike_wire::Parse;
 use turnpike_wire::address::Destination;
 
-use crate::exit::DialError;
+use crate::exit::{DialError, Opening};
 use crate::refusals::Reason;
+use crate::relay::Answer;
 use crate::session::peer::Peer;
 use crate::session::{Client, Context, Login};
 
@@ -142,7 +143,12 @@ impl LoggedIn {
         if self.0.context.admit().is_err() {
             return self.0.end(answer(Err(Unconnected::Denied)).as_ref()).await;
         }
-        match self.0.context.reach(destination).await {
+        match self
+            .0
+            .context
+            .reach(destination, Opening::of(&self.0.client.pending))
+            .await
+        {
             Ok(reached) => {
                 self.answer(answer(Ok(())).as_ref());
                 let Handshake {
@@ -151,7 +157,7 @@ impl LoggedIn {
                     answers,
                     ..
                 } = self.0;
-                reached.begin(&context, client, &answers);
+                reached.begin(&context, client, Answer::Now(&answers));
             }
             Err(error) => {
                 self.0.context.dial_failed(&error);
