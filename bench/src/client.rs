@@ -52,6 +52,11 @@ impl Way {
         matches!(self.protocol, Protocol::Bare | Protocol::Http { .. })
     }
 
+    /// Whether its protocol has datagrams beside the stream.
+    pub(crate) fn carries_datagrams(&self) -> bool {
+        matches!(self.protocol, Protocol::Socks5 { .. } | Protocol::Shadowsocks(_))
+    }
+
     /// The head of a request for something of the origin's.
     pub(crate) fn request(&self, origin: SocketAddr) -> Vec<u8> {
         match &self.protocol {

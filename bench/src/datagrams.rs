@@ -14,8 +14,8 @@ use crate::load::{Amounts, Cost, cost, spread};
 const LENGTH: usize = 1_200;
 /// Clients at one time, each with an association of its own.
 const CLIENTS: usize = 4;
-/// Datagrams that a client has on their way.
-const WINDOW: usize = 32;
+/// Datagrams that a client has on their way. Those of all clients fit into what the system keeps for one socket by default.
+const WINDOW: usize = 16;
 /// How long an answer may take before it counts as lost.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Of the datagrams, how many may be lost before the figure is worth nothing: one in so many.

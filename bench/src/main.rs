@@ -128,8 +128,13 @@ fn measured(contender: &Contender, origin: &Origin, echo: SocketAddr, amounts: &
         up: Some(load::upload(way, origin.address(), amounts, pid).context("upload")?),
         requests: None,
         arrival: Some(load::arrivals(way, origin.address(), amounts).context("tunnels at a steady pace")?),
-        // Most carry none.
-        datagrams: datagrams::datagrams(way, echo, amounts, pid).ok(),
+        datagrams: if way.carries_datagrams() {
+            // Some of the others do not, whatever their protocol says.
+            let cost = datagrams::datagrams(way, echo, amounts, pid);
+            cost.inspect_err(|error| println!("  datagrams: {error}")).ok()
+        } else {
+            None
+        },
     };
     if way.passes_requests() {
         // Some end a connection behind each answer.

@@ -5,8 +5,11 @@
 //! nothing else: behind a NAT it is wrong. Where that does not decide, those opened just now have their turn in the
 //! order of opening, since a client sends as soon as it may; behind them come older ones, the newest first, since the
 //! longer one has not sent, the less it will.
+//!
+//! So two clients at one address may have each other's association, which neither notices until one of them ends: the other goes on
+//! sending from a port whose association is gone. Who does that for a second is given the one that has fallen silent for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,6 +18,15 @@ use tokio::time::Instant;
 /// For so long an association counts as opened just now.
 const FRESH: Duration = Duration::from_secs(2);
 
+/// A client that sends from a port for so long after its association has ended has another one. What was on its way arrives sooner.
+const PERSISTENT: Duration = Duration::from_secs(1);
+
+/// For so long it may come back to that.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// Ports whose association has ended, at most.
+const LEFT: usize = 256;
+
 /// The associations of one port; `T` is whatever is found.
 #[derive(Debug)]
 pub(super) struct Clients<T> {
@@ -22,6 +34,20 @@ pub(super) struct Clients<T> {
     /// The newest last.
     waiting: Vec<Client<T>>,
     last: u64,
+    /// Datagrams of associations that have been found.
+    heard: u64,
+    /// Ports whose association has ended while others of the same address went on; the oldest first.
+    left: VecDeque<Left>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    source: SocketAddr,
+    /// When the association ended, and when it had been opened.
+    ended: Instant,
+    opened: Instant,
+    /// How many datagrams had been heard by then.
+    heard: u64,
 }
 
 #[derive(Debug)]
@@ -30,6 +56,8 @@ struct Client<T> {
     ip: IpAddr,
     declared: Option<u16>,
     opened: Instant,
+    /// Which datagram was the last of its own.
+    heard: u64,
     value: T,
 }
 
@@ -52,6 +80,8 @@ impl<T> Default for Clients<T> {
             pinned: HashMap::new(),
             waiting: Vec::new(),
             last: 0,
+            heard: 0,
+            left: VecDeque::new(),
         }
     }
 }
@@ -66,6 +96,7 @@ impl<T: Clone> Clients<T> {
             ip: ip.to_canonical(),
             declared,
             opened: Instant::now(),
+            heard: 0,
             value,
         });
         id
@@ -73,29 +104,85 @@ impl<T: Clone> Clients<T> {
 
     pub(super) fn remove(&mut self, id: ClientId) {
         self.waiting.retain(|client| client.id != id);
-        self.pinned.retain(|_, client| client.id != id);
+        let found = self.pinned.iter().find(|(_, client)| client.id == id);
+        let Some((source, opened)) = found.map(|(source, client)| (*source, client.opened)) else {
+            return;
+        };
+        self.pinned.remove(&source);
+        self.left
+            .retain(|left| left.source != source && left.ended.elapsed() < REMEMBERED);
+        if self.pinned.values().any(|client| client.ip == source.ip()) {
+            if self.left.len() >= LEFT {
+                self.left.pop_front();
+            }
+            self.left.push_back(Left {
+                source,
+                ended: Instant::now(),
+                opened,
+                heard: self.heard,
+            });
+        }
     }
 
     /// Whose datagram this is, if it is one. Where that is not settled yet, [`Clients::pin`] settles it, when the datagram
     /// has proven to be one.
-    pub(super) fn find(&self, source: SocketAddr) -> Option<Found<T>> {
+    pub(super) fn find(&mut self, source: SocketAddr) -> Option<Found<T>> {
         let source = canonical(source);
-        match self.pinned.get(&source) {
-            Some(client) => Some(Found::Pinned(client.value.clone())),
-            None => self.position(source).map(|_| Found::Waiting),
+        if let Some(client) = self.pinned.get_mut(&source) {
+            self.heard += 1;
+            client.heard = self.heard;
+            return Some(Found::Pinned(client.value.clone()));
         }
+        let may_have_one = self.position(source).is_some() || self.exchanged(source).is_some();
+        may_have_one.then_some(Found::Waiting)
     }
 
     /// Gives the port `source` to the association that has waited for it, unless it has one.
     pub(super) fn pin(&mut self, source: SocketAddr) -> Option<T> {
         let source = canonical(source);
-        if !self.pinned.contains_key(&source)
-            && let Some(position) = self.position(source)
+        if !self.pinned.contains_key(&source) {
+            if let Some(position) = self.position(source) {
+                let client = self.waiting.remove(position);
+                self.pinned.insert(source, client);
+            } else if let Some((place, silent)) = self.exchanged(source) {
+                self.exchange(place, silent, source);
+            }
+        }
+        let client = self.pinned.get_mut(&source)?;
+        self.heard += 1;
+        client.heard = self.heard;
+        Some(client.value.clone())
+    }
+
+    /// Where `source` is among those that have left, and the port of the association that it seems to have had all the time: silent
+    /// since then, and opened at about the same time as the one that has ended.
+    fn exchanged(&self, source: SocketAddr) -> Option<(usize, SocketAddr)> {
+        let place = self.left.iter().position(|left| left.source == source)?;
+        let left = self.left.get(place)?;
+        if !(PERSISTENT..REMEMBERED).contains(&left.ended.elapsed()) {
+            return None;
+        }
+        let (silent, _) = self
+            .pinned
+            .iter()
+            .filter(|(_, client)| client.ip == source.ip() && client.heard <= left.heard)
+            .min_by_key(|(_, client)| {
+                let (one, other) = (client.opened, left.opened);
+                one.max(other) - one.min(other)
+            })?;
+        Some((place, *silent))
+    }
+
+    /// Gives the association of the port `silent` to `source`. Where that was wrong, its client may have the next.
+    fn exchange(&mut self, place: usize, silent: SocketAddr, source: SocketAddr) {
+        if let Some(client) = self.pinned.remove(&silent)
+            && let Some(left) = self.left.get_mut(place)
         {
-            let client = self.waiting.remove(position);
+            left.source = silent;
+            left.opened = client.opened;
+            left.heard = self.heard;
             self.pinned.insert(source, client);
         }
-        self.pinned.get(&source).map(|client| client.value.clone())
     }
 
     /// Which of those that wait at this address has its turn.
@@ -154,6 +241,43 @@ mod tests {
         assert_eq!(clients.find(at("192.0.2.1:800")), None);
         clients.remove(first);
         assert_eq!(clients.find(at("192.0.2.1:700")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_had_anothers_association_keeps_one_when_that_ends() {
+        let mut clients = Clients::default();
+        let home = at("192.0.2.1:0").ip();
+        clients.add(home, None, "of a third");
+        assert_eq!(clients.pin(at("192.0.2.1:300")), Some("of a third"));
+        tokio::time::advance(FRESH).await;
+        let first = clients.add(home, None, "of the first");
+        clients.add(home, None, "of the second");
+        // The second sends first.
+        assert_eq!(clients.pin(at("192.0.2.1:200")), Some("of the first"));
+        assert_eq!(clients.pin(at("192.0.2.1:100")), Some("of the second"));
+        clients.remove(first);
+        assert_eq!(clients.find(at("192.0.2.1:200")), None, "it may be what was on its way");
+        tokio::time::advance(PERSISTENT).await;
+        assert_eq!(clients.find(at("192.0.2.2:200")), None);
+        assert_eq!(clients.find(at("192.0.2.1:200")), Some(Found::Waiting));
+        assert_eq!(clients.pin(at("192.0.2.1:200")), Some("of the second"));
+        assert_eq!(clients.find(at("192.0.2.1:200")), Some(Found::Pinned("of the second")));
+        assert_eq!(clients.find(at("192.0.2.1:300")), Some(Found::Pinned("of a third")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_takes_an_association_that_is_used() {
+        let mut clients = Clients::default();
+        let home = at("192.0.2.1:0").ip();
+        let ended = clients.add(home, None, "ended");
+        clients.add(home, None, "used");
+        assert_eq!(clients.pin(at("192.0.2.1:100")), Some("ended"));
+        assert_eq!(clients.pin(at("192.0.2.1:200")), Some("used"));
+        clients.remove(ended);
+        tokio::time::advance(PERSISTENT).await;
+        assert_eq!(clients.find(at("192.0.2.1:200")), Some(Found::Pinned("used")));
+        assert_eq!(clients.find(at("192.0.2.1:100")), None);
+        assert_eq!(clients.pin(at("192.0.2.1:100")), None);
     }
 
     #[derive(Debug, Clone)]
