@@ -68,13 +68,14 @@ async fn switch(
     slot::give(tx, &found.slot, id).await?;
     let port = move_port(tx, &held, &found.slot, now).await?;
     tx.execute(
-        "UPDATE subscription SET network_id = $1, exit_id = $2, gateway = $3, port = $4 WHERE id = $5",
+        "UPDATE subscription SET network_id = $1, exit_id = $2, gateway = $3, port = $4, held_since = $6 WHERE id = $5",
         &[
             Value::Text(target.to_string()),
             Value::Text(found.slot.exit.to_string()),
             Value::Text(found.slot.gateway.clone()),
             Value::Int(port),
             Value::Text(id.to_string()),
+            Value::Int(now.0),
         ],
     )
     .await?;

@@ -1,4 +1,4 @@
-// What the pages gain by a script: copy buttons, countdowns, a word while the shop is not reached, the present place in sight. Everything works without it.
+// What the pages gain by a script: copy buttons, countdowns, a sign that a button works, a word while the shop is not reached, the present place in sight. Everything works without it.
 "use strict";
 
 function enhance(root) {
@@ -28,6 +28,17 @@ setInterval(() => {
     }
   }
 }, 250);
+
+// What is pressed may take a second: it says so until the next page is there.
+document.addEventListener("submit", (event) => event.submitter?.setAttribute("aria-busy", "true"));
+
+function idle() {
+  for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
+}
+
+// Also for a page that the browser has kept as it was left.
+window.addEventListener("pageshow", idle);
+document.addEventListener("htmx:afterRequest", idle);
 
 function reached(is) {
   const said = document.getElementById("unreachable");

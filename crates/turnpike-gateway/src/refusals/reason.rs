@@ -236,7 +236,7 @@ impl fmt::Display for Reason {
             }
             Self::WrongUser => "the user name is not this subscription's: copy it again, and look whether the port is the right one",
             Self::WrongPassword => {
-                "the user name is right and the password is not: copy the present one; change-credentials ends earlier ones"
+                "the user name is right and the password is not: copy the present one; new credentials end earlier ones"
             }
             Self::NoLoginOffered => {
                 "the client does not offer to log in with a user name and a password: enter them, or use HTTP if it cannot \
@@ -247,14 +247,14 @@ impl fmt::Display for Reason {
                  find the client that has an old one; the right one still works"
             }
             Self::WrongId => {
-                "it is VLESS with another UUID: copy the vless link again; change-credentials ends earlier ones"
+                "it is VLESS with another UUID: copy the vless link again; new credentials end earlier ones"
             }
             Self::Version => "the UUID is right, but the version of VLESS is not 0: use another client",
             Self::Flow => "the client asks for a flow: remove \"flow\" (xtls-rprx-vision) from its settings",
             Self::Command => "the client asks for something else than TCP or UDP, which is not served",
             Self::WrongKey => {
                 "it opens with no key of this subscription: if it is Shadowsocks, copy password and method again (2022-blake3-aes-128-gcm \
-                 takes the password with == behind it); change-credentials ends earlier ones"
+                 takes the password with == behind it); new credentials end earlier ones"
             }
             Self::Clock(ahead) => {
                 let (by, way) = (ahead.unsigned_abs(), if *ahead < 0 { "behind" } else { "ahead" });

@@ -119,7 +119,7 @@ pub async fn own_check(shop: &Shop, account: &AccountId, subscription: &Subscrip
             let (account, subscription) = (account.clone(), subscription.clone());
             Box::pin(async move {
                 let row = held(tx, &account, &subscription).await?;
-                let since = now.minus(TELLING).0.max(row.int("started_at")?);
+                let since = now.minus(TELLING).0.max(row.int("held_since")?);
                 let check = of(tx, &row.parsed("exit_id")?, now).await?;
                 Ok(check
                     .filter(|check| check.requested_at.0 >= since && row.int("ends_at").is_ok_and(|end| end > now.0)))
@@ -130,7 +130,8 @@ pub async fn own_check(shop: &Shop, account: &AccountId, subscription: &Subscrip
 
 async fn held(tx: &mut Tx, account: &AccountId, subscription: &SubscriptionId) -> Result<Row> {
     tx.optional(
-        "SELECT exit_id, state, started_at, ends_at FROM subscription WHERE id = $1 AND account_id = $2",
+        "SELECT exit_id, state, COALESCE(held_since, started_at) AS held_since, ends_at FROM subscription
+         WHERE id = $1 AND account_id = $2",
         &[Value::Text(subscription.to_string()), Value::Text(account.to_string())],
     )
     .await?

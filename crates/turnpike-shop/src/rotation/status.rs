@@ -75,7 +75,8 @@ pub async fn own_status(shop: &Shop, account: &AccountId, subscription: &Subscri
         .await
 }
 
-/// The addresses that the present exit of one of an account's subscriptions has had in its time, newest first, and since when.
+/// The addresses that the present exit of one of an account's subscriptions has had while it was this subscription's, newest first,
+/// and since when: the oldest since it was.
 ///
 /// # Errors
 /// [`Refusal::SubscriptionNotFound`].
@@ -94,8 +95,13 @@ pub async fn addresses(
                 // What was before this customer's time is nobody's business, nor what came after it.
                 let rows = tx
                     .all(
-                        "SELECT x.since, x.address FROM subscription s JOIN exit_address x ON x.exit_id = s.exit_id
-                         WHERE s.id = $1 AND s.state = 'active' AND x.since >= s.started_at ORDER BY x.since DESC LIMIT $2",
+                        "SELECT CASE WHEN x.since < h.since THEN h.since ELSE x.since END AS since, x.address
+                         FROM (SELECT exit_id, COALESCE(held_since, started_at) AS since FROM subscription
+                               WHERE id = $1 AND state = 'active') h
+                         JOIN exit_address x ON x.exit_id = h.exit_id
+                         WHERE x.since >= COALESCE((SELECT MAX(e.since) FROM exit_address e
+                                                    WHERE e.exit_id = h.exit_id AND e.since <= h.since), h.since)
+                         ORDER BY x.since DESC LIMIT $2",
                         &[Value::Text(id.to_string()), Value::Int(limit)],
                     )
                     .await?;
@@ -124,7 +130,7 @@ async fn is_own(tx: &mut Tx, account: &AccountId, subscription: &SubscriptionId)
 async fn look(shop: &Shop, tx: &mut Tx, subscription: &SubscriptionId) -> Result<Status> {
     let row = tx
         .one(
-            "SELECT s.state, s.started_at, s.ends_at, s.connection_type, s.exit_id, a.status,
+            "SELECT s.state, COALESCE(s.held_since, s.started_at) AS held_since, s.ends_at, s.connection_type, s.exit_id, a.status,
                     e.can_rotate, e.present_address, e.health, e.rotated_at
              FROM subscription s
              JOIN account a ON a.id = s.account_id
@@ -160,7 +166,7 @@ async fn exit(shop: &Shop, tx: &mut Tx, row: &Row) -> Result<ExitStatus> {
     let key = [Value::Text(exit.to_string())];
     let present = address(row, "present_address")?;
     // What was before this customer's time is nobody's business.
-    let since = row.int("started_at")?;
+    let since = row.int("held_since")?;
     let rotated_at = row.optional_int("rotated_at")?.filter(|at| *at >= since);
     let previous = match rotated_at {
         Some(_) => previous(tx, &key, present).await?,

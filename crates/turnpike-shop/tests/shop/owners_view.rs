@@ -20,6 +20,7 @@ on_both_engines! {
     a_note_is_kept_and_an_unfit_one_is_not,
     one_sees_ones_own_subscription_only,
     the_addresses_of_ones_own_time_are_told,
+    what_an_exit_did_before_a_switch_is_not_told,
     traffic_is_told_by_day,
     a_statement_is_read_page_by_page,
     an_owner_makes_and_revokes_keys_of_his_own,
@@ -273,11 +274,53 @@ async fn the_addresses_of_ones_own_time_are_told(site: &Site) {
         .await
         .unwrap();
     let told: Vec<String> = told.iter().map(|(_, address)| address.to_string()).collect();
-    assert_eq!(told, ["192.0.2.3", "192.0.2.2"]);
+    assert_eq!(
+        told,
+        ["192.0.2.3", "192.0.2.2", "192.0.2.1"],
+        "the one that it began with too"
+    );
     let newest = rotation::addresses(&world.shop, &world.ann, &bought.id, 1)
         .await
         .unwrap();
     assert_eq!(newest.len(), 1);
+}
+
+async fn what_an_exit_did_before_a_switch_is_not_told(site: &Site) {
+    let world = World::on(site)
+        .network("NL-AMS")
+        .exits(1)
+        .network("DE-BER")
+        .exits(1)
+        .open()
+        .await;
+    let moving = world.bought("NL-AMS").await;
+    world.advance(Span::hours(2));
+    // Of somebody who had that exit while this subscription ran elsewhere.
+    let (first, last) = (
+        world.now().minus(Span::hours(1)).0,
+        world.now().minus(Span::minutes(30)).0,
+    );
+    for (since, address) in [(first, "192.0.2.1"), (last, "192.0.2.2")] {
+        let sql = format!(
+            "INSERT INTO exit_address (exit_id, since, address)
+             SELECT e.id, {since}, '{address}' FROM network_exit e JOIN network n ON n.id = e.network_id WHERE n.code = 'DE-BER'"
+        );
+        world.raw.run(&sql).await;
+    }
+    let rotated = format!("UPDATE network_exit SET rotated_at = {last}, present_address = '192.0.2.2'");
+    world.raw.run(&rotated).await;
+    world.switch(&moving, "DE-BER").await.unwrap();
+    let told = rotation::addresses(&world.shop, &world.ann, &moving.id, 5)
+        .await
+        .unwrap();
+    assert_eq!(
+        told,
+        [(world.now(), "192.0.2.2".parse().unwrap())],
+        "the present one, since the switch"
+    );
+    let status = rotation::own_status(&world.shop, &world.ann, &moving.id).await.unwrap();
+    let exit = status.exit.unwrap();
+    assert_eq!((exit.rotated_at, exit.previous), (None, None));
 }
 
 async fn traffic_is_told_by_day(site: &Site) {

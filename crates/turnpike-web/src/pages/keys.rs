@@ -101,6 +101,8 @@ async fn shown(
 /// `POST /keys`. The answer is the page itself: nothing that leads to the key may stand in an address.
 pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
     let made = match read(&desk) {
+        // Such a key does what wants the password again on every page of an operator's.
+        Ok(new) if new.operator && !customer.session().is_confirmed => return Err(Trouble::ConfirmFirst),
         Ok(new) => api_key::create_own(&desk.app.shop, &customer.session().email, new)
             .await
             .map_err(ApiError::from),

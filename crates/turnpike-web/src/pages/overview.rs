@@ -24,6 +24,8 @@ struct OverviewPage {
     frame: Frame,
     balance: String,
     active: i64,
+    /// Whether there is not even one that has ended.
+    has_none: bool,
     rows: Vec<Line>,
     chart: Chart,
 }
@@ -40,11 +42,18 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
         after: None,
         limit: ENDING_ROWS,
     };
+    let any = Search {
+        state: None,
+        limit: 1,
+        ..first.clone()
+    };
     let (found, _) = search(shop, customer.account(), first).await?;
+    let has_none = found.is_empty() && search(shop, customer.account(), any).await?.0.is_empty();
     let page = OverviewPage {
         frame: desk.frame(Place::Overview, ENGLISH.overview).await?,
         balance: account.balance.to_string(),
         active: account.active_subscriptions,
+        has_none,
         rows: found.iter().map(|one| Line::of(one, &desk)).collect(),
         chart: Chart::of(&traffic::days(shop, customer.account(), None, DAYS).await?),
     };

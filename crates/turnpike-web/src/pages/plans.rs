@@ -34,6 +34,7 @@ struct PlansPage {
     plans: Vec<Card>,
     countries: Vec<Choice>,
     types: Vec<Choice>,
+    is_by_price: bool,
     is_filtered: bool,
 }
 
@@ -112,7 +113,8 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
             && (connection_type.is_empty() || plan.connection_type.as_str() == connection_type)
     };
     let mut shown: Vec<&PlanOnSale> = all.iter().filter(fits).collect();
-    if desk.fields.text("order") == "price" {
+    let is_by_price = desk.fields.text("order") == "price";
+    if is_by_price {
         shown.sort_by_key(|plan| plan.price);
     }
     let countries: BTreeSet<&str> = all.iter().map(|plan| plan.network.country.as_str()).collect();
@@ -128,6 +130,7 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
         types: [ConnectionType::Private, ConnectionType::Shared]
             .map(|one| choice(one.as_str(), kind(one), connection_type))
             .into(),
+        is_by_price,
         is_filtered: !country.is_empty() || !connection_type.is_empty(),
     };
     Ok(html(StatusCode::OK, &page))

@@ -19,6 +19,8 @@ on_both_engines! {
     a_subscription_url_and_its_links_are_made_void,
     pictures_are_of_the_urls_that_clients_read,
     the_statement_is_a_file_that_no_spreadsheet_runs,
+    plans_stay_in_the_order_that_was_asked_for,
+    who_has_none_running_is_not_told_that_there_are_none,
 }
 
 /// The value of a hidden field.
@@ -344,4 +346,25 @@ async fn the_statement_is_a_file_that_no_spreadsheet_runs(site: &Site) {
     );
     let page = browser.get("/statement?below=2").await.text();
     assert!(page.contains("to begin with") && !page.contains("=1+1"));
+}
+
+async fn plans_stay_in_the_order_that_was_asked_for(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let chosen = "<option value=\"price\" selected>";
+    assert!(browser.get("/plans?order=price").await.text().contains(chosen));
+    assert!(!browser.get("/plans").await.text().contains(chosen));
+}
+
+async fn who_has_none_running_is_not_told_that_there_are_none(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let (nothing, none_runs) = ("You have no subscriptions", "None is running");
+    let page = browser.get("/overview").await.text();
+    assert!(page.contains(nothing) && !page.contains(none_runs), "{page}");
+    bought(&mut browser).await;
+    world.advance(Span::days(31));
+    turnpike_shop::upkeep::run(&world.shop).await.unwrap();
+    let page = Browser::signed_in(&world).await.get("/overview").await.text();
+    assert!(page.contains(none_runs) && !page.contains(nothing), "{page}");
 }

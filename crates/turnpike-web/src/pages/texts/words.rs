@@ -90,6 +90,7 @@ texts! {
     to_plans = "See plans";
     ending_soon = "Ending next";
     all_subscriptions = "All subscriptions";
+    none_active = "None is running. One that has ended can still be renewed for some time.";
     traffic_days = "Traffic of the last 14 days";
     traffic_none = "No traffic in the last 14 days.";
     traffic_table = "Numbers";
@@ -208,7 +209,7 @@ texts! {
     every = "Every";
     save = "Save";
     policy_set = "Saved.";
-    address_history = "Earlier addresses";
+    address_history = "Addresses so far";
     switch_network = "Switch network";
     switch_note = "Port, user name and password stay. Open connections end.";
     switch = "Switch";

@@ -142,7 +142,7 @@ export async function operatorsHostile(page, customer) {
     await refusal(page, `${ann}/money`, { direction: text, amount: text, reason: text });
     const plan = { code: text, network: text, connection_type: text, duration: text, price: text, trial: text, max_connections: text };
     await refusal(page, "/operator/catalogue/plan", plan, [text]);
-    await refusal(page, "/operator/catalogue/coupon", { code: text, percent_off: text, cents_off: text, valid_until: text, max_redemptions: text }, [text]);
+    await refusal(page, "/operator/catalogue/coupon", { code: text, percent_off: text, amount_off: text, per_account: text, valid_until: text, max_redemptions: text }, [text]);
     await refusal(page, "/operator/catalogue/import", { text }, [text]);
     await refusal(page, "/operator/catalogue/plan/retire", { code: text });
   }
