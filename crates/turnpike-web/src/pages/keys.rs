@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use turnpike_shop::api_key::{self, ApiKey, NewApiKey};
 use turnpike_shop::types::{ApiKeyId, Role, Span, UnixMillis};
 
-use super::desk::{Desk, Outcome, html};
+use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
 use super::texts::{ENGLISH, Notice};
 use super::trouble::{Trouble, refused};
@@ -102,7 +102,7 @@ async fn shown(
 pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
     let made = match read(&desk) {
         // Such a key does what wants the password again on every page of an operator's.
-        Ok(new) if new.operator && !customer.session().is_confirmed => return Err(Trouble::ConfirmFirst),
+        Ok(new) if new.operator && !customer.session().is_confirmed => return Ok(see_other("/confirm?next=%2Fkeys")),
         Ok(new) => api_key::create_own(&desk.app.shop, &customer.session().email, new)
             .await
             .map_err(ApiError::from),
