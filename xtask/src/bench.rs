@@ -25,7 +25,10 @@ pub(crate) struct Options {
     /// With `--shop`: its operations in books of 1,000,000 subscriptions beside books of 1,000, in place of all else
     #[arg(long, requires = "shop")]
     many: bool,
-    /// Where bench.md, bench.json and bench.svg are written, or shop.md and shop.json, or many.md and many.json
+    /// With `--shop`: 10,000 exits that fall due for a rotation at once, in place of all else
+    #[arg(long, requires = "shop", conflicts_with = "many")]
+    rotations: bool,
+    /// Where bench.md, bench.json and bench.svg are written, or the first two by the name of shop, many or rotations
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
 }
@@ -46,7 +49,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.shop {
         // PostgreSQL runs as somebody else, whom a network of its own does not know.
         let mut command = Command::new(release.join("bench"));
-        command.arg("shop").args(options.many.then_some("--many"));
+        command
+            .arg("shop")
+            .args(options.many.then_some("--many"))
+            .args(options.rotations.then_some("--rotations"));
         return measured(command, options, &release);
     }
     let own_network = [

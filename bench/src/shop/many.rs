@@ -40,7 +40,7 @@ const FEW: Books = Books {
 };
 
 /// The most that one order gives.
-const LOT: u16 = 100;
+pub(super) const LOT: u16 = 100;
 /// What the customer has whose operations are timed.
 const OWN: u16 = 20;
 
@@ -106,7 +106,7 @@ fn of(books: Books) -> Result<(Vec<Timed>, Duration)> {
 }
 
 /// Buys so many at once; the id of the first.
-fn buy(customer: &Customer, plan: &str, quantity: u16) -> Result<String> {
+pub(super) fn buy(customer: &Customer, plan: &str, quantity: u16) -> Result<String> {
     let order = json!({"op": "purchase", "planId": plan, "quantity": quantity});
     let answer = customer.order(&order).expect_status(200).json();
     answer["subscriptionId"]

@@ -4,6 +4,7 @@ mod bare;
 mod books;
 mod client;
 mod many;
+mod rotations;
 
 use std::env;
 use std::fs;
@@ -41,10 +42,13 @@ pub(crate) struct Options {
     /// In place of all else: what the operations cost in books of 1,000,000 subscriptions beside books of 1,000
     #[arg(long)]
     many: bool,
+    /// In place of all else: 10,000 exits that fall due for a rotation at once
+    #[arg(long, conflicts_with = "many")]
+    rotations: bool,
     /// The binary to measure
     #[arg(long)]
     turnpike: PathBuf,
-    /// Where shop.md and shop.json are written, or many.md and many.json
+    /// Where shop.md and shop.json are written, or the same of many or rotations
     #[arg(long)]
     out: PathBuf,
 }
@@ -85,10 +89,14 @@ struct Figure {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     testbed::turnpike::use_binary(options.turnpike.clone());
-    if options.many {
+    let alone: [(bool, &str, fn(&mut Vec<Figure>) -> Result<()>); 2] = [
+        (options.many, "many", many::measure),
+        (options.rotations, "rotations", rotations::measure),
+    ];
+    if let Some((_, name, measure)) = alone.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
         let mut figures = Vec::new();
-        many::measure(&mut figures)?;
-        println!("\n{}", written("many", &[figures], &options.out)?);
+        measure(&mut figures)?;
+        println!("\n{}", written(name, &[figures], &options.out)?);
         return Ok(());
     }
     let amounts = Amounts::of(options.full);
