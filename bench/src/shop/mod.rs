@@ -87,13 +87,19 @@ struct Figure {
     bound: Option<f64>,
 }
 
+/// What measures one thing alone.
+type Measure = fn(&mut Vec<Figure>) -> Result<()>;
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     testbed::turnpike::use_binary(options.turnpike.clone());
-    let alone: [(bool, &str, fn(&mut Vec<Figure>) -> Result<()>); 2] = [
-        (options.many, "many", many::measure),
-        (options.rotations, "rotations", rotations::measure),
-    ];
-    if let Some((_, name, measure)) = alone.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
+    let alone: Option<(&str, Measure)> = if options.many {
+        Some(("many", many::measure))
+    } else {
+        options
+            .rotations
+            .then_some(("rotations", rotations::measure as Measure))
+    };
+    if let Some((name, measure)) = alone {
         let mut figures = Vec::new();
         measure(&mut figures)?;
         println!("\n{}", written(name, &[figures], &options.out)?);
