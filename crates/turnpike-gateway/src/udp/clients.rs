@@ -34,8 +34,6 @@ pub(super) struct Clients<T> {
     /// The newest last.
     waiting: Vec<Client<T>>,
     last: u64,
-    /// Datagrams of associations that have been found.
-    heard: u64,
     /// Ports whose association has ended while others of the same address went on; the oldest first.
     left: VecDeque<Left>,
 }
@@ -46,8 +44,6 @@ struct Left {
     /// When the association ended, and when it had been opened.
     ended: Instant,
     opened: Instant,
-    /// How many datagrams had been heard by then.
-    heard: u64,
 }
 
 #[derive(Debug)]
@@ -56,8 +52,8 @@ struct Client<T> {
     ip: IpAddr,
     declared: Option<u16>,
     opened: Instant,
-    /// Which datagram was the last of its own.
-    heard: u64,
+    /// When its last datagram came.
+    heard: Instant,
     value: T,
 }
 
@@ -80,7 +76,6 @@ impl<T> Default for Clients<T> {
             pinned: HashMap::new(),
             waiting: Vec::new(),
             last: 0,
-            heard: 0,
             left: VecDeque::new(),
         }
     }
@@ -96,7 +91,7 @@ impl<T: Clone> Clients<T> {
             ip: ip.to_canonical(),
             declared,
             opened: Instant::now(),
-            heard: 0,
+            heard: Instant::now(),
             value,
         });
         id
@@ -119,7 +114,6 @@ impl<T: Clone> Clients<T> {
                 source,
                 ended: Instant::now(),
                 opened,
-                heard: self.heard,
             });
         }
     }
@@ -129,8 +123,7 @@ impl<T: Clone> Clients<T> {
     pub(super) fn find(&mut self, source: SocketAddr) -> Option<Found<T>> {
         let source = canonical(source);
         if let Some(client) = self.pinned.get_mut(&source) {
-            self.heard += 1;
-            client.heard = self.heard;
+            client.heard = Instant::now();
             return Some(Found::Pinned(client.value.clone()));
         }
         let may_have_one = self.position(source).is_some() || self.exchanged(source).is_some();
@@ -149,13 +142,12 @@ impl<T: Clone> Clients<T> {
             }
         }
         let client = self.pinned.get_mut(&source)?;
-        self.heard += 1;
-        client.heard = self.heard;
+        client.heard = Instant::now();
         Some(client.value.clone())
     }
 
-    /// Where `source` is among those that have left, and the port of the association that it seems to have had all the time: silent
-    /// since then, and opened at about the same time as the one that has ended.
+    /// Where `source` is among those that have left, and the port of the association that it seems to have had all the time: silent,
+    /// and opened at about the same time as the one that has ended.
     fn exchanged(&self, source: SocketAddr) -> Option<(usize, SocketAddr)> {
         let place = self.left.iter().position(|left| left.source == source)?;
         let left = self.left.get(place)?;
@@ -165,7 +157,7 @@ impl<T: Clone> Clients<T> {
         let (silent, _) = self
             .pinned
             .iter()
-            .filter(|(_, client)| client.ip == source.ip() && client.heard <= left.heard)
+            .filter(|(_, client)| client.ip == source.ip() && client.heard.elapsed() >= PERSISTENT)
             .min_by_key(|(_, client)| {
                 let (one, other) = (client.opened, left.opened);
                 one.max(other) - one.min(other)
@@ -180,7 +172,6 @@ impl<T: Clone> Clients<T> {
         {
             left.source = silent;
             left.opened = client.opened;
-            left.heard = self.heard;
             self.pinned.insert(source, client);
         }
     }
@@ -263,6 +254,27 @@ mod tests {
         assert_eq!(clients.pin(at("192.0.2.1:200")), Some("of the second"));
         assert_eq!(clients.find(at("192.0.2.1:200")), Some(Found::Pinned("of the second")));
         assert_eq!(clients.find(at("192.0.2.1:300")), Some(Found::Pinned("of a third")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_the_last_of_three_keeps_one() {
+        let mut clients = Clients::default();
+        let home = at("192.0.2.1:0").ip();
+        let first = clients.add(home, None, "of the first");
+        let second = clients.add(home, None, "of the second");
+        clients.add(home, None, "of the third");
+        // The third has the first's, the first the second's, the second the third's.
+        for (source, expected) in [("192.0.2.1:300", "of the first"), ("192.0.2.1:100", "of the second")] {
+            assert_eq!(clients.pin(at(source)), Some(expected));
+        }
+        assert_eq!(clients.pin(at("192.0.2.1:200")), Some("of the third"));
+        clients.remove(first);
+        // The second goes on a little longer than the first.
+        tokio::time::advance(PERSISTENT / 2).await;
+        assert_eq!(clients.find(at("192.0.2.1:200")), Some(Found::Pinned("of the third")));
+        clients.remove(second);
+        tokio::time::advance(PERSISTENT).await;
+        assert_eq!(clients.pin(at("192.0.2.1:300")), Some("of the third"));
     }
 
     #[tokio::test(start_paused = true)]
