@@ -3,6 +3,8 @@
 //! A customer's ledger account has the account's own id and a cached balance. The conditional update of that cache is what
 //! orders a customer's spending: nobody reads a balance and writes it back.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 
 use crate::account;
@@ -163,6 +165,9 @@ pub(crate) const TAKE: &str = "UPDATE ledger_account SET balance = balance - $1,
 pub(crate) const OPEN: &str =
     "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)";
 
+/// The same where there may be one.
+static OPEN_UNLESS_THERE: LazyLock<String> = LazyLock::new(|| format!("{OPEN} ON CONFLICT DO NOTHING"));
+
 /// Writes both its sides.
 pub(crate) const POST: &str =
     "INSERT INTO posting (transaction_id, line, ledger_account_id, amount_cents, number, balance_after, created_at)
@@ -318,11 +323,7 @@ async fn open(
     now: UnixMillis,
 ) -> Result<bool> {
     let opened = tx
-        .execute(
-            "INSERT INTO ledger_transaction (id, kind, order_id, note, created_at) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT DO NOTHING",
-            &transaction(id, kind, order, note, now),
-        )
+        .execute(&OPEN_UNLESS_THERE, &transaction(id, kind, order, note, now))
         .await?;
     Ok(opened > 0)
 }
