@@ -10,6 +10,9 @@ use crate::ports::Ports;
 use crate::{eventually, poll};
 use tempfile::TempDir;
 
+/// So much of its log is shown where a test fails.
+const LAST_LINES: usize = 60;
+
 /// A client with a SOCKS5 port for its user. It is killed when dropped.
 #[derive(Debug)]
 pub struct Running {
@@ -73,6 +76,13 @@ impl Running {
         self.log().matches(words).count()
     }
 
+    /// The last lines of its log, without those of v2ray's that count its users' connections.
+    fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().filter(|line| !line.contains(" accepted tcp:")).collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
@@ -95,7 +105,7 @@ impl Drop for Running {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            println!("the client's log:\n{}", self.log());
+            println!("the end of the client's log:\n{}", self.last_words());
         }
     }
 }

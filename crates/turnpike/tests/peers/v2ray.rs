@@ -63,7 +63,7 @@ fn running(program: PathBuf, inbound: impl FnOnce(u16) -> Value, outbound: &Valu
     let client = Running::start(|home, port| {
         let file = home.join("v2ray.json");
         let configuration = json!({
-            "log": {"loglevel": "warning"}, "inbounds": [inbound(port)], "outbounds": [outbound],
+            "log": {"loglevel": "info"}, "inbounds": [inbound(port)], "outbounds": [outbound],
         });
         fs::write(&file, configuration.to_string()).unwrap();
         let mut command = Command::new(program);

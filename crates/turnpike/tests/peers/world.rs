@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use testbed::client::{curl, curled};
 use testbed::dns::NameServer;
@@ -108,7 +109,9 @@ impl World {
         }
         for tunnel in &mut tunnels {
             let mut heard = vec![0; said.len()];
-            tunnel.read_exact(&mut heard).unwrap();
+            tunnel
+                .read_exact(&mut heard)
+                .unwrap_or_else(|error| panic!("{:?}: {error}", tunnel.local_addr()));
             assert!(heard == said);
         }
     }
@@ -166,6 +169,20 @@ impl World {
     #[track_caller]
     pub(crate) fn talks_to_many_by_address(&self, client: &Running) -> usize {
         talks_to_three(&Datagrams::through(client), Origin::udp())
+    }
+}
+
+impl Drop for World {
+    /// Where a test fails, what the port has refused says why.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A shop that does not answer either must not hide what the test has found.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                let reader = self.shop.key(&self.shop.email, &["--read-only"]);
+                let refused = reader.ask(&format!("refusals&subscriptionId={}", self.bought.id));
+                println!("what the port has refused: {refused:?}");
+            }));
+        }
     }
 }
 
