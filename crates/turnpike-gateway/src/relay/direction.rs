@@ -1,4 +1,4 @@
-//! One direction of a tunnel: from one socket to the other, by buffer or by pipe, to the sender's end.
+//! One direction of a tunnel: from one socket to the other, by buffer, by pipe or through a seal, to the sender's end.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -60,6 +60,10 @@ enum Held {
     Early(Bytes),
     Copied(Buffer),
     Piped(Pipe),
+    /// So much text in the sender's seal.
+    Opened(usize),
+    /// So much text in the receiver's.
+    Sealed(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +140,7 @@ impl Direction {
             Held::Early(bytes) => !bytes.is_empty(),
             Held::Copied(buffer) => !buffer.is_empty(),
             Held::Piped(pipe) => !pipe.is_empty(),
+            Held::Opened(count) | Held::Sealed(count) => *count > 0,
         }
     }
 
@@ -153,7 +158,7 @@ impl Direction {
             match self.stage {
                 Stage::Finished => return Poll::Ready(Ok(())),
                 Stage::Moving => {
-                    if ready!(self.poll_write(cx, to, &meter)).is_err() {
+                    if ready!(self.poll_write(cx, from, to, &meter)).is_err() {
                         self.held = Held::Nothing;
                         if !self.discards {
                             self.stage = Stage::Finished;
@@ -165,7 +170,7 @@ impl Direction {
                 Stage::Ending => {
                     // Where the receiver has gone, there is nobody left to tell. Where its socket is closed now, it is told by that,
                     // but for a seal, which has words of its own.
-                    let is_taken = ready!(self.poll_write(cx, to, &meter)).is_ok();
+                    let is_taken = ready!(self.poll_write(cx, from, to, &meter)).is_ok();
                     if is_taken && !(is_last && to.plain().is_some()) {
                         let _ = ready!(to.poll_half_close(cx));
                     }
@@ -178,7 +183,7 @@ impl Direction {
             let read = if *turn == 0 {
                 Poll::Pending
             } else {
-                self.poll_read(cx, from, shared, speed)
+                self.poll_read(cx, from, to, shared, speed)
             };
             match read {
                 Poll::Pending => {
@@ -207,7 +212,13 @@ impl Direction {
     }
 
     /// Writes all that is held. What held it stays, empty, for the next read.
-    fn poll_write(&mut self, cx: &mut Context<'_>, to: &impl Side, meter: &impl Fn(u64)) -> Poll<io::Result<()>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &impl Side,
+        to: &impl Side,
+        meter: &impl Fn(u64),
+    ) -> Poll<io::Result<()>> {
         let mut meter_others = |count: usize| {
             let own = count.min(self.own);
             self.own -= own;
@@ -236,6 +247,24 @@ impl Direction {
                     meter(written(ready!(pipe.poll_drain(cx, socket)))? as u64);
                 }
             }
+            Held::Opened(left) => {
+                while *left > 0 {
+                    let (seal, socket) = from
+                        .sealed_in_place()
+                        .zip(to.plain())
+                        .ok_or(io::ErrorKind::Unsupported)?;
+                    let count = written(ready!(seal.poll_pass(cx, socket)))?;
+                    *left = left.saturating_sub(count);
+                    meter(count as u64);
+                }
+            }
+            Held::Sealed(left) => {
+                if *left > 0 {
+                    let seal = to.sealed_in_place().ok_or(io::ErrorKind::Unsupported)?;
+                    meter(ready!(seal.poll_flush(cx))? as u64);
+                    *left = 0;
+                }
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -245,14 +274,18 @@ impl Direction {
         &mut self,
         cx: &mut Context<'_>,
         from: &impl Side,
+        to: &impl Side,
         shared: &Shared,
         speed: &Speed,
     ) -> Poll<io::Result<usize>> {
         ready!(from.poll_read_ready(cx))?;
         let turn = ready!(self.pace.poll(cx, speed, self.way, from));
-        let read = match self.empty_pipe(shared) {
-            Some(pipe) => self.poll_fill_pipe(pipe, cx, from, shared, turn.most),
-            None => self.poll_fill_buffer(cx, from, shared, turn.most),
+        let read = if let Some(pipe) = self.empty_pipe(shared) {
+            self.poll_fill_pipe(pipe, cx, from, shared, turn.most)
+        } else if let Some(read) = self.poll_through_seal(cx, from, to, turn.most) {
+            read
+        } else {
+            self.poll_fill_buffer(cx, from, shared, turn.most)
         };
         let count = if let Poll::Ready(Ok(count)) = &read { *count } else { 0 };
         speed.settle(self.way, turn, count);
@@ -292,6 +325,34 @@ impl Direction {
         }
         self.held = Held::Piped(pipe);
         filled
+    }
+
+    /// Reads bulk to where one side's seal opens or seals it, where the other's text goes as it is; absent where that is not so.
+    fn poll_through_seal(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &impl Side,
+        to: &impl Side,
+        most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        // A seal takes whole chunks: who is to move only so much goes by a buffer.
+        if !self.is_bulk || self.is_plain || self.stage != Stage::Moving || most < usize::MAX {
+            return None;
+        }
+        if let (Some(seal), Some(_)) = (from.sealed_in_place(), to.plain()) {
+            let opened = seal.poll_open(cx);
+            if let Poll::Ready(Ok(count)) = opened {
+                self.held = Held::Opened(count);
+            }
+            return Some(opened);
+        }
+        let socket = from.plain()?;
+        let seal = to.sealed_in_place().filter(|seal| seal.seals())?;
+        let sealed = seal.poll_seal(cx, socket);
+        if let Poll::Ready(Ok(count)) = sealed {
+            self.held = Held::Sealed(count);
+        }
+        Some(sealed)
     }
 
     fn poll_fill_buffer(

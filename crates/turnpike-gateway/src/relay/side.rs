@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::stream::{Presence, Stream};
+use crate::stream::{InPlace, Presence, Stream};
 
 /// A connection, or one of several streams inside one.
 ///
@@ -33,6 +33,11 @@ pub(crate) trait Side: Send + Sync + 'static {
 
     /// The socket, where the text goes over it as it is: what can be spliced.
     fn plain(&self) -> Option<&TcpStream>;
+
+    /// Itself, where its text can be opened and sealed in place.
+    fn sealed_in_place(&self) -> Option<InPlace<'_>> {
+        None
+    }
 }
 
 impl Side for Stream {
@@ -67,5 +72,9 @@ impl Side for Stream {
 
     fn plain(&self) -> Option<&TcpStream> {
         self.plain()
+    }
+
+    fn sealed_in_place(&self) -> Option<InPlace<'_>> {
+        self.sealed_in_place()
     }
 }

@@ -10,7 +10,7 @@ mod shadowsocks;
 mod tls;
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -215,6 +215,14 @@ impl Stream {
         }
     }
 
+    /// The stream, where its text can be opened and sealed in place.
+    pub(crate) fn sealed_in_place(&self) -> Option<InPlace<'_>> {
+        match *self.seal()? {
+            Seal::Shadowsocks(_) => Some(InPlace(self)),
+            Seal::Tls(_) => None,
+        }
+    }
+
     /// Whether nothing has arrived on the wire, no end and no error either. The system is asked, whatever it said last.
     pub(crate) fn is_quiet(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -246,20 +254,95 @@ impl Stream {
 }
 
 /// Reads what has arrived on the wire, without waiting. 0 is its end.
-///
+fn read_arrived(socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+    let length = room.len();
+    noting_what_is_left(socket, length, || {
+        let (count, _) = rustix::net::recv(socket, &mut *room, RecvFlags::empty())?;
+        Ok(count)
+    })
+}
+
+/// The same to several places, one after the other.
+fn read_arrived_to(socket: &TcpStream, rooms: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let length = rooms.iter().map(|room| room.len()).sum();
+    noting_what_is_left(socket, length, || Ok(rustix::io::readv(socket, rooms)?))
+}
+
 /// A read that leaves room has emptied the socket, so it also notes that nothing is there: whoever reads next waits to be told,
 /// and does not ask in vain first. (An end that is there already stays noted; epoll tells what comes later.)
-fn read_arrived(socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+fn noting_what_is_left(socket: &TcpStream, room: usize, read: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
     let mut emptied = None;
     let read = socket.try_io(Interest::READABLE, || {
-        let (count, _) = rustix::net::recv(socket, &mut *room, RecvFlags::empty())?;
-        if (1..room.len()).contains(&count) {
+        let count = read()?;
+        if (1..room).contains(&count) {
             emptied = Some(count);
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(count)
     });
     emptied.map_or(read, Ok)
+}
+
+/// A stream sealed by Shadowsocks, beside a socket whose text is not: nothing is copied between the two but by the system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InPlace<'a>(&'a Stream);
+
+impl InPlace<'_> {
+    fn with<T>(self, act: impl FnOnce(&mut Shadowsocks, &TcpStream) -> io::Result<T>) -> io::Result<T> {
+        match self.0.seal().as_deref_mut() {
+            Some(Seal::Shadowsocks(seal)) => act(seal, &self.0.socket),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Opens what has arrived; how much text there is then for [`InPlace::poll_pass`]. 0 is the end.
+    pub(crate) fn poll_open(self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.with(Shadowsocks::open_all) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                opened => return Poll::Ready(opened),
+            }
+        }
+    }
+
+    /// Writes opened text to a socket; how much it took.
+    pub(crate) fn poll_pass(self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
+        loop {
+            match self.with(|seal, _| seal.pass(to)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                passed => return Poll::Ready(passed),
+            }
+            ready!(to.poll_write_ready(cx))?;
+        }
+    }
+
+    /// Whether [`InPlace::poll_seal`] can be used now.
+    pub(crate) fn seals(self) -> bool {
+        self.with(|seal, _| Ok(seal.seals_in_place())).unwrap_or(false)
+    }
+
+    /// Reads what a socket has, and seals it; how much text that was. It has left when [`InPlace::poll_flush`] says so. 0 is the end.
+    pub(crate) fn poll_seal(self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(from.poll_read_ready(cx))?;
+            match self.with(|seal, socket| seal.seal_arrived(socket, from)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sealed => return Poll::Ready(sealed),
+            }
+        }
+    }
+
+    /// Sends off what has been sealed; how much text it was.
+    pub(crate) fn poll_flush(self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            match self.with(Shadowsocks::flush) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                left => return Poll::Ready(left),
+            }
+            ready!(self.0.socket.poll_write_ready(cx))?;
+        }
+    }
 }
 
 impl Seal {

@@ -2,17 +2,19 @@
 //!
 //! Between two chunks nothing is held but the two keys: what is read is read into room that is made when there is something,
 //! and let go when it has been passed on. Where much arrives at a time several chunks are read, opened and passed on at once, and
-//! as many are sealed and written.
+//! as many are sealed and written. What is bulk is not even copied: text is passed on from where it was opened
+//! ([`Shadowsocks::pass`]), and read to where it is sealed ([`Shadowsocks::seal_arrived`]).
 
 use std::cell::RefCell;
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 
 use tokio::net::TcpStream;
 use turnpike_wire::shadowsocks::stream::{Opener, Sealer};
 use turnpike_wire::shadowsocks::{Refused, TAG};
 
-use super::read_arrived;
+use super::{read_arrived, read_arrived_to};
 use crate::refusals::{Complaints, Reason};
 
 /// How much is read at a time, where the next chunk does not need more: a usual chunk and what is around it.
@@ -27,6 +29,9 @@ const LONGEST_TEXT: usize = 16 * 1024 - 1;
 
 /// How many chunks are written at once.
 const CHUNKS_PER_WRITE: usize = 4;
+
+/// How many chunks' texts are passed on at once.
+const TEXTS_PER_PASS: usize = 8;
 
 thread_local! {
     /// Where chunks are sealed; what does not leave at once is kept by the stream.
@@ -47,8 +52,8 @@ pub(crate) struct Shadowsocks {
     was_full: bool,
     /// What is wrong behind the text that was passed on last.
     refused: Option<Refused>,
-    /// Where in `arrived` there is text to be passed on.
-    text: Range<usize>,
+    /// Where in `arrived` there is text to be passed on. None of these is empty.
+    texts: VecDeque<Range<usize>>,
     /// Where in `arrived` that begins which is still sealed.
     sealed: usize,
     /// What has been sealed and has not left, and how much of it has left since.
@@ -76,7 +81,7 @@ impl Shadowsocks {
             was_full: false,
             refused: None,
             arrived,
-            text: 0..0,
+            texts: VecDeque::new(),
             sealed: 0,
             leaving: Vec::new(),
             left: 0,
@@ -86,7 +91,7 @@ impl Shadowsocks {
 
     /// Whether a read can give something without the socket, or must be made to find out.
     pub(super) fn has_text(&self) -> bool {
-        !self.text.is_empty()
+        !self.texts.is_empty()
             || self.refused.is_some()
             || self.is_broken
             || self.filled - self.sealed >= self.opener.needed()
@@ -98,33 +103,70 @@ impl Shadowsocks {
         }
         let mut count = 0;
         loop {
-            let text = &self.arrived[self.text.clone()];
-            let fits = text.len().min(room.len() - count);
-            room[count..count + fits].copy_from_slice(&text[..fits]);
-            self.text.start += fits;
-            count += fits;
-            if count == room.len() {
-                break;
-            }
-            // Whole chunks that have arrived too. What is wrong with them is to be told when this has been passed on.
-            match self.open() {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(refused) => {
-                    self.refused = Some(refused);
+            while let Some(text) = self.texts.front_mut() {
+                let fits = text.len().min(room.len() - count);
+                room[count..count + fits].copy_from_slice(&self.arrived[text.start..text.start + fits]);
+                count += fits;
+                text.start += fits;
+                if !text.is_empty() {
                     break;
                 }
+                self.texts.pop_front();
+            }
+            if count == room.len() || !self.open_more() {
+                break;
             }
         }
         self.let_go();
         Ok(count)
     }
 
+    /// Opens every whole chunk that has arrived; how much text there is then to be passed on. 0 is the end of the stream.
+    pub(super) fn open_all(&mut self, socket: &TcpStream) -> io::Result<usize> {
+        if self.peek(socket)? == 0 {
+            return Ok(0);
+        }
+        while self.open_more() {}
+        Ok(self.texts.iter().map(Range::len).sum())
+    }
+
+    /// Writes text that has been opened to a socket, from where it lies; how much it took.
+    pub(super) fn pass(&mut self, to: &TcpStream) -> io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); TEXTS_PER_PASS];
+        let mut used = 0;
+        for (piece, text) in pieces.iter_mut().zip(&self.texts) {
+            *piece = IoSlice::new(&self.arrived[text.clone()]);
+            used += 1;
+        }
+        let count = to.try_write_vectored(&pieces[..used])?;
+        let mut left = count;
+        while let Some(text) = self.texts.front_mut() {
+            let taken = left.min(text.len());
+            text.start += taken;
+            left -= taken;
+            if !text.is_empty() {
+                break;
+            }
+            self.texts.pop_front();
+        }
+        self.let_go();
+        Ok(count)
+    }
+
+    /// Opens one more chunk of those that have arrived; whether there was one. What is wrong with it is to be told when the text
+    /// before it has been passed on.
+    fn open_more(&mut self) -> bool {
+        self.open().unwrap_or_else(|refused| {
+            self.refused = Some(refused);
+            false
+        })
+    }
+
     /// Sees to it that there is text, and says how much. 0 is the end of the stream.
     pub(super) fn peek(&mut self, socket: &TcpStream) -> io::Result<usize> {
         loop {
-            if !self.text.is_empty() {
-                return Ok(self.text.len());
+            if let Some(text) = self.texts.front() {
+                return Ok(text.len());
             }
             if self.is_broken {
                 return Err(io::ErrorKind::InvalidData.into());
@@ -162,7 +204,9 @@ impl Shadowsocks {
         let opened = self.opener.open(sealed)?;
         let start = self.sealed;
         self.sealed = start + opened.used;
-        self.text = start + opened.text.start..start + opened.text.end;
+        if !opened.text.is_empty() {
+            self.texts.push_back(start + opened.text.start..start + opened.text.end);
+        }
         Ok(opened.used > 0)
     }
 
@@ -178,7 +222,6 @@ impl Shadowsocks {
         self.arrived.copy_within(self.sealed..self.filled, 0);
         self.filled -= self.sealed;
         self.sealed = 0;
-        self.text = 0..0;
         let missing = self.opener.needed().saturating_sub(self.filled);
         let end = self.filled + missing.max(if self.was_full { LONG_READ } else { READ });
         if self.arrived.len() < end {
@@ -193,11 +236,11 @@ impl Shadowsocks {
 
     /// Gives the room back when there is nothing in it, unless it will be wanted at once.
     fn let_go(&mut self) {
-        if self.text.is_empty() && self.sealed == self.filled && !self.was_full {
+        if self.texts.is_empty() && self.sealed == self.filled && !self.was_full {
             self.arrived = Vec::new();
+            self.texts = VecDeque::new();
             self.filled = 0;
             self.sealed = 0;
-            self.text = 0..0;
         }
     }
 
@@ -210,6 +253,49 @@ impl Shadowsocks {
                 self.begin(socket, text.len(), sealed)
             });
         }
+        self.flush(socket)
+    }
+
+    /// Whether text can be read to where it is sealed: every chunk looks alike now, and nothing waits to leave.
+    pub(super) fn seals_in_place(&self) -> bool {
+        self.sealer.has_begun() && self.taken == 0 && self.leaving.is_empty()
+    }
+
+    /// Reads what a socket has to where it is sealed, and sends it off as far as that goes. How much text that was, which
+    /// [`Shadowsocks::flush`] tells again once all of it has left; 0 is the end of what is read.
+    pub(super) fn seal_arrived(&mut self, socket: &TcpStream, from: &TcpStream) -> io::Result<usize> {
+        let headroom = self.sealer.headroom();
+        SEALED.with_borrow_mut(|sealed| {
+            let longest = headroom + LONGEST_TEXT + TAG;
+            sealed.resize(CHUNKS_PER_WRITE * longest, 0);
+            let count = {
+                let mut chunks = sealed.chunks_mut(longest);
+                let mut rooms: [_; CHUNKS_PER_WRITE] = std::array::from_fn(|_| {
+                    let chunk = chunks.next().unwrap_or_default();
+                    IoSliceMut::new(chunk.get_mut(headroom..headroom + LONGEST_TEXT).unwrap_or_default())
+                });
+                read_arrived_to(from, &mut rooms)?
+            };
+            let (mut left, mut end) = (count, 0);
+            while left > 0 {
+                let text = left.min(LONGEST_TEXT);
+                let start = end;
+                end = start + headroom + text + TAG;
+                self.seal_one(&mut sealed[start..end])?;
+                left -= text;
+            }
+            match self.begin(socket, count, &sealed[..end]) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+                _ => {
+                    self.taken = count;
+                    Ok(count)
+                }
+            }
+        })
+    }
+
+    /// Sends off what has been sealed and has not left; how much text it was, once all of it has.
+    pub(super) fn flush(&mut self, socket: &TcpStream) -> io::Result<usize> {
         while self.left < self.leaving.len() {
             match socket.try_write(&self.leaving[self.left..])? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -246,14 +332,19 @@ impl Shadowsocks {
             room.resize(start + self.sealer.headroom(), 0);
             room.extend_from_slice(chunk);
             room.extend([0; TAG]);
-            self.sealer
-                .seal(&mut room[start..], self.complaints.clock.seconds())
-                .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+            self.seal_one(&mut room[start..])?;
             text = behind;
             if text.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// Seals one chunk where it lies.
+    fn seal_one(&mut self, chunk: &mut [u8]) -> io::Result<()> {
+        self.sealer
+            .seal(chunk, self.complaints.clock.seconds())
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 }
 

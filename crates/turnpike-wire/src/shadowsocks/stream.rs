@@ -331,6 +331,12 @@ impl Sealer {
         }
     }
 
+    /// Whether the first chunk has been sealed, whose headroom is another than that of those behind it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// The longest text of one chunk.
     #[must_use]
     pub fn longest(&self) -> usize {
