@@ -108,7 +108,7 @@ impl Shadowsocks {
                 room[count..count + fits].copy_from_slice(&self.arrived[text.start..text.start + fits]);
                 count += fits;
                 text.start += fits;
-                if !text.is_empty() {
+                if !Range::is_empty(text) {
                     break;
                 }
                 self.texts.pop_front();
@@ -144,7 +144,7 @@ impl Shadowsocks {
             let taken = left.min(text.len());
             text.start += taken;
             left -= taken;
-            if !text.is_empty() {
+            if !Range::is_empty(text) {
                 break;
             }
             self.texts.pop_front();
@@ -349,109 +349,4 @@ impl Shadowsocks {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-    use testbed::shadowsocks::{self as peer, Client, Request};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-    use turnpike_wire::shadowsocks::stream::{Handshake, Step};
-    use turnpike_wire::shadowsocks::{Keys, Method, Salt};
-
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::RouteId;
-    use crate::clock::SteadyClock;
-    use crate::refusals::{Caller, Protocol, Refusals};
-
-    const PASSWORD: &str = "aJZJWOgeoJk2DX454niuYw";
-
-    /// The server's end behind a handshake, and what seals and opens at the client's.
-    fn ends(method: Method, client: &Client) -> (Shadowsocks, peer::Sealer, peer::Answer) {
-        let keys = Keys::of_password(PASSWORD).unwrap();
-        let request = Request {
-            salt: vec![1; method.salt_length()],
-            time: 0,
-            to: peer::named("example.com", 80),
-            payload: Vec::new(),
-        };
-        let (mut bytes, sealer) = client.request(&request);
-        let salt = Salt::of(method, &bytes).unwrap();
-        let mut handshake = Handshake::new(&keys, method, &salt).unwrap();
-        let mut at = method.salt_length();
-        loop {
-            match handshake.advance(&mut bytes[at..]).unwrap() {
-                Step::Proven { used, .. } | Step::Used(used) => at += used,
-                Step::Done { .. } => break,
-                Step::Need(_) => panic!("the request is whole"),
-            }
-        }
-        let own = Salt::of(method, &[2; 32]).unwrap();
-        let complaints = Complaints {
-            log: Refusals::default().log(&RouteId("a".into())),
-            clock: Arc::new(SteadyClock::new(Arc::new(|| 0))),
-            caller: Caller {
-                source: [127, 0, 0, 1].into(),
-                protocol: Protocol::Shadowsocks,
-            },
-        };
-        let seal = Sealer::new(&keys, method, own, salt).unwrap();
-        let server = Shadowsocks::new(complaints, handshake.into_opener(), seal, Vec::new());
-        (server, sealer, client.answer(&request.salt))
-    }
-
-    async fn connection() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, listener.accept().await.unwrap().0)
-    }
-
-    /// Reads until there is nothing more to read for the time being.
-    async fn read(server: &mut Shadowsocks, socket: &TcpStream, length: usize) -> Vec<u8> {
-        let (mut text, mut room) = (Vec::new(), vec![0; 10_000]);
-        loop {
-            match server.read(socket, &mut room) {
-                Ok(count) => text.extend(&room[..count]),
-                Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-                    if text.len() >= length {
-                        return text;
-                    }
-                    socket.readable().await.unwrap();
-                }
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn between_two_chunks_nothing_is_held() {
-        for (method, peers) in Method::ALL.into_iter().zip(peer::Method::ALL) {
-            let (mut server, mut sealer, mut answer) = ends(method, &Client::new(peers, PASSWORD));
-            let (mut client, socket) = connection().await;
-            for length in [1, 16_383, 100] {
-                let text = testbed::origin::pattern(length);
-                let chunk = sealer.chunk(&text);
-                let (head, rest) = chunk.split_at(chunk.len() / 2);
-                client.write_all(head).await.unwrap();
-                socket.readable().await.unwrap();
-                assert_eq!(read(&mut server, &socket, 0).await, b"", "half a chunk is no text");
-                client.write_all(rest).await.unwrap();
-                assert!(read(&mut server, &socket, length).await == text);
-                assert_eq!(server.arrived.capacity(), 0);
-
-                let mut written = 0;
-                while written < length {
-                    written += server.write(&socket, &text[written..]).unwrap();
-                }
-                assert_eq!(server.leaving.capacity(), 0);
-                let (mut back, mut room) = (Vec::new(), vec![0; 10_000]);
-                while back.len() < length {
-                    let count = client.read(&mut room).await.unwrap();
-                    back.extend(answer.take(&room[..count]));
-                }
-                assert!(back == text);
-            }
-        }
-    }
-}
+mod tests;
