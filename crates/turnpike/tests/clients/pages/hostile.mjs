@@ -1,7 +1,7 @@
 // Whatever is typed is shown as text, by whomever and wherever: nothing of it runs, nothing of it becomes a part of a page.
 import { EMAIL, OPERATOR, OPERATOR_PASSWORD, OTHER, SHOP, expect, signIn } from "./browser.mjs";
 
-const HOSTILE = [
+export const HOSTILE = [
   "<script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "\"><svg onload=window.hacked=1>", "'><b>bold</b>",
   "javascript:window.hacked=1", "{{7*7}}", "${7*7}", "<%= 7*7 %>", "&lt;b&gt;", "&amp;&quot;&#39;", "</title><script>window.hacked=1</script>",
   "</textarea><script>window.hacked=1</script>", "--></script><script>window.hacked=1</script>", "<iframe src=javascript:window.hacked=1>",
@@ -34,7 +34,7 @@ async function look(page, path, texts = []) {
 }
 
 /** What a refused form shows again. */
-async function refusal(page, path, form, texts = []) {
+export async function refusal(page, path, form, texts = []) {
   const answer = await send(page, path, form);
   const body = await answer.text();
   // Read as a document that no policy of ours protects.

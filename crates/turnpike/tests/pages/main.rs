@@ -5,8 +5,12 @@
     reason = "a test may panic, and shows what it did"
 )]
 
+mod first_operator;
+mod trouble;
+
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -20,6 +24,8 @@ const OTHER: &str = "bob@example.com";
 /// One whose subscription renews itself.
 const THIRD: &str = "cleo@example.com";
 const ORDERS: usize = 8;
+/// However busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Subscriptions of one account that nobody can look through by eye.
 const MANY: usize = 10_000;
 
@@ -52,10 +58,7 @@ fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
         .env("OPERATOR_PASSWORD", operators)
         // How a page looks does not depend on the engine.
         .env("APPEARANCES", if shop.postgres().is_none() { "all" } else { "one" });
-    assert!(
-        walk.status().expect("starting node").success(),
-        "what failed is told above"
-    );
+    done(&mut walk);
     shop.audit();
 }
 
@@ -80,10 +83,7 @@ fn ten_thousand_subscriptions_are_searched_sorted_and_leafed_through() {
     walk.env("SHOP", shop.url("").trim_end_matches('/'))
         .env("EMAIL", EMAIL)
         .env("PASSWORD", password);
-    assert!(
-        walk.status().expect("starting node").success(),
-        "what failed is told above"
-    );
+    done(&mut walk);
     // Nobody has paid for them, which the audit at the end would tell: the shop becomes what it was.
     drop(database);
     shop.stop();
@@ -124,6 +124,13 @@ fn multiply(database: &Connection) {
     assert_eq!(written, MANY - 1);
 }
 
+/// Runs a script to its end, which must be a good one.
+#[track_caller]
+fn done(walk: &mut Command) {
+    let ended = walk.status().expect("starting node");
+    assert!(ended.success(), "what failed is told above");
+}
+
 /// Makes an account; its password.
 fn account(shop: &Turnpike, email: &str, options: &[&str]) -> String {
     let made = shop.run(&[&["account", "create", email, "--json"], options].concat());
@@ -148,6 +155,7 @@ fn browser(script: &str) -> Option<Command> {
                 .join("tests/clients/pages")
                 .join(script),
         )
+        .env("APPEARANCES", "all")
         .env("NODE_MODULES", node_modules())
         .env("CHROMIUM", chromium)
         .env("PICTURES", std::env::var_os(PICTURES).unwrap_or_default());
