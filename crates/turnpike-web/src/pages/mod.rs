@@ -56,7 +56,7 @@ use crate::app::App;
 use crate::error::settle;
 use crate::visit::Visit;
 
-pub(crate) use self::texts::on_a_page;
+pub(crate) use self::texts::{BROKEN, on_a_page, too_fast};
 pub(crate) use self::trouble::{plain as trouble, wants_page};
 
 /// A catalogue as a form carries it, in bytes: thousands of exits, though a form's encoding triples what is no letter.

@@ -94,7 +94,8 @@ struct Way {
 struct Exit {
     address: String,
     health: &'static str,
-    is_up: bool,
+    /// `good`, `bad`, or nothing while it is not known.
+    kind: &'static str,
     /// Whether it can be rotated at all.
     can_rotate: bool,
     is_rotating: bool,
@@ -224,22 +225,25 @@ pub(crate) async fn picture(customer: Customer, desk: Desk) -> Outcome {
 async fn exit(desk: &Desk, customer: &Customer, id: &SubscriptionId) -> Result<Option<Exit>, Trouble> {
     let status = rotation::own_status(&desk.app.shop, customer.account(), id).await?;
     let now = desk.app.shop.now();
-    Ok(status.exit.map(|exit| Exit {
-        address: exit
-            .address
-            .map_or(ENGLISH.not_known.to_owned(), |address| address.to_string()),
-        health: match exit.health {
-            Health::Up => ENGLISH.exit_up,
-            Health::Down => ENGLISH.exit_down,
-            Health::Unknown => ENGLISH.exit_unknown,
-        },
-        is_up: exit.health == Health::Up,
-        can_rotate: exit.next_allowed_at.is_some(),
-        is_rotating: exit.is_rotating,
-        wait: exit
-            .next_allowed_at
-            .filter(|at| *at > now)
-            .map(|at| (at.0, at.since(now).0.div_euclid(1_000) + 1)),
+    Ok(status.exit.map(|exit| {
+        let (health, kind) = match exit.health {
+            Health::Up => (ENGLISH.exit_up, "good"),
+            Health::Down => (ENGLISH.exit_down, "bad"),
+            Health::Unknown => (ENGLISH.exit_unknown, ""),
+        };
+        Exit {
+            address: exit
+                .address
+                .map_or(ENGLISH.not_known.to_owned(), |address| address.to_string()),
+            health,
+            kind,
+            can_rotate: exit.next_allowed_at.is_some(),
+            is_rotating: exit.is_rotating,
+            wait: exit
+                .next_allowed_at
+                .filter(|at| *at > now)
+                .map(|at| (at.0, at.since(now).0.div_euclid(1_000) + 1)),
+        }
     }))
 }
 

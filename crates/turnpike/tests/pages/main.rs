@@ -6,6 +6,7 @@
 )]
 
 mod first_operator;
+mod snippets;
 mod trouble;
 
 use std::path::Path;
@@ -24,6 +25,9 @@ const OTHER: &str = "bob@example.com";
 /// One whose subscription renews itself.
 const THIRD: &str = "cleo@example.com";
 const ORDERS: usize = 8;
+/// One whose every order is given back for a hostile reason, and how many he has.
+const FOURTH: &str = "dan@example.com";
+const REASONS: usize = 40;
 /// However busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Subscriptions of one account that nobody can look through by eye.
@@ -42,11 +46,13 @@ fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
     shop.run(&["key", "create", EMAIL, "--name", "Panel"]);
     shop.run(&["account", "credit", EMAIL, "30000", "--note", "bank transfer"]);
     shop.run(&["account", "credit", THIRD, "5000"]);
-    // Orders that operators give back, one in each walk.
-    let other = shop.customer(OTHER, 10_000);
-    let order = json!({"op": "purchase", "planId": other.plan("AT-VIE", "shared")});
-    for _ in 0..ORDERS {
-        let _ = other.order(&order).expect_status(200);
+    // Orders that operators give back, one in each walk or all in one.
+    for (email, orders) in [(OTHER, ORDERS), (FOURTH, REASONS)] {
+        let buyer = shop.customer(email, 20_000);
+        let order = json!({"op": "purchase", "planId": buyer.plan("AT-VIE", "shared")});
+        for _ in 0..orders {
+            let _ = buyer.order(&order).expect_status(200);
+        }
     }
     walk.env("SHOP", shop.url("").trim_end_matches('/'))
         .env("EMAIL", EMAIL)
@@ -54,6 +60,7 @@ fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
         .env("THIRD", THIRD)
         .env("THIRD_PASSWORD", thirds)
         .env("OTHER", OTHER)
+        .env("MANY_ORDERS", FOURTH)
         .env("OPERATOR", OPERATOR)
         .env("OPERATOR_PASSWORD", operators)
         // How a page looks does not depend on the engine.
@@ -172,11 +179,11 @@ fn world(shop: Builder) -> Builder {
             "notices.smtp",
             "{ host = \"127.0.0.1\", port = 9, tls = \"off\", from = \"shop@example.com\" }",
         )
-        .ports(50)
+        .ports(90)
         .network("AT-VIE")
         .exit(
             "vienna",
-            "addresses = [\"127.0.3.1\", \"127.0.3.2\"]\nshared_slots = 20\ndrain_seconds = 0",
+            "addresses = [\"127.0.3.1\", \"127.0.3.2\"]\nshared_slots = 60\ndrain_seconds = 0",
         )
         .network("NL-AMS")
         .pools(14)

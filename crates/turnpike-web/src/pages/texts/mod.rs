@@ -26,5 +26,5 @@ mod words;
 
 pub(crate) use done::Notice;
 pub(crate) use operators::{OPERATORS, OperatorTexts};
-pub(crate) use refusals::on_a_page;
+pub(crate) use refusals::{BROKEN, on_a_page, too_fast};
 pub(crate) use words::{ENGLISH, Texts};

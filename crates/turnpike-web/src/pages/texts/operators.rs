@@ -167,8 +167,8 @@ texts! {
     yes = "Yes";
     no = "No";
     signals = "Signals";
-    same_source = "others from its address";
-    same_domain = "others of its mail domain";
+    same_source = "more from its address";
+    same_domain = "more of its mail domain";
     trials_given = "Trials, 30 days";
     converted = "Bought since";
 }

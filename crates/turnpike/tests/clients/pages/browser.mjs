@@ -6,7 +6,7 @@ const axe = require("axe-core").source;
 
 const { chromium } = require("playwright-core");
 const { CHROMIUM, PICTURES } = process.env;
-export const { SHOP, EMAIL, PASSWORD, OPERATOR, OPERATOR_PASSWORD, OTHER, THIRD, THIRD_PASSWORD } = process.env;
+export const { SHOP, EMAIL, PASSWORD, OPERATOR, OPERATOR_PASSWORD, OTHER, MANY_ORDERS, THIRD, THIRD_PASSWORD } = process.env;
 /** Whether looks count here: each window, light and dark, axe-core's judgement. Else only what the pages do. */
 export const IS_WHOLE = process.env.APPEARANCES === "all";
 /** The windows: a wide screen's, a telephone's, and both in turn for what is seen once. */

@@ -3,10 +3,10 @@ import { IS_WHOLE, NARROW, THIRD, THIRD_PASSWORD, WIDE, ended, launched, open, s
 import { plain, walk } from "./customer.mjs";
 import { entry } from "./entry.mjs";
 import { customersHostile, operatorsHostile, strangersHostile } from "./hostile.mjs";
-import { customerByKeyboard, operatorByKeyboard } from "./keyboard.mjs";
+import { customerByKeyboard, newcomerByKeyboard, operatorByKeyboard } from "./keyboard.mjs";
 import { notices } from "./notices.mjs";
 import { operate } from "./operator.mjs";
-import { longNames, offline, renewsItself } from "./states.mjs";
+import { copies, longNames, offline, renewsItself } from "./states.mjs";
 
 const WINDOWS = IS_WHOLE ? [WIDE, NARROW] : [WIDE];
 
@@ -17,7 +17,7 @@ const newcomer = (kind, number) => [kind, async function newcomers(page) {
   await notices(page);
 }];
 const customers = [
-  ...WINDOWS.map((kind) => [kind, walk]), [PLAIN, plain], [WIDE, customerByKeyboard], [WIDE, offline], [NARROW, longNames],
+  ...WINDOWS.map((kind) => [kind, walk]), [PLAIN, plain], [WIDE, customerByKeyboard], [WIDE, copies], [WIDE, offline], [NARROW, longNames],
   [NARROW, customersHostile],
   [WIDE, async function hostileForOperators(page) {
     const customer = await open(browser, NARROW);
@@ -28,10 +28,11 @@ const customers = [
 ];
 const operators = [...WINDOWS.map((kind) => [kind, operate]), [PLAIN, function plainly(page) { return operate(page, false); }], [WIDE, operatorByKeyboard]];
 const strangers = [...WINDOWS.map(newcomer), newcomer(PLAIN, WINDOWS.length),
+  [WIDE, newcomerByKeyboard],
   [WIDE, async function renewed(page) {
-  await signIn(page, THIRD, THIRD_PASSWORD);
-  await renewsItself(page);
-}]];
+    await signIn(page, THIRD, THIRD_PASSWORD);
+    await renewsItself(page);
+  }]];
 try {
   await Promise.all([visits(browser, customers), visits(browser, operators), visits(browser, strangers)]);
   await visits(browser, [[NARROW, strangersHostile]]);
