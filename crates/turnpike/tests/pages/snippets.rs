@@ -17,11 +17,10 @@ const ADDRESS: &str = "127.0.6.1";
 
 #[test]
 fn what_a_page_says_to_paste_works_as_it_stands_there() {
-    let Some(mut walk) = browser("snippets.mjs") else { return };
-    let shop = Turnpike::with()
-        .network("NL-AMS")
-        .pool("nl-1", &[ADDRESS])
-        .start();
+    let Some(mut walk) = browser("snippets.mjs") else {
+        return;
+    };
+    let shop = Turnpike::with().network("NL-AMS").pool("nl-1", &[ADDRESS]).start();
     let password = account(&shop, EMAIL, &[]);
     shop.run(&["account", "credit", EMAIL, "1200"]);
     let bought = shop.key(EMAIL, &[]).buy("NL-AMS");
@@ -42,7 +41,10 @@ fn what_a_page_says_to_paste_works_as_it_stands_there() {
                 Some(python) => printed(run(python, &["-c", snippet])),
                 None => continue,
             },
-            "Playwright" => printed(run("node", &["--input-type=module", "-e", &with_a_page(snippet, &shop)])),
+            "Playwright" => printed(run(
+                "node",
+                &["--input-type=module", "-e", &with_a_page(snippet, &shop)],
+            )),
             "sing-box" => match sing_box() {
                 Some(program) => vec![through(&program, snippet, &shop)],
                 None => continue,
