@@ -94,7 +94,10 @@ fn world() -> Turnpike {
         .set("limits.rotation_cooldown_seconds", "15")
         .ports(30)
         .network_without_plans("NL-AMS")
-        .plan("private", "duration = \"30d\"\nprice_cents = 1200\npopular = true\ntrial = \"1h\"")
+        .plan(
+            "private",
+            "duration = \"30d\"\nprice_cents = 1200\npopular = true\ntrial = \"1h\"",
+        )
         .plan("shared", "duration = \"30d\"\nprice_cents = 300\ntrial = \"1h\"")
         .plan("private", "duration = \"1h\"\nprice_cents = 11")
         .pools(8)
@@ -110,7 +113,10 @@ fn world() -> Turnpike {
         )
         .network_without_plans("AT-VIE")
         .plan("private", "duration = \"30d\"\nprice_cents = 1500")
-        .exit("modem", "interface = \"lo\"\nrotate = { command = [\"/bin/sleep\", \"25\"] }")
+        .exit(
+            "modem",
+            "interface = \"lo\"\nrotate = { command = [\"/bin/sleep\", \"25\"] }",
+        )
         .start()
 }
 
@@ -178,7 +184,10 @@ impl Other {
         self.process.wait().expect("its end");
         let database = database(shop);
         let changed = database
-            .execute("UPDATE gateway SET seen_at = seen_at - 60 * ?1 WHERE name = ?2", (MINUTE, GONE))
+            .execute(
+                "UPDATE gateway SET seen_at = seen_at - 60 * ?1 WHERE name = ?2",
+                (MINUTE, GONE),
+            )
             .expect("an hour");
         assert_eq!(changed, 1);
         let waits = database
@@ -252,7 +261,9 @@ fn poor(shop: &Turnpike) -> (String, String) {
     let bought = poor.buy_plan(&plan(&poor, "NL-AMS", 11));
     let path = format!("/api/v1/subscriptions/{}/auto-renew", bought.id);
     let wish = json!({"autoRenew": true, "planId": plan(&poor, "NL-AMS", 1200)});
-    let _ = poor.request("PUT", &path, &[], wish.to_string().as_bytes()).expect_status(200);
+    let _ = poor
+        .request("PUT", &path, &[], wish.to_string().as_bytes())
+        .expect_status(200);
     let is_tried = poll(PATIENCE, || {
         let stands = poor.request("GET", &path, &[], b"").expect_status(200).json();
         stands["trouble"].is_string().then_some(())

@@ -46,7 +46,7 @@ async function enterForm(page) {
 export async function customerByKeyboard(page) {
   await enter(page, EMAIL, PASSWORD);
   await go(page, "nav a[href='/plans']");
-  await go(page, ".plan a.primary");
+  await go(page, ".plan a.primary[aria-label*='Private']");
   await go(page, "#price button.primary");
   expect(/Bought/.test(await notice(page)), "bought by keyboard");
   await fill(page, "[name=note]", "By keyboard");
