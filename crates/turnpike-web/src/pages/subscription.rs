@@ -99,8 +99,8 @@ struct Exit {
     /// Whether it can be rotated at all.
     can_rotate: bool,
     is_rotating: bool,
-    /// When it may be rotated again, in Unix milliseconds, and in how many seconds; absent where that is now.
-    wait: Option<(i64, i64)>,
+    /// In how many seconds it may be rotated again; absent where that is now.
+    wait: Option<i64>,
 }
 
 /// `GET /subscriptions/{subscription}`
@@ -242,7 +242,7 @@ async fn exit(desk: &Desk, customer: &Customer, id: &SubscriptionId) -> Result<O
             wait: exit
                 .next_allowed_at
                 .filter(|at| *at > now)
-                .map(|at| (at.0, at.since(now).0.div_euclid(1_000) + 1)),
+                .map(|at| at.since(now).0.div_euclid(1_000) + 1),
         }
     }))
 }
