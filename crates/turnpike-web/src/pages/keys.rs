@@ -7,16 +7,19 @@ use secrecy::ExposeSecret as _;
 use turnpike_shop::api_key::{self, ApiKey, NewApiKey};
 use turnpike_shop::types::{ApiKeyId, Role, Span, UnixMillis};
 
-use super::desk::{Desk, Outcome, html, see_other};
+use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::texts::{ENGLISH, Notice};
-use super::trouble::{Trouble, refused};
+use super::trouble::{Trouble, confirm_and_again, refused};
 use super::visitor::Customer;
 use super::when::moment;
 use crate::error::ApiError;
 
 /// The most networks that a key can be bound to.
 const MOST_SOURCES: usize = 20;
+
+/// What the form asks for.
+const FIELDS: [&str; 5] = ["name", "access", "operator", "days", "sources"];
 
 #[derive(Template)]
 #[template(path = "keys.html")]
@@ -29,6 +32,9 @@ struct KeysPage {
     /// Whether the visitor can have a key that runs the shop.
     is_operator: bool,
     name: String,
+    is_full: bool,
+    is_for_operating: bool,
+    days: String,
     sources: String,
     wrong: Option<String>,
 }
@@ -91,6 +97,9 @@ async fn shown(
         is_operator: customer.session().role == Role::Operator,
         public_url: desk.app.config.public_url.clone(),
         name: said("name"),
+        is_full: said("access") == "full",
+        is_for_operating: said("operator") == "1",
+        days: said("days"),
         sources: said("sources"),
         made,
         wrong,
@@ -101,8 +110,10 @@ async fn shown(
 /// `POST /keys`. The answer is the page itself: nothing that leads to the key may stand in an address.
 pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
     let made = match read(&desk) {
-        // Such a key does what wants the password again on every page of an operator's.
-        Ok(new) if new.operator && !customer.session().is_confirmed => return Ok(see_other("/confirm?next=%2Fkeys")),
+        // Such a key spends money and cuts programs off, for as long as it lives; an operator's sees all that runs in the shop.
+        Ok(new) if (new.operator || !new.read_only) && customer.confirmed().is_err() => {
+            return Ok(confirm_and_again(&filled(&desk)));
+        }
         Ok(new) => api_key::create_own(&desk.app.shop, &customer.session().email, new)
             .await
             .map_err(ApiError::from),
@@ -124,6 +135,14 @@ pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
             shown(&customer, &desk, status, None, Some(sentence)).await
         }
     }
+}
+
+/// The page with its form as it was sent.
+fn filled(desk: &Desk) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(FIELDS.map(|name| (name, desk.fields.text(name))))
+        .finish();
+    format!("/keys?{query}")
 }
 
 fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {

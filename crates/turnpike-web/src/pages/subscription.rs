@@ -22,7 +22,7 @@ use super::snippets::{self, Snippet};
 use super::subscriptions::ENDING;
 use super::texts::{ENGLISH, Notice};
 use super::trouble::{Trouble, refused};
-use super::visitor::Customer;
+use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
 use crate::api::protocols::{proxy_url, shadowsocks_url, vless_url};
 use crate::api::subscription::label;
@@ -310,7 +310,7 @@ pub(crate) async fn note(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/{subscription}/url`
-pub(crate) async fn renew_url(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn renew_url(customer: Confirmed, desk: Desk) -> Outcome {
     let renewed = renew_token(&desk.app.shop, customer.account(), Some(&id(&desk)?)).await;
     settled(renewed.map(|_| ()), Notice::UrlRenewed, &customer, &desk).await
 }
@@ -356,7 +356,7 @@ pub(crate) async fn network(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/{subscription}/credentials`
-pub(crate) async fn credentials(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn credentials(customer: Confirmed, desk: Desk) -> Outcome {
     let changed = change_credentials(&desk.app.shop, customer.account(), &id(&desk)?).await;
     if let Ok(changed) = &changed {
         wait_applied(&desk.app, &desk.visit, [(changed.gateway.as_str(), changed.revision)]).await;

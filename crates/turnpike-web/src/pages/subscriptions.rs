@@ -11,7 +11,7 @@ use super::frame::{Frame, Place};
 use super::plans::{Choice, kind};
 use super::profile::Profile;
 use super::texts::{ENGLISH, Notice};
-use super::visitor::Customer;
+use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
 use crate::api::subscription::network_label;
 
@@ -144,7 +144,7 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/url`
-pub(crate) async fn renew_url(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn renew_url(customer: Confirmed, desk: Desk) -> Outcome {
     profile::renew_token(&desk.app.shop, customer.account(), None).await?;
     Ok(desk.done("/subscriptions", Notice::UrlRenewed))
 }

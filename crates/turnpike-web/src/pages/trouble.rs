@@ -78,7 +78,10 @@ pub(crate) async fn answer(trouble: Trouble, desk: &Desk) -> Response {
     match trouble {
         Trouble::SignInFirst => see_other(&format!("/sign-in?next={}", next())),
         Trouble::CodeFirst => see_other(&format!("/sign-in/code?next={}", next())),
-        Trouble::ConfirmFirst => see_other(&format!("/confirm?next={}", next())),
+        Trouble::ConfirmFirst if desk.head.method != http::Method::POST => {
+            see_other(&format!("/confirm?next={}", next()))
+        }
+        Trouble::ConfirmFirst => confirm_and_again(&desk.page_of_form()),
         Trouble::Failed(failed) => {
             let (status, sentence) = error::told(&failed, &desk.visit);
             let frame = desk
@@ -90,7 +93,16 @@ pub(crate) async fn answer(trouble: Trouble, desk: &Desk) -> Response {
     }
 }
 
-/// The same where not even a desk could be set up: nothing is known of the visitor.
+/// To giving the password, and from there to the page with the form that was sent: the form is to be sent again.
+pub(crate) fn confirm_and_again(page: &str) -> Response {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", page)
+        .append_pair("again", "1")
+        .finish();
+    see_other(&format!("/confirm?{query}"))
+}
+
+/// The answer where not even a desk could be set up: nothing is known of the visitor.
 pub(crate) fn plain(failed: &ApiError, visit: &Visit) -> Response {
     let (status, sentence) = error::told(failed, visit);
     page(status, Frame::stranger(), sentence, visit)

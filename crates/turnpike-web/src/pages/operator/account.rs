@@ -15,7 +15,7 @@ use crate::pages::statement;
 use crate::pages::subscriptions;
 use crate::pages::texts::{ENGLISH, Notice};
 use crate::pages::trouble::Trouble;
-use crate::pages::visitor::Operator;
+use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::moment;
 
 /// Lines of the statement on one page.
@@ -117,7 +117,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
 }
 
 /// `POST /operator/accounts/{account}/keys/{key}/trial`
-pub(crate) async fn permit_trial(operator: Operator, desk: Desk) -> Outcome {
+pub(crate) async fn permit_trial(operator: ConfirmedOperator, desk: Desk) -> Outcome {
     let account = named(&desk).await?;
     let key: ApiKeyId = desk.id("key")?;
     let keys = api_key::list(&desk.app.shop, Some(&account.email)).await?;

@@ -30,6 +30,7 @@ macro_rules! notices {
 
 notices! {
     SignedOut = "signed-out", signed_out;
+    Confirmed = "confirmed", confirmed;
     PasswordChanged = "password-changed", password_changed;
     SessionEnded = "session-ended", session_ended;
     OthersEnded = "others-ended", others_ended;

@@ -24,7 +24,8 @@ texts! {
     code_lead = "Open your authenticator app and enter the six digits it shows now. A recovery code works as well, once.";
     continue_ = "Continue";
     confirm_heading = "Confirm it is you";
-    confirm_lead = "The next step can change who gets into your account, so please enter your password once more.";
+    confirm_lead = "The next step can let others in or cut programs off, so please enter your password once more.";
+    confirmed = "Thank you. Nothing is done yet: press the button again.";
     setup_heading = "Make the first operator";
     setup_lead = "This shop is new. The account you make here runs it.";
     setup_action = "Create operator";
