@@ -1,6 +1,6 @@
 //! `/plans`: what is sold, and buying it at the price that is shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::response::Response;
@@ -8,7 +8,7 @@ use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use turnpike_shop::catalogue::{self, PlanOnSale};
 use turnpike_shop::idempotency::IdempotencyKey;
-use turnpike_shop::types::{Cents, ConnectionType, PlanId, random_lowercase};
+use turnpike_shop::types::{Cents, ConnectionType, NetworkType, PlanId, random_lowercase};
 use turnpike_shop::{PurchaseOrder, plans, purchase, quote};
 
 use super::desk::{Desk, Outcome, html};
@@ -34,6 +34,7 @@ struct PlansPage {
     plans: Vec<Card>,
     countries: Vec<Choice>,
     types: Vec<Choice>,
+    lines: Vec<Choice>,
     is_by_price: bool,
     is_filtered: bool,
 }
@@ -51,7 +52,7 @@ struct Card {
     place: String,
     code: String,
     country: String,
-    network_type: String,
+    line: &'static str,
     kind: &'static str,
     duration: String,
     price: String,
@@ -78,7 +79,7 @@ impl Card {
             place: plan.network.city.clone(),
             code: plan.network.code.clone(),
             country: plan.network.country.clone(),
-            network_type: plan.network.network_type.to_string(),
+            line: line(plan.network.network_type),
             kind: kind(plan.connection_type),
             duration: when::span(plan.duration),
             price: plan.price.to_string(),
@@ -97,6 +98,16 @@ pub(crate) fn kind(connection_type: ConnectionType) -> &'static str {
     }
 }
 
+/// How a network's kind of line is called.
+pub(crate) fn line(network_type: NetworkType) -> &'static str {
+    match network_type {
+        NetworkType::Mobile => ENGLISH.line_mobile,
+        NetworkType::Residential => ENGLISH.line_residential,
+        NetworkType::Datacenter => ENGLISH.line_datacenter,
+        NetworkType::Isp => ENGLISH.line_isp,
+    }
+}
+
 /// `GET /plans`
 pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
     let all = plans(&desk.app.shop).await?;
@@ -107,10 +118,12 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
         });
         found.map_or(0, |(_, _, free)| *free)
     };
-    let (country, connection_type) = (desk.fields.text("country"), desk.fields.text("type"));
+    let [country, connection_type, of_line] = ["country", "type", "line"].map(|name| desk.fields.text(name));
     let fits = |plan: &&PlanOnSale| {
-        (country.is_empty() || plan.network.country == country)
-            && (connection_type.is_empty() || plan.connection_type.as_str() == connection_type)
+        let is = |wanted: &str, own: &str| wanted.is_empty() || wanted == own;
+        is(country, &plan.network.country)
+            && is(connection_type, plan.connection_type.as_str())
+            && is(of_line, plan.network.network_type.as_str())
     };
     let mut shown: Vec<&PlanOnSale> = all.iter().filter(fits).collect();
     let is_by_price = desk.fields.text("order") == "price";
@@ -118,6 +131,10 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
         shown.sort_by_key(|plan| plan.price);
     }
     let countries: BTreeSet<&str> = all.iter().map(|plan| plan.network.country.as_str()).collect();
+    let lines: BTreeMap<&str, NetworkType> = all
+        .iter()
+        .map(|plan| (plan.network.network_type.as_str(), plan.network.network_type))
+        .collect();
     let choice = |value: &str, label: &str, chosen: &str| Choice {
         value: value.to_owned(),
         label: label.to_owned(),
@@ -130,8 +147,14 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
         types: [ConnectionType::Private, ConnectionType::Shared]
             .map(|one| choice(one.as_str(), kind(one), connection_type))
             .into(),
+        lines: lines
+            .into_iter()
+            .map(|(word, one)| choice(word, line(one), of_line))
+            .collect(),
         is_by_price,
-        is_filtered: !country.is_empty() || !connection_type.is_empty(),
+        is_filtered: ![country, connection_type, of_line]
+            .iter()
+            .all(|wanted| wanted.is_empty()),
     };
     Ok(html(StatusCode::OK, &page))
 }

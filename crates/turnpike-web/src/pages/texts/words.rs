@@ -107,6 +107,12 @@ texts! {
     connection_type = "Type";
     any_network = "All networks";
     any_type = "All types";
+    line = "Line";
+    any_line = "All lines";
+    line_mobile = "Mobile";
+    line_residential = "Residential";
+    line_datacenter = "Data centre";
+    line_isp = "Provider (ISP)";
     order = "Order";
     by_country = "By country";
     by_price = "By price";
