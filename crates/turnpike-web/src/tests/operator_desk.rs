@@ -69,6 +69,17 @@ async fn exits_are_drained_disabled_and_opened(site: &Site) {
     let mut browser = operator(&world).await;
     let listed = browser.get("/operator/exits").await.text();
     assert!(listed.contains(&path), "{listed}");
+    assert!(
+        listed.contains("/operator/exits?q=DE-BER") && listed.contains("Berlin, DE"),
+        "{listed}"
+    );
+    let of_network = browser.get("/operator/exits?q=DE-BER").await.text();
+    assert_eq!(of_network.matches("href=\"/operator/exits/").count(), 2, "{of_network}");
+    bought(&mut Browser::signed_in(&world).await).await;
+    let held = browser.get("/operator/exits").await.text();
+    let alice = account::by_email(&world.shop, ALICE).await.unwrap().id;
+    let holder = format!("<a href=\"/operator/accounts/{alice}\"><bdi>{ALICE}</bdi></a>");
+    assert_eq!(held.matches(&holder).count(), 1, "{held}");
     let nothing = browser.get("/operator/exits?q=no-such-exit").await.text();
     assert!(nothing.contains("No exit fits"), "{nothing}");
     let standing = format!("{path}/standing");
@@ -244,12 +255,19 @@ async fn gateways_and_trials_are_shown(site: &Site) {
     let mut browser = operator(&world).await;
     let page = browser.get("/operator/gateways").await.text();
     assert!(page.contains("gw1") && page.contains("12001–12040"), "{page}");
-    routes::alive(&world.shop, "gw1", "9.8.7", 42).await.unwrap();
+    let (exit, _) = an_exit(&world).await;
+    let load = routes::Load {
+        tunnels: 42,
+        by_exit: vec![(exit.id, 17)],
+    };
+    routes::alive(&world.shop, "gw1", "9.8.7", load).await.unwrap();
     let page = browser.get("/operator/gateways").await.text();
     assert!(
         page.contains("9.8.7") && page.contains("42") && page.contains("Alive"),
         "{page}"
     );
+    let page = browser.get("/operator/exits").await.text();
+    assert!(page.contains("data-label=\"Tunnels\">17<"), "of its network: {page}");
     world.advance(Span::minutes(1));
     assert!(browser.get("/operator/gateways").await.text().contains("Silent"));
     assert!(browser.get("/operator").await.text().contains("no sign of life"));

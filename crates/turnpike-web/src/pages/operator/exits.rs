@@ -2,11 +2,13 @@
 
 use askama::Template;
 use http::StatusCode;
-use turnpike_shop::exits::{self, ExitSearch, ExitView};
+use turnpike_shop::exits::{self, ExitSearch, ExitView, NetworkView};
 use turnpike_shop::types::{ExitId, ExitStanding, Health};
 
+use super::path_of;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
+use crate::pages::plans::line;
 use crate::pages::sizes::bytes;
 use crate::pages::texts::{ENGLISH, OPERATORS};
 use crate::pages::visitor::Operator;
@@ -19,6 +21,8 @@ const ROWS: i64 = 50;
 #[template(path = "operator/exits.html")]
 struct ExitsPage {
     frame: Frame,
+    /// How each network stands; on the first page only.
+    networks: Vec<NetworkRow>,
     rows: Vec<Row>,
     text: String,
     health: &'static str,
@@ -27,6 +31,44 @@ struct ExitsPage {
     next: Option<String>,
     /// Whether this is not the first page.
     is_later: bool,
+}
+
+/// A network.
+struct NetworkRow {
+    code: String,
+    /// For the search of its exits.
+    query: String,
+    place: String,
+    line: &'static str,
+    up: i64,
+    down: i64,
+    untried: i64,
+    held_back: i64,
+    taken: i64,
+    free: i64,
+    is_sold: bool,
+    tunnels: i64,
+}
+
+impl NetworkRow {
+    fn of(network: NetworkView) -> Self {
+        Self {
+            query: url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("q", &network.code)
+                .finish(),
+            code: network.code,
+            place: format!("{}, {}", network.city, network.country),
+            line: line(network.network_type),
+            up: network.up,
+            down: network.down,
+            untried: network.untried,
+            held_back: network.held_back,
+            taken: network.taken,
+            free: network.free,
+            is_sold: network.is_sold,
+            tunnels: network.tunnels,
+        }
+    }
 }
 
 /// An exit as a list and its own page show it.
@@ -45,6 +87,11 @@ pub(super) struct Row {
     pub(super) rotated: String,
     pub(super) taken: i64,
     pub(super) capacity: i64,
+    /// The e-mail address of whoever has it, and the path of his page; of several the one whose subscription ends first.
+    pub(super) holder: Option<(String, String)>,
+    /// How many others have it.
+    pub(super) others: i64,
+    pub(super) tunnels: i64,
     pub(super) moved: String,
 }
 
@@ -78,6 +125,12 @@ impl Row {
             rotated: exit.rotated_at.map_or_else(|| OPERATORS.not_rotated.to_owned(), moment),
             taken: exit.taken,
             capacity: exit.capacity,
+            holder: exit
+                .first_holder
+                .as_ref()
+                .map(|(account, email)| (email.clone(), path_of(account))),
+            others: exit.taken - 1,
+            tunnels: exit.tunnels,
             moved: bytes(exit.moved),
         }
     }
@@ -115,6 +168,10 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         after,
         limit: ROWS,
     };
+    let networks = match is_later {
+        true => Vec::new(),
+        false => exits::networks(&desk.app.shop).await?,
+    };
     let (found, has_more) = exits::list(&desk.app.shop, search).await?;
     let (health, standing) = (
         health.map_or("", Health::as_str),
@@ -132,6 +189,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     });
     let page = ExitsPage {
         frame: desk.frame(Place::Exits, OPERATORS.exits).await?,
+        networks: networks.into_iter().map(NetworkRow::of).collect(),
         rows: found.iter().map(Row::of).collect(),
         text: fields.text("q").to_owned(),
         health,

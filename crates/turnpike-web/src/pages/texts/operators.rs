@@ -4,6 +4,10 @@ texts! {
     OperatorTexts, OPERATORS:
     exits = "Exits";
     exits_lead = "The ways out that you sell: where each stands, who has it, how much goes through it.";
+    networks = "Networks";
+    held_back = "Drained, disabled";
+    holder = "Holder";
+    more = "more";
     find_exit = "Network, name, gateway or address";
     health = "Health";
     any_health = "Any health";
@@ -15,6 +19,7 @@ texts! {
     no_exit_fits = "No exit fits";
     no_exit_fits_lead = "No exit fits this search. Exits come from the catalogue.";
     address = "Address now";
+    new_address = "Address it led to";
     last_rotation = "Last rotation";
     not_rotated = "not yet";
     taken = "Taken";
