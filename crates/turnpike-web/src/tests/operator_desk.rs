@@ -1,5 +1,7 @@
 //! The operators' pages of exits, the catalogue, trials, gateways and the audit log, and looking at a customer's pages.
 
+use http::Method;
+use serde_json::json;
 use turnpike_shop::exits::{self, ExitSearch};
 use turnpike_shop::types::{ExitStanding, Role, Span};
 use turnpike_shop::{account, audit_log, catalogue, rotation, routes};
@@ -7,7 +9,7 @@ use turnpike_shop::{account, audit_log, catalogue, rotation, routes};
 use super::pages::{Browser, location};
 use super::purchase_pages::bought;
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD, World, config};
+use super::world::{ALICE, PASSWORD, World, ask, config, full};
 use crate::CatalogueText;
 use crate::config::WebConfig;
 
@@ -17,6 +19,7 @@ on_both_engines! {
     the_catalogue_is_there_where_this_server_can_read_one,
     what_operators_did_is_found_page_by_page,
     gateways_and_trials_are_shown,
+    trials_are_shown_with_their_limits_and_what_accounts_share,
     an_operator_looks_at_a_customers_pages_and_changes_nothing,
 }
 
@@ -273,6 +276,30 @@ async fn gateways_and_trials_are_shown(site: &Site) {
     assert!(browser.get("/operator").await.text().contains("no sign of life"));
     let page = browser.get("/operator/trials").await.text();
     assert!(page.contains("Nobody has tried anything"), "{page}");
+}
+
+async fn trials_are_shown_with_their_limits_and_what_accounts_share(site: &Site) {
+    let world = site.world().await;
+    let mut browser = operator(&world).await;
+    let page = browser.get("/operator/trials").await.text();
+    for shown in [
+        "one trial of each network in 30 days",
+        "/operator/catalogue/plan?code=nl-private-30d",
+        "1 hour",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains("code=nl-shared-30d"), "that one offers none");
+    // Two who have never used a browser, from one address.
+    let plan = world.plan("NL-AMS", "private").await;
+    for who in ["one@a.example", "two@b.example"] {
+        world.person(who, Role::Customer).await;
+        let key = world.key_of(who, full()).await;
+        let tried = ask(&world, Method::POST, "/api/proxy", &key, json!({"op": "trial", "planId": plan})).await;
+        assert_eq!(tried.status, 200, "{}", tried.text());
+    }
+    let page = browser.get("/operator/trials").await.text();
+    assert_eq!(page.matches("1 with an address in common").count(), 2, "{page}");
 }
 
 async fn an_operator_looks_at_a_customers_pages_and_changes_nothing(site: &Site) {

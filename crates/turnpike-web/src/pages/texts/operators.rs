@@ -156,8 +156,18 @@ texts! {
     deactivated = "Deactivated";
     reactivated = "Sold again";
     trials = "Trials";
-    trials_lead = "Who tried what within 30 days, and what may be abuse: accounts of one address or one mail domain.";
-    trial_rule = "One trial of each network for each account in 30 days. It has its plan's limits.";
+    trials_lead = "Who tried what within 30 days, and what may be abuse: accounts that were used from one address, or have one mail domain.";
+    trial_of_account = "Each account";
+    trial_once = "one trial of each network in";
+    trial_fixed = "It is fixed.";
+    trial_keys = "API keys that may give trials";
+    trial_keys_note = "Set on the account's page, key by key. No other key gives any.";
+    trial_of_address = "Each address, each mail domain";
+    trial_address_note = "The signals below tell who shares one. Forbid trials to a key, or suspend the account.";
+    trial_plans = "Plans that can be tried";
+    trial_plans_note = "How long is set at the plan, here or in the catalogue's file. A trial has its plan's limits; of its traffic, the share that its time is.";
+    trial_no_plans = "No plan offers a trial.";
+    unlimited = "no limit";
     no_trials = "Nobody has tried anything within 30 days.";
     used_at = "Used";
     next_at = "Next one from";
@@ -172,8 +182,8 @@ texts! {
     yes = "Yes";
     no = "No";
     signals = "Signals";
-    same_source = "others from its address";
-    same_domain = "others of its mail domain";
+    same_source = "with an address in common";
+    same_domain = "with the same mail domain";
     trials_given = "Trials, 30 days";
     converted = "Bought since";
 }
