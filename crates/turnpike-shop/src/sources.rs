@@ -54,7 +54,7 @@ mod tests {
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ] {
-            assert_eq!(line(source.parse().unwrap()), expected);
+            assert_eq!(source.parse().map(line), Ok(expected.to_owned()));
         }
     }
 }
