@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, Refusal, account, first_operator};
 
 use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{texts, Notice};
 use super::trouble::Trouble;
 use super::visitor::{Anyone, HalfSignedIn, SignedIn};
 use crate::error::{self, ApiError};
@@ -53,7 +53,7 @@ impl Kind {
 
 /// The form of a kind, empty or with what was wrong with it.
 async fn form(desk: &Desk, kind: Kind, wrong: Option<ShopError>) -> Outcome {
-    let t = &ENGLISH;
+    let t = texts();
     let (heading, lead, button) = match kind {
         Kind::SignIn => (t.sign_in, "", t.sign_in),
         Kind::Code => (t.code_heading, t.code_lead, t.continue_),

@@ -9,7 +9,7 @@ use turnpike_shop::types::{ApiKeyId, Role, Span, UnixMillis};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{texts, Notice};
 use super::trouble::{Trouble, confirm_and_again, refused};
 use super::visitor::Customer;
 use super::when::moment;
@@ -57,12 +57,12 @@ impl Line {
             name: key.name.clone(),
             can_write: !key.read_only,
             is_operators: key.operator,
-            expires: key.expires_at.map_or(ENGLISH.never.to_owned(), moment),
+            expires: key.expires_at.map_or(texts().never.to_owned(), moment),
             sources: match key.allowed_sources.is_empty() {
-                true => ENGLISH.anywhere.to_owned(),
+                true => texts().anywhere.to_owned(),
                 false => key.allowed_sources.join(", "),
             },
-            last_used: key.last_used_at.map_or(ENGLISH.never.to_owned(), moment),
+            last_used: key.last_used_at.map_or(texts().never.to_owned(), moment),
             is_over: key.expires_at.is_some_and(|at| at <= now),
         }
     }
@@ -87,7 +87,7 @@ async fn shown(
         false => desk.fields.text(name).to_owned(),
     };
     let page = KeysPage {
-        frame: desk.frame(Place::Keys, ENGLISH.keys).await?,
+        frame: desk.frame(Place::Keys, texts().keys).await?,
         keys: keys
             .iter()
             .rev()
@@ -154,7 +154,7 @@ fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
         "" => None,
         text => match text.parse::<i64>() {
             Ok(days @ 1..=3650) => Some(days),
-            _ => return Err(wrong("days", "it is a whole number of days, 1 to 3650, or nothing")),
+            _ => return Err(wrong("days", texts().rule_days)),
         },
     };
     let sources: Option<Vec<IpNet>> = desk
@@ -171,10 +171,7 @@ fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
         })
         .collect();
     let sources = sources.filter(|sources| sources.len() <= MOST_SOURCES).ok_or_else(|| {
-        wrong(
-            "sources",
-            "they are up to 20 addresses or networks, like 192.0.2.7 or 198.51.100.0/24",
-        )
+        wrong("sources", texts().rule_sources)
     })?;
     Ok(NewApiKey {
         name: desk.fields.text("name").to_owned(),

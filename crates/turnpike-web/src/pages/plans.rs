@@ -15,7 +15,7 @@ use super::desk::{Desk, Outcome, html};
 use super::form::Fields;
 use super::frame::{Frame, Place};
 use super::sizes::bytes;
-use super::texts::{ENGLISH, Notice};
+use super::texts::{texts, Notice, with};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when;
@@ -63,14 +63,14 @@ struct Card {
 
 impl Card {
     fn of(plan: &PlanOnSale, free: i64) -> Self {
-        let t = &ENGLISH;
+        let t = texts();
         let limits = &plan.limits;
         let some = |number: Option<i64>, what: &str| number.map(|number| format!("{number} {what}"));
         let listed = [
             limits
                 .traffic_bytes
                 .map(|most| format!("{} {}", bytes(most), t.traffic_unit)),
-            some(limits.mbit_per_second, "Mbit/s"),
+            some(limits.mbit_per_second, t.mbit_per_second),
             some(limits.max_connections, t.connections),
             some(limits.max_source_addresses, t.client_addresses),
         ];
@@ -93,18 +93,18 @@ impl Card {
 /// How a connection type is called.
 pub(crate) fn kind(connection_type: ConnectionType) -> &'static str {
     match connection_type {
-        ConnectionType::Private => ENGLISH.private,
-        ConnectionType::Shared => ENGLISH.shared,
+        ConnectionType::Private => texts().private,
+        ConnectionType::Shared => texts().shared,
     }
 }
 
 /// How a network's kind of line is called.
 pub(crate) fn line(network_type: NetworkType) -> &'static str {
     match network_type {
-        NetworkType::Mobile => ENGLISH.line_mobile,
-        NetworkType::Residential => ENGLISH.line_residential,
-        NetworkType::Datacenter => ENGLISH.line_datacenter,
-        NetworkType::Isp => ENGLISH.line_isp,
+        NetworkType::Mobile => texts().line_mobile,
+        NetworkType::Residential => texts().line_residential,
+        NetworkType::Datacenter => texts().line_datacenter,
+        NetworkType::Isp => texts().line_isp,
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
         is_chosen: value == chosen,
     };
     let page = PlansPage {
-        frame: desk.frame(Place::Plans, ENGLISH.plans).await?,
+        frame: desk.frame(Place::Plans, texts().plans).await?,
         plans: shown.iter().map(|plan| Card::of(plan, free_of(plan))).collect(),
         countries: countries.into_iter().map(|code| choice(code, code, country)).collect(),
         types: [ConnectionType::Private, ConnectionType::Shared]
@@ -266,7 +266,7 @@ pub(crate) fn coupon(fields: &Fields) -> Result<Option<String>, ApiError> {
         // PostgreSQL cannot even compare a text that has a NUL.
         Some(code) if code.chars().count() > COUPON_LENGTH || code.contains(char::is_control) => Err(ApiError::Field {
             field: "coupon".to_owned(),
-            rule: format!("a code has at most {COUPON_LENGTH} letters"),
+            rule: with(texts().rule_coupon, COUPON_LENGTH),
         }),
         code => Ok(code.map(str::to_owned)),
     }
@@ -308,7 +308,7 @@ async fn bought(customer: &Customer, desk: &Desk, plan: &PlanOnSale) -> Result<R
     {
         return Err(ApiError::Field {
             field: "price".to_owned(),
-            rule: format!("it is {price} now; look at it again, then buy"),
+            rule: with(texts().rule_price_to_buy, price),
         });
     }
     let bought = purchase(&desk.app.shop, customer.account(), order).await?;

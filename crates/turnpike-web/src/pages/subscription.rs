@@ -20,7 +20,7 @@ use super::profile::Profile;
 use super::sizes::bytes;
 use super::snippets::{self, Snippet};
 use super::subscriptions::ENDING;
-use super::texts::{ENGLISH, Notice};
+use super::texts::{texts, Notice};
 use super::trouble::{Trouble, refused};
 use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
@@ -135,10 +135,10 @@ pub(super) async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, 
         ends: moment(subscription.ends_at),
         left: span(left),
         parts: [
-            (ENGLISH.server, subscription.host.clone()),
-            (ENGLISH.port, subscription.port.to_string()),
-            (ENGLISH.user, subscription.username.clone()),
-            (ENGLISH.password, subscription.password.clone()),
+            (texts().server, subscription.host.clone()),
+            (texts().port, subscription.port.to_string()),
+            (texts().user, subscription.username.clone()),
+            (texts().password, subscription.password.clone()),
         ],
         ways: ways(&subscription, &named),
         snippets: snippets::of(&subscription, &named, &desk.app.config.public_url)?,
@@ -227,11 +227,11 @@ async fn exit(desk: &Desk, customer: &Customer, id: &SubscriptionId) -> Result<O
     Ok(status.exit.map(|exit| Exit {
         address: exit
             .address
-            .map_or(ENGLISH.not_known.to_owned(), |address| address.to_string()),
+            .map_or(texts().not_known.to_owned(), |address| address.to_string()),
         health: match exit.health {
-            Health::Up => ENGLISH.exit_up,
-            Health::Down => ENGLISH.exit_down,
-            Health::Unknown => ENGLISH.exit_unknown,
+            Health::Up => texts().exit_up,
+            Health::Down => texts().exit_down,
+            Health::Unknown => texts().exit_unknown,
         },
         is_up: exit.health == Health::Up,
         can_rotate: exit.next_allowed_at.is_some(),
@@ -249,8 +249,8 @@ fn policies(present: RotationPolicy) -> Vec<Choice> {
         .map(|minutes| Choice {
             value: minutes.to_string(),
             label: match minutes {
-                0 => ENGLISH.never.to_owned(),
-                some => format!("{} {some} min", ENGLISH.every),
+                0 => texts().never.to_owned(),
+                some => format!("{} {some} {}", texts().every, texts().minutes),
             },
             is_chosen: i64::from(minutes) == present.minutes(),
         })
@@ -259,21 +259,21 @@ fn policies(present: RotationPolicy) -> Vec<Choice> {
 
 fn limits(subscription: &Subscription) -> Vec<(&'static str, String)> {
     let (limits, usage) = (&subscription.limits, &subscription.usage);
-    let mut shown = vec![(ENGLISH.traffic_so_far, bytes(usage.moved()))];
+    let mut shown = vec![(texts().traffic_so_far, bytes(usage.moved()))];
     if let (Some(left), Some(all)) = (usage.left(limits), limits.traffic_bytes) {
-        shown.push((ENGLISH.traffic_left, format!("{} / {}", bytes(left), bytes(all))));
+        shown.push((texts().traffic_left, format!("{} / {}", bytes(left), bytes(all))));
     }
     let some = [
         (
-            ENGLISH.speed,
-            limits.mbit_per_second.map(|speed| format!("{speed} Mbit/s")),
+            texts().speed,
+            limits.mbit_per_second.map(|speed| format!("{speed} {}", texts().mbit_per_second)),
         ),
         (
-            ENGLISH.most_connections,
+            texts().most_connections,
             limits.max_connections.map(|most| most.to_string()),
         ),
         (
-            ENGLISH.most_addresses,
+            texts().most_addresses,
             limits.max_source_addresses.map(|most| most.to_string()),
         ),
     ];

@@ -10,7 +10,7 @@ use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::plans::{Choice, kind};
 use super::profile::Profile;
-use super::texts::{ENGLISH, Notice};
+use super::texts::{texts, Notice};
 use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
 use crate::api::subscription::network_label;
@@ -129,7 +129,7 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
         .collect();
     let token = profile::account_token(&desk.app.shop, customer.account()).await?;
     let page = SubscriptionsPage {
-        frame: desk.frame(Place::Subscriptions, ENGLISH.subscriptions).await?,
+        frame: desk.frame(Place::Subscriptions, texts().subscriptions).await?,
         rows: found.iter().map(|one| Line::of(one, &desk)).collect(),
         text: fields.text("q").to_owned(),
         state: state_word,

@@ -7,7 +7,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 
 use super::desk::{Desk, html, see_other};
 use super::frame::{Frame, Place};
-use super::texts::ENGLISH;
+use super::texts::texts;
 use crate::error::{self, ApiError};
 use crate::visit::Visit;
 
@@ -110,12 +110,12 @@ pub(crate) fn plain(failed: &ApiError, visit: &Visit) -> Response {
 
 fn page(status: StatusCode, mut frame: Frame, sentence: String, visit: &Visit) -> Response {
     let heading = match status.as_u16() {
-        404 => ENGLISH.not_found,
-        403 => ENGLISH.forbidden,
-        429 => ENGLISH.too_many,
-        503 => ENGLISH.unavailable,
-        code if code >= 500 => ENGLISH.broken,
-        _ => ENGLISH.refused,
+        404 => texts().not_found,
+        403 => texts().forbidden,
+        429 => texts().too_many,
+        503 => texts().unavailable,
+        code if code >= 500 => texts().broken,
+        _ => texts().refused,
     };
     frame.title = heading.to_owned();
     html(

@@ -13,7 +13,7 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::statement;
 use crate::pages::subscriptions;
-use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::texts::{texts, Notice};
 use crate::pages::trouble::Trouble;
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::moment;
@@ -61,7 +61,7 @@ impl Key {
             name: key.name.clone(),
             can_write: !key.read_only,
             may_give_trials: key.allow_trial,
-            last_used: key.last_used_at.map_or(ENGLISH.never.to_owned(), moment),
+            last_used: key.last_used_at.map_or(texts().never.to_owned(), moment),
             is_over: key.expires_at.is_some_and(|at| at <= now),
         }
     }

@@ -10,7 +10,7 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::plans::line;
 use crate::pages::sizes::bytes;
-use crate::pages::texts::{ENGLISH, OPERATORS};
+use crate::pages::texts::{texts, operator_texts};
 use crate::pages::visitor::Operator;
 use crate::pages::when::moment;
 
@@ -110,9 +110,9 @@ impl Row {
             name: exit.name.clone(),
             gateway: exit.gateway.clone(),
             health: match exit.health {
-                Health::Up => badge(ENGLISH.working, "good"),
-                Health::Down => badge(ENGLISH.down, "bad"),
-                Health::Unknown => badge(ENGLISH.untried, ""),
+                Health::Up => badge(texts().working, "good"),
+                Health::Down => badge(texts().down, "bad"),
+                Health::Unknown => badge(texts().untried, ""),
             },
             detail: exit.detail.clone().unwrap_or_default(),
             health_since: exit.health_since.map(moment).unwrap_or_default(),
@@ -121,8 +121,8 @@ impl Row {
             is_in_catalogue: exit.is_in_catalogue,
             address: exit
                 .address
-                .map_or_else(|| ENGLISH.not_known.to_owned(), |address| address.to_string()),
-            rotated: exit.rotated_at.map_or_else(|| OPERATORS.not_rotated.to_owned(), moment),
+                .map_or_else(|| texts().not_known.to_owned(), |address| address.to_string()),
+            rotated: exit.rotated_at.map_or_else(|| operator_texts().not_rotated.to_owned(), moment),
             taken: exit.taken,
             capacity: exit.capacity,
             holder: exit
@@ -142,9 +142,9 @@ pub(super) fn badge(word: &'static str, kind: &'static str) -> Badge {
 
 fn standing(standing: ExitStanding) -> Badge {
     match standing {
-        ExitStanding::Open => badge(OPERATORS.open, "good"),
-        ExitStanding::Draining => badge(OPERATORS.draining, "warn"),
-        ExitStanding::Disabled => badge(OPERATORS.disabled, "bad"),
+        ExitStanding::Open => badge(operator_texts().open, "good"),
+        ExitStanding::Draining => badge(operator_texts().draining, "warn"),
+        ExitStanding::Disabled => badge(operator_texts().disabled, "bad"),
     }
 }
 
@@ -188,7 +188,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = ExitsPage {
-        frame: desk.frame(Place::Exits, OPERATORS.exits).await?,
+        frame: desk.frame(Place::Exits, operator_texts().exits).await?,
         networks: networks.into_iter().map(NetworkRow::of).collect(),
         rows: found.iter().map(Row::of).collect(),
         text: fields.text("q").to_owned(),

@@ -12,7 +12,7 @@ use super::path_of;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::sizes::bytes;
-use crate::pages::texts::OPERATORS;
+use crate::pages::texts::operator_texts;
 use crate::pages::visitor::Operator;
 use crate::pages::when::{moment, span};
 
@@ -55,7 +55,7 @@ impl Offer {
             code: plan.code.clone(),
             network: plan.network.clone(),
             trial: span(trial),
-            traffic: traffic.map_or_else(|| OPERATORS.unlimited.to_owned(), bytes),
+            traffic: traffic.map_or_else(|| operator_texts().unlimited.to_owned(), bytes),
         })
     }
 }
@@ -93,7 +93,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let sold = catalogue::present(&desk.app.shop).await?.plans;
     let next = skip.saturating_add(ROWS);
     let page = TrialsPage {
-        frame: desk.frame(Place::Trials, OPERATORS.trials).await?,
+        frame: desk.frame(Place::Trials, operator_texts().trials).await?,
         given: found.given,
         bought: found.bought,
         days: BETWEEN_TRIALS.0 / Span::days(1).0,

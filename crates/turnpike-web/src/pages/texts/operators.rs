@@ -54,7 +54,6 @@ texts! {
     test_no_answer = "The gateway did not answer in time. Look whether it runs.";
     seen_from_outside = "Seen from outside";
     took = "Took";
-    milliseconds = "ms";
     holders = "Who has it";
     no_holders = "Nobody has it.";
     rotations = "Rotations";
@@ -179,6 +178,12 @@ texts! {
     rotations_failed = "Failed rotations";
     reference_lead = "What these pages do for the shop, by keys with the operator permission: a read-only one sees all and changes nothing. What is changed stands in the audit log with the key.";
     by_key = "by key";
+    rule_exit_standing = "it is open, draining or disabled";
+    rule_account_standing = "it is active or suspended";
+    rule_amount = "it is an amount like 12 or 12.50";
+    rule_amount_above_zero = "it is an amount above zero, like 12 or 12.50";
+    rule_direction = "choose credit or debit";
+    rule_whole_form = "it is not whole; load the page again";
     yes = "Yes";
     no = "No";
     signals = "Signals";
