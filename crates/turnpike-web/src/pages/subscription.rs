@@ -20,9 +20,9 @@ use super::profile::Profile;
 use super::sizes::bytes;
 use super::snippets::{self, Snippet};
 use super::subscriptions::ENDING;
-use super::texts::{ENGLISH, Notice};
+use super::texts::{texts, Notice};
 use super::trouble::{Trouble, refused};
-use super::visitor::Customer;
+use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
 use crate::api::protocols::{proxy_url, shadowsocks_url, vless_url};
 use crate::api::subscription::label;
@@ -51,10 +51,8 @@ struct SubscriptionPage {
     is_ending: bool,
     ends: String,
     left: String,
-    host: String,
-    port: u16,
-    username: String,
-    password: String,
+    /// What programs with a field for each are given, by name.
+    parts: [(&'static str, String); 4],
     ways: Vec<Way>,
     snippets: Vec<Snippet>,
     profile: Profile,
@@ -137,10 +135,12 @@ pub(super) async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, 
         is_ending: is_active && left < ENDING,
         ends: moment(subscription.ends_at),
         left: span(left),
-        host: subscription.host.clone(),
-        port: subscription.port,
-        username: subscription.username.clone(),
-        password: subscription.password.clone(),
+        parts: [
+            (texts().server, subscription.host.clone()),
+            (texts().port, subscription.port.to_string()),
+            (texts().user, subscription.username.clone()),
+            (texts().password, subscription.password.clone()),
+        ],
         ways: ways(&subscription, &named),
         snippets: snippets::of(&subscription, &named, &desk.app.config.public_url)?,
         picture: sub::inline_picture(&profile.url)?,
@@ -227,14 +227,14 @@ async fn exit(desk: &Desk, customer: &Customer, id: &SubscriptionId) -> Result<O
     let now = desk.app.shop.now();
     Ok(status.exit.map(|exit| {
         let (health, kind) = match exit.health {
-            Health::Up => (ENGLISH.exit_up, "good"),
-            Health::Down => (ENGLISH.exit_down, "bad"),
-            Health::Unknown => (ENGLISH.exit_unknown, ""),
+            Health::Up => (texts().exit_up, "good"),
+            Health::Down => (texts().exit_down, "bad"),
+            Health::Unknown => (texts().exit_unknown, ""),
         };
         Exit {
             address: exit
                 .address
-                .map_or(ENGLISH.not_known.to_owned(), |address| address.to_string()),
+                .map_or(texts().not_known.to_owned(), |address| address.to_string()),
             health,
             kind,
             can_rotate: exit.next_allowed_at.is_some(),
@@ -253,8 +253,8 @@ fn policies(present: RotationPolicy) -> Vec<Choice> {
         .map(|minutes| Choice {
             value: minutes.to_string(),
             label: match minutes {
-                0 => ENGLISH.never.to_owned(),
-                some => format!("{} {some} min", ENGLISH.every),
+                0 => texts().never.to_owned(),
+                some => format!("{} {some} {}", texts().every, texts().minutes),
             },
             is_chosen: i64::from(minutes) == present.minutes(),
         })
@@ -263,21 +263,21 @@ fn policies(present: RotationPolicy) -> Vec<Choice> {
 
 fn limits(subscription: &Subscription) -> Vec<(&'static str, String)> {
     let (limits, usage) = (&subscription.limits, &subscription.usage);
-    let mut shown = vec![(ENGLISH.traffic_so_far, bytes(usage.moved()))];
+    let mut shown = vec![(texts().traffic_so_far, bytes(usage.moved()))];
     if let (Some(left), Some(all)) = (usage.left(limits), limits.traffic_bytes) {
-        shown.push((ENGLISH.traffic_left, format!("{} / {}", bytes(left), bytes(all))));
+        shown.push((texts().traffic_left, format!("{} / {}", bytes(left), bytes(all))));
     }
     let some = [
         (
-            ENGLISH.speed,
-            limits.mbit_per_second.map(|speed| format!("{speed} Mbit/s")),
+            texts().speed,
+            limits.mbit_per_second.map(|speed| format!("{speed} {}", texts().mbit_per_second)),
         ),
         (
-            ENGLISH.most_connections,
+            texts().most_connections,
             limits.max_connections.map(|most| most.to_string()),
         ),
         (
-            ENGLISH.most_addresses,
+            texts().most_addresses,
             limits.max_source_addresses.map(|most| most.to_string()),
         ),
     ];
@@ -314,7 +314,7 @@ pub(crate) async fn note(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/{subscription}/url`
-pub(crate) async fn renew_url(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn renew_url(customer: Confirmed, desk: Desk) -> Outcome {
     let renewed = renew_token(&desk.app.shop, customer.account(), Some(&id(&desk)?)).await;
     settled(renewed.map(|_| ()), Notice::UrlRenewed, &customer, &desk).await
 }
@@ -360,7 +360,7 @@ pub(crate) async fn network(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/{subscription}/credentials`
-pub(crate) async fn credentials(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn credentials(customer: Confirmed, desk: Desk) -> Outcome {
     let changed = change_credentials(&desk.app.shop, customer.account(), &id(&desk)?).await;
     if let Ok(changed) = &changed {
         wait_applied(&desk.app, &desk.visit, [(changed.gateway.as_str(), changed.revision)]).await;
