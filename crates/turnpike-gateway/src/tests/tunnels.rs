@@ -42,7 +42,10 @@ async fn tunnels_are_counted_for_their_exits() {
     let counted = async || {
         let mut counted = world.gateway.tunnels_by_exit().await;
         counted.sort();
-        counted.into_iter().map(|(exit, tunnels)| (exit.0.to_string(), tunnels)).collect::<Vec<_>>()
+        counted
+            .into_iter()
+            .map(|(exit, tunnels)| (exit.0.to_string(), tunnels))
+            .collect::<Vec<_>>()
     };
     assert_eq!(counted().await, []);
     let echo = Origin::echo().await;

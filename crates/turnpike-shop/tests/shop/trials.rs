@@ -139,19 +139,22 @@ async fn accounts_without_browsers_are_compared_by_where_their_keys_were_used(si
     assert_eq!(common().await, (4, Vec::new()));
     // The same line, by another device; noted behind the request's back.
     let from = "2001:db8:1:2:ffff::7".parse().unwrap();
-    api_key::authenticate(&world.shop, key.expose_secret(), from).await.unwrap();
+    api_key::authenticate(&world.shop, key.expose_secret(), from)
+        .await
+        .unwrap();
     let noted = "SELECT COUNT(*) FROM account_source WHERE source = '2001:db8:1:2::/64'";
     while world.raw.int(noted).await < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(
-        common().await,
-        (4, vec![("one".to_owned(), 1), ("two".to_owned(), 1)])
-    );
+    assert_eq!(common().await, (4, vec![("one".to_owned(), 1), ("two".to_owned(), 1)]));
     // A key that has been revoked gives none.
     let id = &api_key::list(&world.shop, Some("three@c.example")).await.unwrap()[0].id;
     api_key::revoke(&world.shop, "test", id.as_str()).await.unwrap();
-    assert!(api_key::authenticate(&world.shop, passing.expose_secret(), from).await.is_err());
+    assert!(
+        api_key::authenticate(&world.shop, passing.expose_secret(), from)
+            .await
+            .is_err()
+    );
     assert_eq!(common().await.0, 3);
 }
 

@@ -7,7 +7,7 @@ use turnpike_shop::{Error as ShopError, second_factor};
 
 use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::visitor::{Anyone, Customer};
 use super::when::moment;
 use crate::error::{self, ApiError};

@@ -7,7 +7,7 @@ use turnpike_shop::{Refusal, renewal_plans};
 use super::desk::{Desk, Outcome};
 use super::plans::Choice;
 use super::subscription::settled;
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::Trouble;
 use super::visitor::Customer;
 use super::when::{moment, span};

@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, Refusal, account, first_operator};
 
 use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::Trouble;
 use super::visitor::{Anyone, HalfSignedIn, SignedIn};
 use crate::error::{self, ApiError};

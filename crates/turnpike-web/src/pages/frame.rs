@@ -6,7 +6,7 @@ use turnpike_shop::types::Role;
 
 use super::assets::{self, Assets};
 use super::desk::Desk;
-use super::texts::{texts, Notice, operator_texts, OperatorTexts, Texts};
+use super::texts::{Notice, OperatorTexts, Texts, operator_texts, texts};
 
 /// Which entry of the navigation a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use turnpike_shop::types::{ApiKeyId, Role, Span, UnixMillis};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::{Trouble, confirm_and_again, refused};
 use super::visitor::Customer;
 use super::when::moment;
@@ -170,9 +170,9 @@ fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
                 .ok()
         })
         .collect();
-    let sources = sources.filter(|sources| sources.len() <= MOST_SOURCES).ok_or_else(|| {
-        wrong("sources", texts().rule_sources)
-    })?;
+    let sources = sources
+        .filter(|sources| sources.len() <= MOST_SOURCES)
+        .ok_or_else(|| wrong("sources", texts().rule_sources))?;
     Ok(NewApiKey {
         name: desk.fields.text("name").to_owned(),
         read_only: desk.fields.text("access") != "full",

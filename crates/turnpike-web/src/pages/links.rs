@@ -10,7 +10,7 @@ use turnpike_shop::{allowed_addresses, set_allowed_addresses};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when::moment;

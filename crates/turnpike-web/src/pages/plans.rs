@@ -15,7 +15,7 @@ use super::desk::{Desk, Outcome, html};
 use super::form::Fields;
 use super::frame::{Frame, Place};
 use super::sizes::bytes;
-use super::texts::{texts, Notice, with};
+use super::texts::{Notice, texts, with};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when;

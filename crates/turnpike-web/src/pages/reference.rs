@@ -11,7 +11,7 @@ use turnpike_shop::types::Role;
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{texts, operator_texts};
+use super::texts::{operator_texts, texts};
 use super::visitor::{Customer, Operator};
 use crate::reference::{Chapter, Ids, Operation, Part, Reference};
 

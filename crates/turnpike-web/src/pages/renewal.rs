@@ -9,7 +9,7 @@ use turnpike_shop::{Refusal, RenewOrder, quote_renewal, renew, renewal_plans};
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::plans::{Choice, coupon, once};
-use super::texts::{texts, Notice, with};
+use super::texts::{Notice, texts, with};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when::{moment, span};

@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, second_factor};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::visitor::Confirmed;
 use crate::error::{self, ApiError};
 use crate::sub;

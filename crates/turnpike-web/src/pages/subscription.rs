@@ -20,7 +20,7 @@ use super::profile::Profile;
 use super::sizes::bytes;
 use super::snippets::{self, Snippet};
 use super::subscriptions::ENDING;
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::{Trouble, refused};
 use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
@@ -270,7 +270,9 @@ fn limits(subscription: &Subscription) -> Vec<(&'static str, String)> {
     let some = [
         (
             texts().speed,
-            limits.mbit_per_second.map(|speed| format!("{speed} {}", texts().mbit_per_second)),
+            limits
+                .mbit_per_second
+                .map(|speed| format!("{speed} {}", texts().mbit_per_second)),
         ),
         (
             texts().most_connections,

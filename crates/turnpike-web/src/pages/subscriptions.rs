@@ -10,7 +10,7 @@ use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::plans::{Choice, kind};
 use super::profile::Profile;
-use super::texts::{texts, Notice};
+use super::texts::{Notice, texts};
 use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
 use crate::api::subscription::network_label;

@@ -295,7 +295,14 @@ async fn trials_are_shown_with_their_limits_and_what_accounts_share(site: &Site)
     for who in ["one@a.example", "two@b.example"] {
         world.person(who, Role::Customer).await;
         let key = world.key_of(who, full()).await;
-        let tried = ask(&world, Method::POST, "/api/proxy", &key, json!({"op": "trial", "planId": plan})).await;
+        let tried = ask(
+            &world,
+            Method::POST,
+            "/api/proxy",
+            &key,
+            json!({"op": "trial", "planId": plan}),
+        )
+        .await;
         assert_eq!(tried.status, 200, "{}", tried.text());
     }
     let page = browser.get("/operator/trials").await.text();

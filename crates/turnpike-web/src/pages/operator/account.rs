@@ -13,7 +13,7 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::statement;
 use crate::pages::subscriptions;
-use crate::pages::texts::{texts, Notice};
+use crate::pages::texts::{Notice, texts};
 use crate::pages::trouble::Trouble;
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::moment;

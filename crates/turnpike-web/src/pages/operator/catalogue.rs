@@ -85,7 +85,9 @@ impl CouponRow {
                 Some(most) => format!("{redeemed} / {most}"),
                 None => redeemed.to_string(),
             },
-            until: coupon.valid_until.map_or_else(|| operator_texts().for_good.to_owned(), moment),
+            until: coupon
+                .valid_until
+                .map_or_else(|| operator_texts().for_good.to_owned(), moment),
             is_over: coupon.valid_until.is_some_and(|until| until <= now),
         }
     }

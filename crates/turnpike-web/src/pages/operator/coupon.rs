@@ -111,7 +111,11 @@ async fn shown(desk: &Desk, values: Values, status: StatusCode, wrong: Option<St
     text(desk)?;
     let known = catalogue::present(&desk.app.shop).await?.coupons;
     let is_known = known.iter().any(|coupon| coupon.code == values.code);
-    let title = if is_known { &values.code } else { operator_texts().new_coupon };
+    let title = if is_known {
+        &values.code
+    } else {
+        operator_texts().new_coupon
+    };
     let page = CouponPage {
         frame: desk.frame(Place::Catalogue, title).await?,
         is_known,

@@ -13,7 +13,7 @@ use crate::api::wait_applied;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html, see_other};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{texts, Notice, operator_texts};
+use crate::pages::texts::{Notice, operator_texts, texts};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::{moment, span};
@@ -131,7 +131,11 @@ fn way(spec: &ExitSpec) -> String {
 fn rotates_by(spec: &ExitSpec) -> String {
     match &spec.rotate {
         Some(RotateMethod::Command(words)) => {
-            format!("{} {}", operator_texts().by_command, words.first().map_or("", String::as_str))
+            format!(
+                "{} {}",
+                operator_texts().by_command,
+                words.first().map_or("", String::as_str)
+            )
         }
         Some(RotateMethod::Http(url)) => format!("{} {}", operator_texts().by_http, spec_url(url)),
         None if spec.can_rotate() => operator_texts().by_pool.to_owned(),

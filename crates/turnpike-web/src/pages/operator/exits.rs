@@ -10,7 +10,7 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::plans::line;
 use crate::pages::sizes::bytes;
-use crate::pages::texts::{texts, operator_texts};
+use crate::pages::texts::{operator_texts, texts};
 use crate::pages::visitor::Operator;
 use crate::pages::when::moment;
 
@@ -122,7 +122,9 @@ impl Row {
             address: exit
                 .address
                 .map_or_else(|| texts().not_known.to_owned(), |address| address.to_string()),
-            rotated: exit.rotated_at.map_or_else(|| operator_texts().not_rotated.to_owned(), moment),
+            rotated: exit
+                .rotated_at
+                .map_or_else(|| operator_texts().not_rotated.to_owned(), moment),
             taken: exit.taken,
             capacity: exit.capacity,
             holder: exit

@@ -8,7 +8,7 @@ use turnpike_shop::types::UnixMillis;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::sizes::bytes;
-use crate::pages::texts::{texts, operator_texts};
+use crate::pages::texts::{operator_texts, texts};
 use crate::pages::visitor::Operator;
 use crate::pages::when::span;
 

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::form::Fields;
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{texts, Notice, operator_texts};
+use crate::pages::texts::{Notice, operator_texts, texts};
 use crate::pages::trouble::refused;
 use crate::pages::visitor::ConfirmedOperator;
 

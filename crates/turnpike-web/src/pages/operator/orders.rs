@@ -14,7 +14,7 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::sizes::bytes;
 use crate::pages::statement::{signed, what};
-use crate::pages::texts::{texts, Notice};
+use crate::pages::texts::{Notice, texts};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::{moment, span};

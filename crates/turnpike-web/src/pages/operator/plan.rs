@@ -121,7 +121,11 @@ async fn shown(desk: &Desk, values: Values, status: StatusCode, wrong: Option<St
     text(desk)?;
     let known = catalogue::present(&desk.app.shop).await?;
     let is_known = known.plans.iter().any(|plan| plan.code == values.code);
-    let title = if is_known { &values.code } else { operator_texts().new_plan };
+    let title = if is_known {
+        &values.code
+    } else {
+        operator_texts().new_plan
+    };
     let page = PlanPage {
         frame: desk.frame(Place::Catalogue, title).await?,
         networks: known.networks,

@@ -11,7 +11,7 @@ use crate::api::wait_applied;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{texts, Notice, operator_texts};
+use crate::pages::texts::{Notice, operator_texts, texts};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::ConfirmedOperator;
 

@@ -208,7 +208,7 @@ export async function operatorsHostile(page, customer) {
   await look(page, order, [HOSTILE[0]]);
   await refundsHostile(page, await account(MANY_ORDERS));
   await page.goto("/operator/exits");
-  const exit = await page.locator("tbody th a[href^='/operator/exits/']").first().getAttribute("href");
+  const exit = await page.locator("#found tbody th a").first().getAttribute("href");
   for (const text of HOSTILE) {
     for (const path of ["/operator/accounts?q=", "/operator/exits?q=", "/operator/audit?q=", "/operator/orders?account=", "/operator/orders?after=",
       "/operator/trials?skip=", "/operator/catalogue/plan?code=", "/operator/catalogue/coupon?code="]) {

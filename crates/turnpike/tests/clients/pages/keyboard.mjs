@@ -108,7 +108,7 @@ export async function operatorByKeyboard(page) {
   await go(page, "main form button");
   expect(/Refunded/.test(await notice(page)), "refunded by keyboard");
   await go(page, "nav a[href='/operator/exits']");
-  await go(page, "tbody th a[href^='/operator/exits/']");
+  await go(page, "#found tbody th a");
   await go(page, "a[href$='to=draining']");
   await go(page, "main form button");
   expect(/not sold any more/.test(await notice(page)), "drained by keyboard");
