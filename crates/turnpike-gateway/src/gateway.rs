@@ -370,6 +370,13 @@ impl Gateway {
         self.inner.shared.tunnels.load(Ordering::Relaxed)
     }
 
+    /// The exits that tunnels are open through now, and how many.
+    pub async fn tunnels_by_exit(&self) -> Vec<(ExitId, u64)> {
+        let exits = self.inner.table.lock().await.exits();
+        let counted = exits.iter().map(|exit| (exit.id().clone(), exit.tunnels()));
+        counted.filter(|(_, tunnels)| *tunnels > 0).collect()
+    }
+
     /// Ports open now (routes being served).
     #[must_use]
     pub fn ports_open(&self) -> usize {

@@ -15,6 +15,7 @@ use crate::audit_log::{self, Actor};
 use crate::error::{Error, Refusal, Result};
 use crate::secrets;
 use crate::shop::Shop;
+use crate::sources;
 use crate::store::{Row, Tx, Value};
 use crate::types::{API_KEY_ID_LENGTH, AccountId, AccountStatus, ApiKeyId, Role, Span, UnixMillis};
 
@@ -292,7 +293,7 @@ pub async fn authenticate(shop: &Shop, key: &str, source: IpAddr) -> Result<Call
     }
     let last_use = row.optional_int("last_used_at")?;
     if last_use.is_none_or(|at| at <= now.minus(LAST_USE_GRAIN).0) {
-        note_use(shop, &id, now);
+        note_use(shop, &id, row.parsed("account_id")?, source, now);
     }
     Ok(Caller {
         account: row.parsed("account_id")?,
@@ -303,8 +304,8 @@ pub async fn authenticate(shop: &Shop, key: &str, source: IpAddr) -> Result<Call
     })
 }
 
-/// Records the use behind the request's back, once for all requests of that moment.
-fn note_use(shop: &Shop, id: &ApiKeyId, now: UnixMillis) {
+/// Records the use and where it came from behind the request's back, once for all requests of that moment.
+fn note_use(shop: &Shop, id: &ApiKeyId, owner: AccountId, source: IpAddr, now: UnixMillis) {
     if !shop.key_uses.begin(id) {
         return;
     }
@@ -314,13 +315,14 @@ fn note_use(shop: &Shop, id: &ApiKeyId, now: UnixMillis) {
         let noted = shop
             .store
             .transaction(move |tx| {
-                let key = key.clone();
+                let (key, owner) = (key.clone(), owner.clone());
                 Box::pin(async move {
                     tx.execute(
                         "UPDATE api_key SET last_used_at = $1 WHERE id = $2",
                         &[Value::Int(now.0), key],
                     )
-                    .await
+                    .await?;
+                    sources::note(tx, &owner, source, now).await
                 })
             })
             .await;

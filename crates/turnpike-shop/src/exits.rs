@@ -3,12 +3,14 @@
 //! | verb | file |
 //! | --- | --- |
 //! | [`list`], [`show`] | here |
+//! | [`networks`]: how each network stands | `networks` |
 //! | [`set_standing`]: drain, disable, enable | `standing` |
 //! | [`ask_check`], [`ask_own_check`], [`wait_check`] and the queue of a gateway behind them | `check` |
 //!
 //! Rotating by hand is [`crate::rotation::request_by_operator`].
 
 mod check;
+mod networks;
 mod standing;
 
 use std::net::IpAddr;
@@ -23,6 +25,7 @@ use crate::types::{AccountId, ExitId, ExitStanding, Health, Span, SubscriptionId
 pub use check::{
     CheckState, CheckTask, ExitCheck, ask_check, ask_own_check, claim_checks, finish_check, own_check, wait_check,
 };
+pub use networks::{NetworkView, networks};
 pub use standing::{Changed, set_standing};
 
 /// How far back traffic tells an exit's load.
@@ -63,6 +66,10 @@ pub struct ExitView {
     pub taken: i64,
     /// How many can have it.
     pub capacity: i64,
+    /// Whose subscription of it ends first: his account and e-mail address.
+    pub first_holder: Option<(AccountId, String)>,
+    /// Connections that are open through it, as its gateway has told last.
+    pub tunnels: i64,
     /// What went through it within [`LOAD`], both ways, in bytes.
     pub moved: i64,
 }
@@ -135,6 +142,10 @@ macro_rules! exits {
             "SELECT e.id, n.code, e.name, e.gateway, e.active, e.standing, e.health, e.health_detail, e.health_since,
                     e.present_address, e.rotated_at, e.can_rotate, e.shared_slots, e.sealed_spec,
                     (SELECT COUNT(*) FROM slot t WHERE t.exit_id = e.id AND t.subscription_id IS NOT NULL) AS taken,
+                    (SELECT a.id || ' ' || a.email FROM slot t JOIN subscription s ON s.id = t.subscription_id
+                     JOIN account a ON a.id = s.account_id
+                     WHERE t.exit_id = e.id ORDER BY s.ends_at, s.id LIMIT 1) AS first_holder,
+                    COALESCE((SELECT u.tunnels FROM exit_tunnels u WHERE u.exit_id = e.id), 0) AS tunnels,
                     (SELECT CAST(COALESCE(SUM(f.bytes_up + f.bytes_down), 0) AS BIGINT)
                      FROM exit_traffic f WHERE f.exit_id = e.id AND f.hour > $1) AS moved
              FROM network_exit e JOIN network n ON n.id = e.network_id WHERE ",
@@ -278,6 +289,12 @@ fn view(row: &Row) -> Result<ExitView> {
         is_shared: shared_slots > 0,
         taken: row.int("taken")?,
         capacity: shared_slots.max(1),
+        first_holder: row.optional_text("first_holder")?.and_then(|holder| {
+            // No id has a blank.
+            let (account, email) = holder.split_once(' ')?;
+            Some((account.parse().ok()?, email.to_owned()))
+        }),
+        tunnels: row.int("tunnels")?,
         moved: row.int("moved")?,
     })
 }

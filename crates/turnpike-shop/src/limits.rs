@@ -73,7 +73,8 @@ impl Limits {
 
     /// The traffic of a trial: the share of the plan's that its time is of the plan's time, and no less than
     /// [`LEAST_TRIAL_TRAFFIC`] where the plan gives as much.
-    pub(crate) fn traffic_of_trial(&self, trial: Span, duration: Span) -> Option<i64> {
+    #[must_use]
+    pub fn traffic_of_trial(&self, trial: Span, duration: Span) -> Option<i64> {
         let whole = self.traffic_bytes?;
         let share = i128::from(whole) * i128::from(trial.0) / i128::from(duration.0.max(1));
         let share = i64::try_from(share).unwrap_or(whole);

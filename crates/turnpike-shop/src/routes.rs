@@ -4,6 +4,7 @@
 //! [`publish_exits`], which advance the counter last: its row stays locked until the commit, so revisions become visible in
 //! order and a gateway that asks for everything after the one it has misses nothing.
 
+mod alive;
 mod exits;
 
 use std::collections::BTreeMap;
@@ -21,9 +22,10 @@ use crate::shop::Shop;
 use crate::store::{Row, Tx, Value, many};
 use crate::types::{AccountId, ExitId, SubscriptionId, UnixMillis};
 
+pub use alive::{Load, alive};
 pub use exits::{ExitState, exit_health, exits};
 
-/// How often a gateway tells that it lives.
+/// How often a gateway tells that it lives ([`alive`]).
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How often a gateway of another process is asked for what it has applied.
@@ -93,33 +95,6 @@ pub async fn set_gateway_tls(shop: &Shop, gateway: &str, server_name: Option<&st
             Box::pin(async move {
                 tx.execute("UPDATE gateway SET tls_server_name = $1 WHERE name = $2", &told)
                     .await?;
-                Ok(())
-            })
-        })
-        .await
-}
-
-/// A gateway is alive: which version of the program it runs, and how many connections it has open. Called by the gateway's own
-/// process every few seconds.
-///
-/// # Errors
-/// Only the database's.
-pub async fn alive(shop: &Shop, gateway: &str, version: &str, tunnels: u64) -> Result<()> {
-    let told = [
-        Value::Int(shop.now().0),
-        Value::Text(version.to_owned()),
-        Value::Int(i64::try_from(tunnels).unwrap_or(i64::MAX)),
-        Value::Text(gateway.to_owned()),
-    ];
-    shop.store
-        .transaction(move |tx| {
-            let told = told.clone();
-            Box::pin(async move {
-                tx.execute(
-                    "UPDATE gateway SET seen_at = $1, version = $2, tunnels = $3 WHERE name = $4",
-                    &told,
-                )
-                .await?;
                 Ok(())
             })
         })

@@ -16,6 +16,7 @@ use crate::passwords;
 use crate::second_factor;
 use crate::secrets;
 use crate::shop::Shop;
+use crate::sources;
 use crate::store::{Row, Tx, Value};
 use crate::types::{AccountId, AccountStatus, Role, SessionId, Span, UnixMillis};
 
@@ -142,7 +143,11 @@ pub(crate) async fn begin(shop: &Shop, who: &SignedIn, needs_code: bool, origin:
         Value::Text(printable(&origin.agent)),
     ];
     let (owned, account) = (shop.clone(), who.account.clone());
-    let (source, agent) = (origin.source.to_canonical().to_string(), printable(&origin.agent));
+    let (from, source, agent) = (
+        origin.source,
+        origin.source.to_canonical().to_string(),
+        printable(&origin.agent),
+    );
     shop.store
         .transaction(move |tx| {
             let (shop, account, values) = (owned.clone(), account.clone(), values.clone());
@@ -155,6 +160,7 @@ pub(crate) async fn begin(shop: &Shop, who: &SignedIn, needs_code: bool, origin:
                     &values,
                 )
                 .await?;
+                sources::note(tx, &account, from, shop.now()).await?;
                 if !needs_code {
                     let news = News::SignedIn { source, agent };
                     notices::tell(&shop, tx, Subject::Account(&account), news).await?;

@@ -1,5 +1,6 @@
 //! Giving a free, short subscription to try.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::attempt;
@@ -9,11 +10,12 @@ use crate::order::{self, NewOrder};
 use crate::price::Price;
 use crate::purchase::{Opening, Purchased};
 use crate::shop::Shop;
+use crate::sources;
 use crate::store::{Tx, Value};
 use crate::types::{AccountId, Cents, NetworkId, OrderKind, PlanId, Quantity, RepeatCount, Span, UnixMillis};
 
 /// How long after a trial the next one of the same network is.
-pub(crate) const BETWEEN_TRIALS: Span = Span::days(30);
+pub const BETWEEN_TRIALS: Span = Span::days(30);
 
 /// What a customer wants to try.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct TrialOrder {
     pub plan: PlanId,
     /// Makes sending it twice safe.
     pub idempotency: Option<IdempotencyKey>,
+    /// From where it is asked for.
+    pub source: Option<IpAddr>,
 }
 
 /// Gives one trial: one per account and network in 30 days, for the plan's trial time, at no price. It has the plan's limits, and
@@ -53,6 +57,9 @@ async fn give(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &TrialOrder)
     let terms = terms.ok_or(Refusal::UnknownPlan)?.on_sale()?;
     let duration = terms.trial.ok_or(Refusal::NoTrialOfPlan)?;
     use_up(tx, account, &terms.network, now).await?;
+    if let Some(source) = order.source {
+        sources::note(tx, account, source, now).await?;
+    }
     let id = NewOrder {
         kind: OrderKind::Trial,
         buyer: &buyer,

@@ -1,4 +1,4 @@
-//! Who has tried what, for operators, and what may be abuse.
+//! Who has tried what, for operators, and what may be abuse. From where accounts were used, [`crate::sources`] knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,8 @@ pub struct TrialUse {
     pub next_at: UnixMillis,
     /// Whether he has bought anything since.
     pub has_bought: bool,
-    /// Other accounts with trials whose browsers came from an address that one of his came from.
+    /// Other accounts with trials that browsers or API keys have used from an address that his was used from. An IPv6 address is its
+    /// /64.
     pub same_source: usize,
     /// Other accounts with trials of his mail domain.
     pub same_domain: usize,
@@ -39,6 +40,8 @@ pub struct Trials {
     pub given: usize,
     /// How many of their accounts have bought anything since.
     pub bought: usize,
+    /// API keys that may give trials now.
+    pub keys: i64,
     /// A part of them.
     pub uses: Vec<TrialUse>,
 }
@@ -48,7 +51,8 @@ pub struct Trials {
 /// # Errors
 /// Only the database's.
 pub async fn trials(shop: &Shop, skip: usize, limit: usize) -> Result<Trials> {
-    let since = Value::Int(shop.now().minus(BETWEEN_TRIALS).0);
+    let now = shop.now();
+    let since = Value::Int(now.minus(BETWEEN_TRIALS).0);
     shop.store
         .read(move |tx| {
             let since = since.clone();
@@ -57,12 +61,24 @@ pub async fn trials(shop: &Shop, skip: usize, limit: usize) -> Result<Trials> {
                 let sources = sources(tx, &since).await?;
                 Ok(Trials {
                     given: all.len(),
+                    keys: keys(tx, now).await?,
                     bought: all.iter().filter(|one| one.has_bought).count(),
                     uses: mark(&all, skip, limit, &sources),
                 })
             })
         })
         .await
+}
+
+async fn keys(tx: &mut Tx, now: UnixMillis) -> Result<i64> {
+    let row = tx
+        .one(
+            "SELECT COUNT(*) AS keys FROM api_key
+             WHERE allow_trial = 1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)",
+            &[Value::Int(now.0)],
+        )
+        .await?;
+    row.int("keys")
 }
 
 async fn uses(tx: &mut Tx, since: &Value) -> Result<Vec<TrialUse>> {
@@ -92,11 +108,11 @@ async fn uses(tx: &mut Tx, since: &Value) -> Result<Vec<TrialUse>> {
     rows.iter().map(read).collect()
 }
 
-/// The addresses that the accounts' browsers came from, by account.
+/// From where the accounts were used, by account.
 async fn sources(tx: &mut Tx, since: &Value) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let rows = tx
         .all(
-            "SELECT DISTINCT s.account_id, s.source FROM session s
+            "SELECT s.account_id, s.source FROM account_source s
              WHERE s.account_id IN (SELECT account_id FROM trial_use WHERE used_at > $1)",
             std::slice::from_ref(since),
         )

@@ -12,6 +12,7 @@ use crate::routes;
 use crate::session;
 use crate::shop::Shop;
 use crate::slot;
+use crate::sources;
 use crate::store::{Tx, Value};
 use crate::subscription;
 use crate::types::{Span, SubscriptionId, UnixMillis};
@@ -23,8 +24,8 @@ const BATCH: i64 = 100;
 const RUN_KEPT: Span = Span::days(30);
 
 /// Ends what is due (slot freed, port held), releases what is past its grace period (port freed), forgets old answers,
-/// rotations, runs, refusals, notices, failed logins and sessions; tells whose subscriptions end soon. Safe to run anywhere, any number of times. Returns when the next
-/// subscription ends, if any does.
+/// rotations, runs, refusals, notices, failed logins, sessions and from where accounts were used; tells whose subscriptions end
+/// soon. Safe to run anywhere, any number of times. Returns when the next subscription ends, if any does.
 ///
 /// # Errors
 /// Only the database's.
@@ -51,6 +52,7 @@ pub async fn run(shop: &Shop) -> Result<Option<UnixMillis>> {
     in_batches(shop, move |tx| Box::pin(refusals::forget(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(account::forget_old_failures(tx, now, BATCH))).await?;
     in_batches(shop, move |tx| Box::pin(session::forget(tx, now, BATCH))).await?;
+    in_batches(shop, move |tx| Box::pin(sources::forget(tx, now, BATCH))).await?;
     next_end(shop).await
 }
 

@@ -6,6 +6,11 @@ function enhance(root) {
     if (!navigator.clipboard) continue;
     button.hidden = false;
   }
+  // From the seconds that the page came with: a visitor's clock may be wrong.
+  for (const counting of root.querySelectorAll("[data-counting]")) {
+    const shown = counting.querySelector("[data-left]");
+    counting.over = performance.now() + Number(shown.textContent) * 1000;
+  }
 }
 
 document.addEventListener("click", async (event) => {
@@ -18,14 +23,10 @@ document.addEventListener("click", async (event) => {
 });
 
 setInterval(() => {
-  for (const shown of document.querySelectorAll("[data-until]")) {
-    const left = Math.ceil((Number(shown.dataset.until) - Date.now()) / 1000);
-    if (left > 0) {
-      shown.textContent = String(left);
-    } else {
-      const counted = shown.closest("[data-counting]");
-      if (counted) counted.hidden = true;
-    }
+  for (const counting of document.querySelectorAll("[data-counting]:not([hidden])")) {
+    const left = Math.ceil((counting.over - performance.now()) / 1000);
+    if (left > 0) counting.querySelector("[data-left]").textContent = String(left);
+    else counting.hidden = true;
   }
 }, 250);
 

@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 use utoipa::ToSchema;
 
 use crate::limit::{Exceeded, whole_seconds};
-use crate::pages::on_a_page;
+use crate::pages::{BROKEN, on_a_page, too_fast};
 use crate::response::False;
 use crate::visit::{Money, Visit};
 
@@ -412,6 +412,9 @@ fn page_sentence(error: &ApiError) -> String {
         ApiError::Shop(ShopError::Refused(refusal)) => {
             on_a_page(refusal).map_or_else(|| refusal.to_string(), ToOwned::to_owned)
         }
+        // Its heading says what happened, and its last line which request it was.
+        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => BROKEN.to_owned(),
+        ApiError::Limited(exceeded) => too_fast(exceeded.standing.reset),
         other => sentence(other),
     }
 }

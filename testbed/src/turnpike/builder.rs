@@ -30,6 +30,7 @@ pub struct Builder {
     namespace: Option<Namespace>,
     environment: Vec<(String, String)>,
     descriptors: Option<u32>,
+    is_new: bool,
 }
 
 impl Builder {
@@ -46,6 +47,7 @@ impl Builder {
             namespace: None,
             environment: Vec::new(),
             descriptors: None,
+            is_new: false,
         };
         builder
             .set("gateway.bind", "[\"127.0.0.1\"]")
@@ -212,6 +214,14 @@ impl Builder {
         self
     }
 
+    /// Leaves the database as a first start finds it: without a catalogue and without an account, so that nobody is its first
+    /// customer.
+    #[must_use]
+    pub fn new_shop(mut self) -> Self {
+        self.is_new = true;
+        self
+    }
+
     /// Writes the files and prepares the database, and does not serve yet.
     ///
     /// # Panics
@@ -241,7 +251,7 @@ impl Builder {
                 &home.path().join("turnpike.key").to_string_lossy(),
             );
         fs::write(home.path().join("turnpike.toml"), self.configuration()).expect("writing the configuration");
-        Turnpike {
+        let turnpike = Turnpike {
             home,
             ports,
             namespace: self.namespace,
@@ -251,8 +261,11 @@ impl Builder {
             server: None,
             customer: OnceLock::new(),
             is_left_unproved: false,
+        };
+        match self.is_new {
+            true => turnpike,
+            false => turnpike.stocked(&format!("{}{}", self.catalogue, self.plans), self.balance),
         }
-        .stocked(&format!("{}{}", self.catalogue, self.plans), self.balance)
     }
 
     /// Starts serving, with a catalogue, and one customer who has a balance and a key that may have trials.

@@ -142,6 +142,12 @@ impl Turnpike {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// What the server has printed so far to its standard output, over all its starts.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.printed_file()).unwrap_or_default()
+    }
+
     /// Another customer with this balance and a key.
     #[must_use]
     pub fn customer(&self, email: &str, cents: i64) -> Customer {
@@ -283,15 +289,11 @@ impl Turnpike {
     /// When it cannot be started.
     #[track_caller]
     pub fn launch(&mut self) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_file())
-            .expect("the log");
+        let kept = |file: PathBuf| File::options().create(true).append(true).open(file);
         let mut command = self.command(&["serve"]);
         let server = command
-            .stdout(Stdio::null())
-            .stderr(log)
+            .stdout(kept(self.printed_file()).expect("what is printed"))
+            .stderr(kept(self.log_file()).expect("the log"))
             .spawn()
             .expect("starting turnpike");
         self.server = Some(server);
@@ -353,6 +355,10 @@ impl Turnpike {
 
     fn log_file(&self) -> PathBuf {
         self.home().join("log")
+    }
+
+    fn printed_file(&self) -> PathBuf {
+        self.home().join("printed")
     }
 }
 

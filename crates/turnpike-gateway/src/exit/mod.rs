@@ -33,7 +33,7 @@ mod upstream;
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub(crate) struct Exit {
     is_probing: AtomicBool,
     health: Health,
     udp_failure: Mutex<Option<UdpFailure>>,
+    /// Open through it now.
+    tunnels: AtomicU64,
 }
 
 /// What an exit is between two changes.
@@ -113,10 +115,29 @@ impl Exit {
             is_probing: AtomicBool::new(false),
             health: Health::default(),
             udp_failure: Mutex::default(),
+            tunnels: AtomicU64::new(0),
         });
         exit.request_probe();
         exit.environment.exits_changed.notify_one();
         exit
+    }
+
+    /// Which it is.
+    pub(crate) fn id(&self) -> &ExitId {
+        &self.id
+    }
+
+    pub(crate) fn tunnel_opened(&self) {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tunnel_closed(&self) {
+        self.tunnels.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Tunnels that are open through it.
+    pub(crate) fn tunnels(&self) -> u64 {
+        self.tunnels.load(Ordering::Relaxed)
     }
 
     /// Takes a new spec. Tunnels stay as they are unless the way they go has been taken away: then they end after the

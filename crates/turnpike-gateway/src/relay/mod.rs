@@ -113,10 +113,8 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
         is_watched: true,
         client,
         origin,
-        shared: Arc::clone(&context.shared),
-        route: Arc::clone(&context.route),
         _visitor: Arc::clone(context.visitor()),
-        _open: OpenTunnel::new(&context.shared),
+        open: OpenTunnel::new(&context.shared, &context.route),
     };
     context.shared.spawn(async move {
         let end = tunnel.run(&lease).await;
@@ -124,19 +122,27 @@ pub(crate) fn tunnel(context: &Context, client: impl Side, from_client: Bytes, a
     });
 }
 
-/// Counts a tunnel for as long as it is open.
-struct OpenTunnel(Arc<Shared>);
+/// Whose a tunnel is. For as long as it is open, the gateway and the exit count it.
+struct OpenTunnel {
+    shared: Arc<Shared>,
+    route: Arc<ActiveRoute>,
+}
 
 impl OpenTunnel {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<Shared>, route: &Arc<ActiveRoute>) -> Self {
         shared.tunnel_opened();
-        Self(Arc::clone(shared))
+        route.exit.tunnel_opened();
+        Self {
+            shared: Arc::clone(shared),
+            route: Arc::clone(route),
+        }
     }
 }
 
 impl Drop for OpenTunnel {
     fn drop(&mut self) {
-        self.0.tunnel_closed();
+        self.shared.tunnel_closed();
+        self.route.exit.tunnel_closed();
     }
 }
 
@@ -150,16 +156,14 @@ struct Tunnel<C> {
     is_tuned: bool,
     /// Whether the timer is set to look soon at how both sides stand.
     is_watched: bool,
-    route: Arc<ActiveRoute>,
-    shared: Arc<Shared>,
     /// Holds the descriptors' permit.
     _visitor: Arc<Visitor>,
-    _open: OpenTunnel,
+    open: OpenTunnel,
 }
 
 impl<C: Side> Tunnel<C> {
     async fn run(&mut self, lease: &CancellationToken) -> End {
-        let route = Arc::clone(&self.route);
+        let route = Arc::clone(&self.open.route);
         let first = self.allowed_silence().min(LONG).min(self.look_after());
         let mut silence = pin!(tokio::time::sleep(first));
         let end = tokio::select! {
@@ -231,7 +235,7 @@ impl<C: Side> Tunnel<C> {
         if !std::mem::replace(&mut self.is_tuned, true) {
             // Each of these is a refinement; a connection that does not have it works all the same.
             let socket = socket2::SockRef::from(self.origin.socket());
-            let _ = crate::listener::tune(&socket, self.shared.config.peer_timeout);
+            let _ = crate::listener::tune(&socket, self.open.shared.config.peer_timeout);
         }
     }
 
@@ -240,8 +244,7 @@ impl<C: Side> Tunnel<C> {
         let Self {
             client,
             origin,
-            shared,
-            route,
+            open: OpenTunnel { shared, route },
             ..
         } = self;
         let speed = &route.quota.speed;
@@ -272,12 +275,12 @@ impl<C: Side> Tunnel<C> {
 
     /// How the side stands that stands worse.
     fn presence(&self) -> Presence {
-        let limit = self.shared.config.peer_timeout;
+        let limit = self.open.shared.config.peer_timeout;
         Side::presence(&self.client, limit).max(self.origin.presence(limit))
     }
 
     fn look_after(&self) -> Duration {
-        self.shared.config.peer_timeout / LOOKS
+        self.open.shared.config.peer_timeout / LOOKS
     }
 
     /// Whether only the client is left, and what it sends has nowhere to go.
@@ -286,7 +289,7 @@ impl<C: Side> Tunnel<C> {
     }
 
     fn allowed_silence(&self) -> Duration {
-        let idle = self.shared.config.idle_timeout;
+        let idle = self.open.shared.config.idle_timeout;
         if self.is_lingering() {
             LINGER.min(idle)
         } else if self.up.has_finished() || self.down.has_finished() {

@@ -34,6 +34,31 @@ async fn data_sent_with_the_request_arrives_first_and_is_counted_once() {
 }
 
 #[tokio::test]
+async fn tunnels_are_counted_for_their_exits() {
+    let world = World::start().await;
+    let (first, mut second) = (route("a", 12_001), route("b", 12_002));
+    second.exit = ExitId("second".into());
+    world.apply([Change::Route(first), Change::Route(second)]).await;
+    let counted = async || {
+        let mut counted = world.gateway.tunnels_by_exit().await;
+        counted.sort();
+        counted
+            .into_iter()
+            .map(|(exit, tunnels)| (exit.0.to_string(), tunnels))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(counted().await, []);
+    let echo = Origin::echo().await;
+    let one = world.tunnel(12_001, echo).await;
+    let _two = world.tunnel(12_002, echo).await;
+    let _three = world.tunnel(12_002, echo).await;
+    assert_eq!(counted().await, [("first".to_owned(), 1), ("second".to_owned(), 2)]);
+    drop(one);
+    eventually(SECOND, "the tunnel ends", || world.gateway.tunnels_open() == 2).await;
+    assert_eq!(counted().await, [("second".to_owned(), 2)]);
+}
+
+#[tokio::test]
 async fn either_side_may_finish_first_and_the_other_goes_on() {
     let world = World::start().await;
     world.apply([Change::Route(route("a", 12_001))]).await;

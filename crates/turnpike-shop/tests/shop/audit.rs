@@ -149,6 +149,7 @@ async fn busy(site: &Site) -> World<'_> {
     let tried = TrialOrder {
         plan: world.plan("NL-AMS").await,
         idempotency: None,
+        source: None,
     };
     trial(&world.shop, &bob, tried).await.unwrap();
     world.advance(Span::hours(1));

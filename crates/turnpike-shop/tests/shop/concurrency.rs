@@ -297,6 +297,7 @@ async fn one_trial_is_given_however_often_it_is_asked_for_at_once(site: &Site) {
         let order = TrialOrder {
             plan,
             idempotency: None,
+            source: None,
         };
         async move { trial(&shop, &ann, order).await }
     })
@@ -330,6 +331,7 @@ async fn two_come_back_to_an_exit_whose_subscribers_are_over(site: &Site) {
         let order = TrialOrder {
             plan: plan.clone(),
             idempotency: None,
+            source: None,
         };
         trial(&world.shop, &account, order).await.unwrap();
     }

@@ -3,8 +3,8 @@
 use turnpike_shop::exits::{self, CheckState, CheckTask, ExitSearch};
 use turnpike_shop::rotation::{self, finish};
 use turnpike_shop::routes::changes_since;
-use turnpike_shop::types::{AccountId, ExitId, ExitStanding, Health, Span};
-use turnpike_shop::{Refusal, audit_log, routes};
+use turnpike_shop::types::{AccountId, ConnectionType, ExitId, ExitStanding, Health, Span};
+use turnpike_shop::{Refusal, audit_log, purchase, routes};
 
 use crate::rotation::{address, claim};
 use crate::site::Site;
@@ -20,6 +20,9 @@ on_both_engines! {
     whoever_has_an_exit_may_test_it_now_and_then,
     a_test_that_nobody_does_is_told,
     exits_are_found_and_shown_with_their_holders,
+    a_list_tells_the_first_holder_of_each,
+    networks_are_told_with_their_exits_and_what_is_free,
+    tunnels_are_told_for_exits_and_networks,
 }
 
 const ROOT: &str = "root@example.com";
@@ -339,4 +342,121 @@ async fn exits_are_found_and_shown_with_their_holders(site: &Site) {
     assert!(!exits::show(&world.shop, &held).await.unwrap().exit.is_in_catalogue);
     let unknown = exits::show(&world.shop, &ExitId::random()).await;
     assert_eq!(refusal(unknown), Refusal::UnknownExit);
+}
+
+async fn a_list_tells_the_first_holder_of_each(site: &Site) {
+    let world = World::on(site).network("NL-AMS").shared(3).exits(1).open().await;
+    let all = ExitSearch {
+        limit: 9,
+        ..ExitSearch::default()
+    };
+    let holders = async || {
+        let (found, _) = exits::list(&world.shop, all.clone()).await.unwrap();
+        let told = |one: exits::ExitView| (one.is_shared, one.taken, one.first_holder);
+        found.into_iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(holders().await, [(true, 0, None), (false, 0, None)]);
+    let bob = world.person("bob@example.com", 5_000).await;
+    let order = world.order_of("NL-AMS", ConnectionType::Shared).await;
+    purchase(&world.shop, &bob, order).await.unwrap();
+    world.advance(Span::hours(1));
+    world.bought_shared("NL-AMS").await;
+    world.bought("NL-AMS").await;
+    let ann = (world.ann.clone(), ANN.to_owned());
+    let bob = (bob, "bob@example.com".to_owned());
+    assert_eq!(
+        holders().await,
+        [(true, 2, Some(bob)), (false, 1, Some(ann))],
+        "whose subscription ends first"
+    );
+}
+
+async fn networks_are_told_with_their_exits_and_what_is_free(site: &Site) {
+    let mut world = World::on(site)
+        .network("DE-BER")
+        .exits(1)
+        .network("NL-AMS")
+        .shared(4)
+        .exits(3)
+        .open()
+        .await;
+    let one = world.bought("NL-AMS").await;
+    world.bought_shared("NL-AMS").await;
+    let held = exit(&world, &world.exit_of(&one).await).await;
+    for (name, standing) in [("exit-2", ExitStanding::Draining), ("exit-3", ExitStanding::Disabled)] {
+        let other = exit(&world, name).await;
+        if other != held {
+            set(&world, &other, standing).await;
+        }
+    }
+    routes::exit_health(&world.shop, &held, Health::Down, Some("no carrier"), None)
+        .await
+        .unwrap();
+    let up = exit(&world, "exit-1").await;
+    routes::exit_health(&world.shop, &up, Health::Up, None, None)
+        .await
+        .unwrap();
+    let told = exits::networks(&world.shop).await.unwrap();
+    let [berlin, amsterdam] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (berlin.code.as_str(), berlin.untried, berlin.taken, berlin.free),
+        ("DE-BER", 1, 0, 1)
+    );
+    let health = (amsterdam.up, amsterdam.down, amsterdam.untried);
+    let drained = amsterdam.held_back;
+    assert_eq!((health, amsterdam.taken, amsterdam.is_sold), ((1, 1, 2), 2, true));
+    assert_eq!(
+        amsterdam.free,
+        3 + 2 - drained,
+        "what is drained is not free: {amsterdam:?}"
+    );
+    assert!(drained > 0);
+    // What has left the catalogue is told as long as somebody has something of it.
+    world.catalogue.networks.clear();
+    world.catalogue.plans.clear();
+    world.apply().await;
+    let told = exits::networks(&world.shop).await.unwrap();
+    let [left] = told.as_slice() else { panic!("{told:?}") };
+    let exits = (left.up, left.down, left.untried);
+    assert_eq!(
+        (left.code.as_str(), left.is_sold, exits, left.taken, left.free),
+        ("NL-AMS", false, (0, 0, 0), 2, 0)
+    );
+}
+
+async fn tunnels_are_told_for_exits_and_networks(site: &Site) {
+    let world = World::on(site)
+        .network("DE-BER")
+        .exits(1)
+        .network("NL-AMS")
+        .exits(2)
+        .open()
+        .await;
+    let [one, two] = [exit(&world, "exit-1").await, exit(&world, "exit-2").await];
+    let tell = async |gateway: &str, by_exit: Vec<(ExitId, u64)>| {
+        let tunnels = by_exit.iter().map(|(_, tunnels)| tunnels).sum();
+        let load = routes::Load { tunnels, by_exit };
+        routes::alive(&world.shop, gateway, "1.2.3", load).await.unwrap();
+    };
+    let told = async || {
+        let networks = exits::networks(&world.shop).await.unwrap();
+        let whole = exits::show(&world.shop, &one).await.unwrap();
+        (networks[0].tunnels, networks[1].tunnels, whole.exit.tunnels)
+    };
+    assert_eq!(told().await, (0, 0, 0));
+    tell(GATEWAY, vec![(one.clone(), 4), (two.clone(), 5)]).await;
+    assert_eq!(told().await, (0, 9, 4));
+    tell(GATEWAY, vec![(two.clone(), 6)]).await;
+    assert_eq!(told().await, (0, 6, 0), "what is not told any more is none");
+    // An exit that has moved is its old gateway's until that one tells again.
+    routes::register_gateway(&world.shop, "gw2", "other.example.com", 20_001..=20_009)
+        .await
+        .unwrap();
+    tell("gw2", vec![(two.clone(), 1), (one.clone(), 2)]).await;
+    assert_eq!(told().await, (0, 8, 2));
+    tell(GATEWAY, Vec::new()).await;
+    tell("gw2", vec![(two, 1), (one.clone(), 2)]).await;
+    assert_eq!(told().await, (0, 3, 2));
 }

@@ -67,6 +67,7 @@ async fn a_trial_sent_again_gives_the_same_bytes(site: &Site) {
     let order = TrialOrder {
         plan: world.plan("NL-AMS").await,
         idempotency: key("trial 1", 1),
+        source: None,
     };
     let first = trial(&world.shop, &world.ann, order.clone()).await.unwrap();
     let again = trial(&world.shop, &world.ann, order).await.unwrap();
@@ -111,6 +112,7 @@ async fn the_same_key_with_another_request_is_refused(site: &Site) {
     let order = TrialOrder {
         plan: world.plan("NL-AMS").await,
         idempotency: key("order 1", 4),
+        source: None,
     };
     let tried = trial(&world.shop, &world.ann, order);
     assert_eq!(world.refuses(tried).await, Refusal::IdempotencyMismatch);

@@ -167,13 +167,13 @@ async fn a_gateway_tells_its_version_and_how_far_it_has_come(site: &Site) {
         (None, 12_001, 12_010, 1)
     );
     assert_eq!((new.revision, new.applied_revision), (world.revision().await, 0));
-    routes::alive(&world.shop, GATEWAY, "1.2.3", 7).await.unwrap();
+    routes::alive(&world.shop, GATEWAY, "1.2.3", load(7)).await.unwrap();
     world.advance(Span::minutes(1));
     routes::applied(&world.shop, GATEWAY, new.revision).await.unwrap();
     assert_eq!(gateway().await.seen_at, world.now());
     world.advance(SILENT_AFTER);
     assert!(gateway().await.is_silent(world.now()));
-    routes::alive(&world.shop, GATEWAY, "1.2.3", 8).await.unwrap();
+    routes::alive(&world.shop, GATEWAY, "1.2.3", load(8)).await.unwrap();
     // Commands that open the shop beside the server do not know its version.
     routes::register_gateway(&world.shop, GATEWAY, "gw1.example.com", 12_001..=12_010)
         .await
@@ -416,5 +416,12 @@ async fn the_audit_log_keeps_the_order_in_which_it_was_written(site: &Site) {
             .unwrap();
         let found = found.iter().filter(|entry| entry.actor == ROOT).count();
         assert_eq!(found, count, "{text} {action}");
+    }
+}
+
+fn load(tunnels: u64) -> routes::Load {
+    routes::Load {
+        tunnels,
+        by_exit: Vec::new(),
     }
 }

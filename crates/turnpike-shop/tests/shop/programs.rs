@@ -248,6 +248,7 @@ impl<'s> Program<'s> {
         let order = TrialOrder {
             plan: self.plans[place].clone(),
             idempotency: None,
+            source: None,
         };
         let expected = self.model.trial(who, place);
         let outcome = trial(&self.world.shop, &self.accounts[who], order).await;

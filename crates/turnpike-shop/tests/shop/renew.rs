@@ -169,6 +169,7 @@ async fn an_exit_whose_next_subscriber_is_over_too_comes_back(site: &Site) {
     let order = turnpike_shop::TrialOrder {
         plan,
         idempotency: None,
+        source: None,
     };
     let tried = turnpike_shop::trial(&world.shop, &bob, order).await.unwrap();
     world.advance(Span::hours(1));

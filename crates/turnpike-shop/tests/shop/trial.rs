@@ -63,6 +63,7 @@ async fn the_second_trial_in_a_network_waits_thirty_days(site: &Site) {
     let order = TrialOrder {
         plan,
         idempotency: None,
+        source: None,
     };
     let refused = world.refuses(trial(&world.shop, &world.ann, order)).await;
     assert_eq!(refused, Refusal::TrialUsed { retry_after });
@@ -95,6 +96,7 @@ async fn each_network_and_each_account_has_its_own_trial(site: &Site) {
     let order = TrialOrder {
         plan: world.plan("NL-AMS").await,
         idempotency: None,
+        source: None,
     };
     trial(&world.shop, &bob, order).await.unwrap();
 }
@@ -147,6 +149,7 @@ async fn a_withdrawn_plan_and_a_suspended_account_give_none(site: &Site) {
     let order = TrialOrder {
         plan: turnpike_shop::types::PlanId::random(),
         idempotency: None,
+        source: None,
     };
     assert_eq!(
         refusal(trial(&world.shop, &world.ann, order).await),

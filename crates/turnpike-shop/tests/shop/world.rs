@@ -345,6 +345,7 @@ impl<'s> World<'s> {
             TrialOrder {
                 plan,
                 idempotency: None,
+                source: None,
             },
         )
         .await

@@ -29,6 +29,7 @@ impl Operation for Trial {
         let order = TrialOrder {
             plan: self.plan_id,
             idempotency: context.idempotency.clone(),
+            source: Some(context.visit.source),
         };
         let given = trial(&context.app.shop, trialist.account(), order).await?;
         deliver(given, context).await

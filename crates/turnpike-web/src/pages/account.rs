@@ -7,7 +7,7 @@ use turnpike_shop::{Error as ShopError, second_factor};
 
 use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts};
 use super::visitor::{Anyone, Customer};
 use super::when::moment;
 use crate::error::{self, ApiError};
@@ -39,7 +39,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
 async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Option<String>) -> Outcome {
     let sessions = session::list(&desk.app.shop, customer.account()).await?;
     let page = AccountPage {
-        frame: desk.frame(Place::Account, ENGLISH.account).await?,
+        frame: desk.frame(Place::Account, texts().account).await?,
         second_factor: second_factor::standing(&desk.app.shop, customer.account()).await?,
         has_others: sessions.len() > 1,
         sessions: sessions
@@ -92,7 +92,7 @@ fn short_agent(agent: &str) -> String {
     match (browser, system) {
         (Some(browser), Some(system)) => format!("{browser}, {system}"),
         (Some(only), None) | (None, Some(only)) => only.to_owned(),
-        (None, None) => ENGLISH.unknown_browser.to_owned(),
+        (None, None) => texts().unknown_browser.to_owned(),
     }
 }
 

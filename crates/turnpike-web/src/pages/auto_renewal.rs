@@ -7,7 +7,7 @@ use turnpike_shop::{Refusal, renewal_plans};
 use super::desk::{Desk, Outcome};
 use super::plans::Choice;
 use super::subscription::settled;
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::Trouble;
 use super::visitor::Customer;
 use super::when::{moment, span};
@@ -29,7 +29,7 @@ impl AutoRenewal {
         let stands = auto_renew::see(shop, account, id).await?;
         let mut choices = vec![Choice {
             value: String::new(),
-            label: ENGLISH.auto_renew_off.to_owned(),
+            label: texts().auto_renew_off.to_owned(),
             is_chosen: stands.plan.is_none(),
         }];
         choices.extend(renewal_plans(shop, account, id).await?.into_iter().map(|plan| Choice {
@@ -37,7 +37,7 @@ impl AutoRenewal {
             is_chosen: stands.plan.as_ref() == Some(&plan.id),
             value: plan.id.into(),
         }));
-        let no_plan = (stands.plan.is_some() && stands.price.is_none()).then(|| ENGLISH.auto_renew_no_plan.to_owned());
+        let no_plan = (stands.plan.is_some() && stands.price.is_none()).then(|| texts().auto_renew_no_plan.to_owned());
         Ok(Self {
             choices,
             is_on: stands.plan.is_some(),

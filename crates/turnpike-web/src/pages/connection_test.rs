@@ -5,7 +5,7 @@ use turnpike_shop::types::SubscriptionId;
 
 use super::desk::{Desk, Outcome, see_other};
 use super::subscription::shown;
-use super::texts::ENGLISH;
+use super::texts::texts;
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when::moment;
@@ -30,10 +30,10 @@ impl Tested {
     /// Why it failed is the operator's: it may name what only he knows of.
     fn told(check: &ExitCheck) -> Self {
         let (kind, sentence) = match check.state {
-            CheckState::UnderWay => ("", ENGLISH.test_under_way.to_owned()),
+            CheckState::UnderWay => ("", texts().test_under_way.to_owned()),
             CheckState::Works => ("good", works(check)),
-            CheckState::Fails => ("bad", ENGLISH.test_fails.to_owned()),
-            CheckState::NoAnswer => ("bad", ENGLISH.test_no_answer.to_owned()),
+            CheckState::Fails => ("bad", texts().test_fails.to_owned()),
+            CheckState::NoAnswer => ("bad", texts().test_no_answer.to_owned()),
         };
         Self {
             at: moment(check.requested_at),
@@ -45,11 +45,11 @@ impl Tested {
 
 fn works(check: &ExitCheck) -> String {
     let seen = match check.address {
-        Some(address) => format!("{} {address}", ENGLISH.test_works_from),
-        None => ENGLISH.test_works.to_owned(),
+        Some(address) => format!("{} {address}", texts().test_works_from),
+        None => texts().test_works.to_owned(),
     };
     match check.took {
-        Some(took) => format!("{seen}, {} {} ms.", ENGLISH.test_took, took.0),
+        Some(took) => format!("{seen}, {} {} {}.", texts().test_took, took.0, texts().milliseconds),
         None => format!("{seen}."),
     }
 }

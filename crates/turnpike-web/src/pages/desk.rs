@@ -31,6 +31,9 @@ use crate::visit::Visit;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
 form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Where a browser is sent that is nowhere else at home.
+const BEGINNING: &str = "/overview";
+
 /// What a handler comes to.
 pub(crate) type Outcome = Result<Response, Trouble>;
 
@@ -46,6 +49,8 @@ pub(crate) struct Desk {
     /// What the form, or the query of a GET, says.
     pub(crate) fields: Fields,
     path: Vec<(String, String)>,
+    /// The page that the form stands on, as its route is written.
+    stands_on: &'static str,
 }
 
 /// A page that is only looked at.
@@ -59,6 +64,7 @@ where
         get: Some(show),
         post: None::<fn(C, Desk) -> R>,
         most: MAX_BODY,
+        stands_on: BEGINNING,
     })
 }
 
@@ -69,10 +75,21 @@ where
     F: Fn(C, Desk) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Outcome> + Send + 'static,
 {
+    action_on(BEGINNING, act)
+}
+
+/// The same whose form stands on the page of the route `stands_on`: whoever has to give his password first comes back to it.
+pub(crate) fn action_on<C, F, R>(stands_on: &'static str, act: F) -> MethodRouter<Arc<App>>
+where
+    C: Visitor,
+    F: Fn(C, Desk) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+{
     route(Offer {
         get: None::<fn(C, Desk) -> R>,
         post: Some(act),
         most: MAX_BODY,
+        stands_on,
     })
 }
 
@@ -103,6 +120,7 @@ where
         get: Some(show),
         post: Some(act),
         most,
+        stands_on: BEGINNING,
     })
 }
 
@@ -113,6 +131,8 @@ struct Offer<F, G> {
     post: Option<G>,
     /// The largest form that an operator may send here, in bytes; everybody else's has at most [`MAX_BODY`].
     most: usize,
+    /// The page with the form, as its route is written.
+    stands_on: &'static str,
 }
 
 fn route<C, D, F, G, R, S>(offer: Offer<F, G>) -> MethodRouter<Arc<App>>
@@ -151,7 +171,10 @@ where
         .collect();
     let deadline = app.config.rotation_deadline;
     let work = async {
-        let desk = Desk::open(app, Arc::clone(&visit), head, path, (body, offer.most)).await?;
+        let desk = Desk {
+            stands_on: offer.stands_on,
+            ..Desk::open(app, Arc::clone(&visit), head, path, (body, offer.most)).await?
+        };
         let again = desk.again();
         let outcome = match (&desk.head.method, &offer) {
             (&Method::GET | &Method::HEAD, Offer { get: Some(show), .. }) => match C::admit(&desk) {
@@ -229,6 +252,7 @@ impl Desk {
             token,
             fields,
             path,
+            stands_on: BEGINNING,
         })
     }
 
@@ -242,6 +266,7 @@ impl Desk {
             token: self.token.clone(),
             fields: Fields::default(),
             path: self.path.clone(),
+            stands_on: self.stands_on,
         }
     }
 
@@ -258,6 +283,12 @@ impl Desk {
         self.part(name)
             .parse()
             .map_err(|_| Trouble::Failed(ApiError::NoSuchPath))
+    }
+
+    /// The path of the page that the form stands on.
+    pub(crate) fn page_of_form(&self) -> String {
+        let filled = |page: String, (name, value): &(String, String)| page.replace(&format!("{{{name}}}"), value);
+        self.path.iter().fold(self.stands_on.to_owned(), filled)
     }
 
     /// Where the visitor's browser is, for its session.
@@ -353,7 +384,7 @@ pub(crate) fn see_other(path: &str) -> Response {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::SEE_OTHER;
     // Paths of ours are ASCII; one that is not leads to the beginning.
-    let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/overview"));
+    let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static(BEGINNING));
     answer.headers_mut().insert(header::LOCATION, location);
     answer
 }

@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, Refusal, account, first_operator};
 
 use super::desk::{Desk, Outcome, html, see_other};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::Trouble;
 use super::visitor::{Anyone, HalfSignedIn, SignedIn};
 use crate::error::{self, ApiError};
@@ -26,6 +26,8 @@ struct EntryPage {
     action: String,
     button: &'static str,
     next: String,
+    /// Whether a form was sent that is to be sent again.
+    again: bool,
     email: String,
     wrong: Option<String>,
 }
@@ -51,7 +53,7 @@ impl Kind {
 
 /// The form of a kind, empty or with what was wrong with it.
 async fn form(desk: &Desk, kind: Kind, wrong: Option<ShopError>) -> Outcome {
-    let t = &ENGLISH;
+    let t = texts();
     let (heading, lead, button) = match kind {
         Kind::SignIn => (t.sign_in, "", t.sign_in),
         Kind::Code => (t.code_heading, t.code_lead, t.continue_),
@@ -75,10 +77,15 @@ async fn form(desk: &Desk, kind: Kind, wrong: Option<ShopError>) -> Outcome {
         action: desk.head.uri.path().to_owned(),
         button,
         next: desk.fields.next(),
+        again: is_again(desk),
         email: desk.fields.text("email").to_owned(),
         wrong,
     };
     Ok(html(status, &page))
+}
+
+fn is_again(desk: &Desk) -> bool {
+    desk.fields.text("again") == "1"
 }
 
 /// `GET /sign-in`
@@ -190,7 +197,10 @@ pub(crate) async fn confirm(_: SignedIn, desk: Desk) -> Outcome {
     let password = desk.fields.secret("password");
     match session::confirm(&desk.app.shop, &desk.token, password, desk.visit.source).await {
         Ok(token) => {
-            let mut answer = see_other(&desk.fields.next());
+            let mut answer = match is_again(&desk) {
+                true => desk.done(&desk.fields.next(), Notice::Confirmed),
+                false => see_other(&desk.fields.next()),
+            };
             desk.keep_session(&mut answer, &token);
             Ok(answer)
         }

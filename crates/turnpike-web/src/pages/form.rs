@@ -5,6 +5,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use secrecy::SecretString;
 use turnpike_shop::types::OutOfRange;
 
+use super::texts::texts;
 use crate::error::ApiError;
 
 /// Names and values, as they came.
@@ -24,7 +25,7 @@ impl Fields {
             Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { most }),
             Err(_) => Err(ApiError::Field {
                 field: "form".to_owned(),
-                rule: "it broke off; send it again".to_owned(),
+                rule: texts().rule_broke_off.to_owned(),
             }),
         }
     }

@@ -6,7 +6,7 @@ use turnpike_shop::types::Role;
 
 use super::assets::{self, Assets};
 use super::desk::Desk;
-use super::texts::{ENGLISH, Notice, OPERATORS, OperatorTexts, Texts};
+use super::texts::{Notice, OperatorTexts, Texts, operator_texts, texts};
 
 /// Which entry of the navigation a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +86,8 @@ pub(crate) struct Frame {
 impl Frame {
     pub(crate) fn new(desk: &Desk, place: Place, title: &str, person: Option<Person>, notice: Option<Notice>) -> Self {
         Self {
-            t: &ENGLISH,
-            o: &OPERATORS,
+            t: texts(),
+            o: operator_texts(),
             assets: assets::all(),
             title: title.to_owned(),
             place,
@@ -105,8 +105,8 @@ impl Frame {
     /// Around a page for somebody of whom nothing is known.
     pub(crate) fn stranger() -> Self {
         Self {
-            t: &ENGLISH,
-            o: &OPERATORS,
+            t: texts(),
+            o: operator_texts(),
             assets: assets::all(),
             title: String::new(),
             place: Place::Elsewhere,

@@ -7,16 +7,19 @@ use secrecy::ExposeSecret as _;
 use turnpike_shop::api_key::{self, ApiKey, NewApiKey};
 use turnpike_shop::types::{ApiKeyId, Role, Span, UnixMillis};
 
-use super::desk::{Desk, Outcome, html, see_other};
+use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
-use super::trouble::{Trouble, refused};
+use super::texts::{Notice, texts};
+use super::trouble::{Trouble, confirm_and_again, refused};
 use super::visitor::Customer;
 use super::when::moment;
 use crate::error::ApiError;
 
 /// The most networks that a key can be bound to.
 const MOST_SOURCES: usize = 20;
+
+/// What the form asks for.
+const FIELDS: [&str; 5] = ["name", "access", "operator", "days", "sources"];
 
 #[derive(Template)]
 #[template(path = "keys.html")]
@@ -29,6 +32,9 @@ struct KeysPage {
     /// Whether the visitor can have a key that runs the shop.
     is_operator: bool,
     name: String,
+    is_full: bool,
+    is_for_operating: bool,
+    days: String,
     sources: String,
     wrong: Option<String>,
 }
@@ -51,12 +57,12 @@ impl Line {
             name: key.name.clone(),
             can_write: !key.read_only,
             is_operators: key.operator,
-            expires: key.expires_at.map_or(ENGLISH.never.to_owned(), moment),
+            expires: key.expires_at.map_or(texts().never.to_owned(), moment),
             sources: match key.allowed_sources.is_empty() {
-                true => ENGLISH.anywhere.to_owned(),
+                true => texts().anywhere.to_owned(),
                 false => key.allowed_sources.join(", "),
             },
-            last_used: key.last_used_at.map_or(ENGLISH.never.to_owned(), moment),
+            last_used: key.last_used_at.map_or(texts().never.to_owned(), moment),
             is_over: key.expires_at.is_some_and(|at| at <= now),
         }
     }
@@ -81,7 +87,7 @@ async fn shown(
         false => desk.fields.text(name).to_owned(),
     };
     let page = KeysPage {
-        frame: desk.frame(Place::Keys, ENGLISH.keys).await?,
+        frame: desk.frame(Place::Keys, texts().keys).await?,
         keys: keys
             .iter()
             .rev()
@@ -91,6 +97,9 @@ async fn shown(
         is_operator: customer.session().role == Role::Operator,
         public_url: desk.app.config.public_url.clone(),
         name: said("name"),
+        is_full: said("access") == "full",
+        is_for_operating: said("operator") == "1",
+        days: said("days"),
         sources: said("sources"),
         made,
         wrong,
@@ -101,8 +110,10 @@ async fn shown(
 /// `POST /keys`. The answer is the page itself: nothing that leads to the key may stand in an address.
 pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
     let made = match read(&desk) {
-        // Such a key does what wants the password again on every page of an operator's.
-        Ok(new) if new.operator && !customer.session().is_confirmed => return Ok(see_other("/confirm?next=%2Fkeys")),
+        // Such a key spends money and cuts programs off, for as long as it lives; an operator's sees all that runs in the shop.
+        Ok(new) if (new.operator || !new.read_only) && customer.confirmed().is_err() => {
+            return Ok(confirm_and_again(&filled(&desk)));
+        }
         Ok(new) => api_key::create_own(&desk.app.shop, &customer.session().email, new)
             .await
             .map_err(ApiError::from),
@@ -126,6 +137,14 @@ pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
     }
 }
 
+/// The page with its form as it was sent.
+fn filled(desk: &Desk) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(FIELDS.map(|name| (name, desk.fields.text(name))))
+        .finish();
+    format!("/keys?{query}")
+}
+
 fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
     let wrong = |field: &str, rule: &str| ApiError::Field {
         field: field.to_owned(),
@@ -135,7 +154,7 @@ fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
         "" => None,
         text => match text.parse::<i64>() {
             Ok(days @ 1..=3650) => Some(days),
-            _ => return Err(wrong("days", "it is a whole number of days, 1 to 3650, or nothing")),
+            _ => return Err(wrong("days", texts().rule_days)),
         },
     };
     let sources: Option<Vec<IpNet>> = desk
@@ -151,12 +170,9 @@ fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
                 .ok()
         })
         .collect();
-    let sources = sources.filter(|sources| sources.len() <= MOST_SOURCES).ok_or_else(|| {
-        wrong(
-            "sources",
-            "they are up to 20 addresses or networks, like 192.0.2.7 or 198.51.100.0/24",
-        )
-    })?;
+    let sources = sources
+        .filter(|sources| sources.len() <= MOST_SOURCES)
+        .ok_or_else(|| wrong("sources", texts().rule_sources))?;
     Ok(NewApiKey {
         name: desk.fields.text("name").to_owned(),
         read_only: desk.fields.text("access") != "full",

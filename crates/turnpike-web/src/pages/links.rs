@@ -10,7 +10,7 @@ use turnpike_shop::{allowed_addresses, set_allowed_addresses};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when::moment;
@@ -53,16 +53,16 @@ impl Line {
         Self {
             id: link.id.to_string(),
             name: match is_own {
-                true => ENGLISH.own_link.to_owned(),
+                true => texts().own_link.to_owned(),
                 false => link.name.clone(),
             },
             kind: match link.kind {
-                LinkKind::Rotate => ENGLISH.rotating_link,
-                LinkKind::Status => ENGLISH.status_link,
+                LinkKind::Rotate => texts().rotating_link,
+                LinkKind::Status => texts().status_link,
             },
             url: format!("{}{}", desk.app.config.public_url, path(link)),
             allowed: match link.allowed.is_empty() {
-                true => ENGLISH.anywhere.to_owned(),
+                true => texts().anywhere.to_owned(),
                 false => link.allowed.entries().join(", "),
             },
             made: moment(link.created_at),
@@ -94,7 +94,7 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Wron
     };
     let page = LinksPage {
         frame: desk
-            .frame(Place::Subscriptions, &format!("{}: {label}", ENGLISH.links))
+            .frame(Place::Subscriptions, &format!("{}: {label}", texts().links))
             .await?,
         id: id.to_string(),
         label,

@@ -51,12 +51,12 @@ use axum::response::Response;
 use axum::routing::any;
 use axum::{Extension, Router};
 
-use self::desk::{action, form, large_form, page};
+use self::desk::{action, action_on, form, large_form, page};
 use crate::app::App;
 use crate::error::settle;
 use crate::visit::Visit;
 
-pub(crate) use self::texts::on_a_page;
+pub(crate) use self::texts::{BROKEN, on_a_page, too_fast};
 pub(crate) use self::trouble::{plain as trouble, wants_page};
 
 /// A catalogue as a form carries it, in bytes: thousands of exits, though a form's encoding triples what is no letter.
@@ -76,7 +76,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/plans", page(plans::list))
         .route("/plans/{plan}", form(plans::order, plans::buy))
         .route("/subscriptions", page(subscriptions::list))
-        .route("/subscriptions/url", action(subscriptions::renew_url))
+        .route(
+            "/subscriptions/url",
+            action_on("/subscriptions", subscriptions::renew_url),
+        )
         .route("/subscriptions/{subscription}", page(subscription::show))
         .route("/subscriptions/{subscription}/note", action(subscription::note))
         .route("/subscriptions/{subscription}/rotate", action(subscription::rotate))
@@ -86,9 +89,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/subscriptions/{subscription}/network", action(subscription::network))
         .route(
             "/subscriptions/{subscription}/credentials",
-            action(subscription::credentials),
+            action_on("/subscriptions/{subscription}", subscription::credentials),
         )
-        .route("/subscriptions/{subscription}/url", action(subscription::renew_url))
+        .route(
+            "/subscriptions/{subscription}/url",
+            action_on("/subscriptions/{subscription}", subscription::renew_url),
+        )
         .route(
             "/subscriptions/{subscription}/picture/{protocol}",
             page(subscription::picture),
@@ -136,9 +142,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route(
             "/operator/accounts/{account}/keys/{key}/trial",
-            action(operator::permit_trial),
+            action_on("/operator/accounts/{account}", operator::permit_trial),
         )
-        .route("/operator/accounts/{account}/view", action(operator::view))
+        .route(
+            "/operator/accounts/{account}/view",
+            action_on("/operator/accounts/{account}", operator::view),
+        )
         .route("/operator/view/end", action(operator::end_view))
         .route("/operator/orders", page(operator::orders))
         .route("/operator/orders/{order}", page(operator::order))

@@ -9,7 +9,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when::moment;
@@ -84,21 +84,21 @@ fn open_ways(desk: &Desk) -> Vec<NoticeWay> {
 
 fn way_label(way: NoticeWay) -> &'static str {
     match way {
-        NoticeWay::Email => ENGLISH.by_email,
-        NoticeWay::Webhook => ENGLISH.by_webhook,
+        NoticeWay::Email => texts().by_email,
+        NoticeWay::Webhook => texts().by_webhook,
     }
 }
 
 fn kind_label(kind: NoticeKind) -> &'static str {
     match kind {
-        NoticeKind::Ending => ENGLISH.notice_ending,
-        NoticeKind::Ended => ENGLISH.notice_ended,
-        NoticeKind::Renewed => ENGLISH.notice_renewed,
-        NoticeKind::RenewalFailed => ENGLISH.notice_renewal_failed,
-        NoticeKind::LowBalance => ENGLISH.notice_low_balance,
-        NoticeKind::SignedIn => ENGLISH.notice_signed_in,
-        NoticeKind::Rotated => ENGLISH.notice_rotated,
-        NoticeKind::Test => ENGLISH.notice_test,
+        NoticeKind::Ending => texts().notice_ending,
+        NoticeKind::Ended => texts().notice_ended,
+        NoticeKind::Renewed => texts().notice_renewed,
+        NoticeKind::RenewalFailed => texts().notice_renewal_failed,
+        NoticeKind::LowBalance => texts().notice_low_balance,
+        NoticeKind::SignedIn => texts().notice_signed_in,
+        NoticeKind::Rotated => texts().notice_rotated,
+        NoticeKind::Test => texts().notice_test,
     }
 }
 
@@ -122,7 +122,7 @@ async fn shown(
     let (shop, account) = (&desk.app.shop, customer.account());
     let (chosen, ways) = (notices::choices(shop, account).await?, open_ways(desk));
     let page = NoticesPage {
-        frame: desk.frame(Place::Notices, ENGLISH.notices).await?,
+        frame: desk.frame(Place::Notices, texts().notices).await?,
         rows: KINDS
             .into_iter()
             .map(|kind| Row {
@@ -249,9 +249,9 @@ impl Entry {
             word: delivery.kind.as_str(),
             at: moment(delivery.tried_at.unwrap_or(delivery.created_at)),
             state: match delivery.state {
-                DeliveryState::Waiting => ENGLISH.delivery_waiting,
-                DeliveryState::Delivered => ENGLISH.delivery_delivered,
-                DeliveryState::Failed => ENGLISH.delivery_failed,
+                DeliveryState::Waiting => texts().delivery_waiting,
+                DeliveryState::Delivered => texts().delivery_delivered,
+                DeliveryState::Failed => texts().delivery_failed,
             },
             is_good: delivery.state == DeliveryState::Delivered,
             is_bad: delivery.state == DeliveryState::Failed,
@@ -280,7 +280,7 @@ async fn shown_webhook(
     let webhook = notices::webhook(shop, account, id).await?;
     let log = notices::deliveries(shop, account, id, LINES).await?;
     let page = WebhookPage {
-        frame: desk.frame(Place::Notices, ENGLISH.webhook).await?,
+        frame: desk.frame(Place::Notices, texts().webhook).await?,
         webhook: Line::of(&webhook),
         log: log.into_iter().map(Entry::of).collect(),
         wrong,

@@ -10,7 +10,7 @@ use super::chart::Chart;
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::subscriptions::Line;
-use super::texts::ENGLISH;
+use super::texts::texts;
 use super::visitor::Customer;
 
 /// Days of the chart.
@@ -50,7 +50,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
     let (found, _) = search(shop, customer.account(), first).await?;
     let has_none = found.is_empty() && search(shop, customer.account(), any).await?.0.is_empty();
     let page = OverviewPage {
-        frame: desk.frame(Place::Overview, ENGLISH.overview).await?,
+        frame: desk.frame(Place::Overview, texts().overview).await?,
         balance: account.balance.to_string(),
         active: account.active_subscriptions,
         has_none,

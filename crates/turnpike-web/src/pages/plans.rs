@@ -1,6 +1,6 @@
 //! `/plans`: what is sold, and buying it at the price that is shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::response::Response;
@@ -8,14 +8,14 @@ use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use turnpike_shop::catalogue::{self, PlanOnSale};
 use turnpike_shop::idempotency::IdempotencyKey;
-use turnpike_shop::types::{Cents, ConnectionType, PlanId, random_lowercase};
+use turnpike_shop::types::{Cents, ConnectionType, NetworkType, PlanId, random_lowercase};
 use turnpike_shop::{PurchaseOrder, plans, purchase, quote};
 
 use super::desk::{Desk, Outcome, html};
 use super::form::Fields;
 use super::frame::{Frame, Place};
 use super::sizes::bytes;
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts, with};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when;
@@ -34,6 +34,7 @@ struct PlansPage {
     plans: Vec<Card>,
     countries: Vec<Choice>,
     types: Vec<Choice>,
+    lines: Vec<Choice>,
     is_by_price: bool,
     is_filtered: bool,
 }
@@ -51,7 +52,7 @@ struct Card {
     place: String,
     code: String,
     country: String,
-    network_type: String,
+    line: &'static str,
     kind: &'static str,
     duration: String,
     price: String,
@@ -62,14 +63,14 @@ struct Card {
 
 impl Card {
     fn of(plan: &PlanOnSale, free: i64) -> Self {
-        let t = &ENGLISH;
+        let t = texts();
         let limits = &plan.limits;
         let some = |number: Option<i64>, what: &str| number.map(|number| format!("{number} {what}"));
         let listed = [
             limits
                 .traffic_bytes
                 .map(|most| format!("{} {}", bytes(most), t.traffic_unit)),
-            some(limits.mbit_per_second, "Mbit/s"),
+            some(limits.mbit_per_second, t.mbit_per_second),
             some(limits.max_connections, t.connections),
             some(limits.max_source_addresses, t.client_addresses),
         ];
@@ -78,7 +79,7 @@ impl Card {
             place: plan.network.city.clone(),
             code: plan.network.code.clone(),
             country: plan.network.country.clone(),
-            network_type: plan.network.network_type.to_string(),
+            line: line(plan.network.network_type),
             kind: kind(plan.connection_type),
             duration: when::span(plan.duration),
             price: plan.price.to_string(),
@@ -92,8 +93,18 @@ impl Card {
 /// How a connection type is called.
 pub(crate) fn kind(connection_type: ConnectionType) -> &'static str {
     match connection_type {
-        ConnectionType::Private => ENGLISH.private,
-        ConnectionType::Shared => ENGLISH.shared,
+        ConnectionType::Private => texts().private,
+        ConnectionType::Shared => texts().shared,
+    }
+}
+
+/// How a network's kind of line is called.
+pub(crate) fn line(network_type: NetworkType) -> &'static str {
+    match network_type {
+        NetworkType::Mobile => texts().line_mobile,
+        NetworkType::Residential => texts().line_residential,
+        NetworkType::Datacenter => texts().line_datacenter,
+        NetworkType::Isp => texts().line_isp,
     }
 }
 
@@ -107,10 +118,12 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
         });
         found.map_or(0, |(_, _, free)| *free)
     };
-    let (country, connection_type) = (desk.fields.text("country"), desk.fields.text("type"));
+    let [country, connection_type, of_line] = ["country", "type", "line"].map(|name| desk.fields.text(name));
     let fits = |plan: &&PlanOnSale| {
-        (country.is_empty() || plan.network.country == country)
-            && (connection_type.is_empty() || plan.connection_type.as_str() == connection_type)
+        let is = |wanted: &str, own: &str| wanted.is_empty() || wanted == own;
+        is(country, &plan.network.country)
+            && is(connection_type, plan.connection_type.as_str())
+            && is(of_line, plan.network.network_type.as_str())
     };
     let mut shown: Vec<&PlanOnSale> = all.iter().filter(fits).collect();
     let is_by_price = desk.fields.text("order") == "price";
@@ -118,20 +131,30 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
         shown.sort_by_key(|plan| plan.price);
     }
     let countries: BTreeSet<&str> = all.iter().map(|plan| plan.network.country.as_str()).collect();
+    let lines: BTreeMap<&str, NetworkType> = all
+        .iter()
+        .map(|plan| (plan.network.network_type.as_str(), plan.network.network_type))
+        .collect();
     let choice = |value: &str, label: &str, chosen: &str| Choice {
         value: value.to_owned(),
         label: label.to_owned(),
         is_chosen: value == chosen,
     };
     let page = PlansPage {
-        frame: desk.frame(Place::Plans, ENGLISH.plans).await?,
+        frame: desk.frame(Place::Plans, texts().plans).await?,
         plans: shown.iter().map(|plan| Card::of(plan, free_of(plan))).collect(),
         countries: countries.into_iter().map(|code| choice(code, code, country)).collect(),
         types: [ConnectionType::Private, ConnectionType::Shared]
             .map(|one| choice(one.as_str(), kind(one), connection_type))
             .into(),
+        lines: lines
+            .into_iter()
+            .map(|(word, one)| choice(word, line(one), of_line))
+            .collect(),
         is_by_price,
-        is_filtered: !country.is_empty() || !connection_type.is_empty(),
+        is_filtered: ![country, connection_type, of_line]
+            .iter()
+            .all(|wanted| wanted.is_empty()),
     };
     Ok(html(StatusCode::OK, &page))
 }
@@ -243,7 +266,7 @@ pub(crate) fn coupon(fields: &Fields) -> Result<Option<String>, ApiError> {
         // PostgreSQL cannot even compare a text that has a NUL.
         Some(code) if code.chars().count() > COUPON_LENGTH || code.contains(char::is_control) => Err(ApiError::Field {
             field: "coupon".to_owned(),
-            rule: format!("a code has at most {COUPON_LENGTH} letters"),
+            rule: with(texts().rule_coupon, COUPON_LENGTH),
         }),
         code => Ok(code.map(str::to_owned)),
     }
@@ -285,7 +308,7 @@ async fn bought(customer: &Customer, desk: &Desk, plan: &PlanOnSale) -> Result<R
     {
         return Err(ApiError::Field {
             field: "price".to_owned(),
-            rule: format!("it is {price} now; look at it again, then buy"),
+            rule: with(texts().rule_price_to_buy, price),
         });
     }
     let bought = purchase(&desk.app.shop, customer.account(), order).await?;

@@ -11,7 +11,7 @@ use turnpike_shop::types::Role;
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, OPERATORS};
+use super::texts::{operator_texts, texts};
 use super::visitor::{Customer, Operator};
 use crate::reference::{Chapter, Ids, Operation, Part, Reference};
 
@@ -120,11 +120,11 @@ pub(crate) async fn operators(_: Operator, desk: Desk) -> Outcome {
 async fn shown(desk: &Desk, reference: &Reference, place: Place, ids: &Ids) -> Outcome {
     let base = desk.app.config.public_url.as_str();
     let (lead, document) = match place {
-        Place::OperatorsReference => (OPERATORS.reference_lead, "/api/admin/openapi.json"),
-        _ => (ENGLISH.reference_lead, "/openapi.json"),
+        Place::OperatorsReference => (operator_texts().reference_lead, "/api/admin/openapi.json"),
+        _ => (texts().reference_lead, "/openapi.json"),
     };
     let page = ReferencePage {
-        frame: desk.frame(place, ENGLISH.reference).await?,
+        frame: desk.frame(place, texts().reference).await?,
         public_url: base,
         lead,
         document,

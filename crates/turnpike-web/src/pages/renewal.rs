@@ -9,7 +9,7 @@ use turnpike_shop::{Refusal, RenewOrder, quote_renewal, renew, renewal_plans};
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::plans::{Choice, coupon, once};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts, with};
 use super::trouble::{Trouble, refused};
 use super::visitor::Customer;
 use super::when::{moment, span};
@@ -54,7 +54,7 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Opti
         Err(error) => (None, Some(refused(error, desk)?.1)),
     };
     let page = RenewalPage {
-        frame: desk.frame(Place::Subscriptions, ENGLISH.renew).await?,
+        frame: desk.frame(Place::Subscriptions, texts().renew).await?,
         id: id.to_string(),
         port: subscription.port,
         ends: moment(subscription.ends_at),
@@ -106,7 +106,7 @@ async fn renewed(customer: &Customer, desk: &Desk) -> Result<SubscriptionId, Tro
     {
         return Err(Trouble::Failed(ApiError::Field {
             field: "price".to_owned(),
-            rule: format!("it is {price} now; look at it again, then renew"),
+            rule: with(texts().rule_price_to_renew, price),
         }));
     }
     let renewed = renew(&desk.app.shop, customer.account(), order).await?;

@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, second_factor};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts};
 use super::visitor::Confirmed;
 use crate::error::{self, ApiError};
 use crate::sub;
@@ -51,7 +51,7 @@ async fn shown(owner: &Confirmed, desk: &Desk, status: StatusCode, wrong: Option
         Some(offer(desk, &owner.session().email, secret.expose_secret())?)
     };
     let page = SecondFactorPage {
-        frame: desk.frame(Place::Account, ENGLISH.second_factor).await?,
+        frame: desk.frame(Place::Account, texts().second_factor).await?,
         offer,
         recovery_codes: standing.recovery_codes,
         wrong,
@@ -96,7 +96,7 @@ pub(crate) async fn enable(owner: Confirmed, desk: Desk) -> Outcome {
     {
         Ok(codes) => {
             let page = RecoveryCodesPage {
-                frame: desk.frame(Place::Account, ENGLISH.recovery_heading).await?,
+                frame: desk.frame(Place::Account, texts().recovery_heading).await?,
                 codes: codes.iter().map(|code| code.expose_secret().to_owned()).collect(),
             };
             Ok(html(StatusCode::OK, &page))

@@ -1,19 +1,21 @@
 //! Sizes as people read them.
 
+use super::texts::texts;
+
 /// `1.2 GB`: powers of a thousand, as plans are sold by.
 pub(crate) fn bytes(bytes: i64) -> String {
     let bytes = bytes.max(0);
     for (size, unit) in [
-        (1_000_000_000_000, "TB"),
-        (1_000_000_000, "GB"),
-        (1_000_000, "MB"),
-        (1_000, "kB"),
+        (1_000_000_000_000, texts().terabytes),
+        (1_000_000_000, texts().gigabytes),
+        (1_000_000, texts().megabytes),
+        (1_000, texts().kilobytes),
     ] {
         if bytes >= size {
             return format!("{}.{} {unit}", bytes / size, (bytes % size) * 10 / size);
         }
     }
-    format!("{bytes} B")
+    format!("{bytes} {}", texts().bytes)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use turnpike_shop::ledger::{self, NumberedLine};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::ENGLISH;
+use super::texts::texts;
 use super::trouble::Trouble;
 use super::visitor::Customer;
 use super::when::{machine, moment};
@@ -48,7 +48,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
         lines.pop();
     }
     let page = StatementPage {
-        frame: desk.frame(Place::Statement, ENGLISH.statement).await?,
+        frame: desk.frame(Place::Statement, texts().statement).await?,
         next: lines.last().filter(|_| has_more).map(|last| last.number),
         lines: lines.iter().map(line).collect(),
         is_later: below.is_some(),
@@ -78,13 +78,13 @@ pub(crate) fn signed(cents: i64, amount: &str) -> String {
 
 pub(crate) fn what(kind: &str) -> &'static str {
     match kind {
-        "credit" => ENGLISH.credit,
-        "debit" => ENGLISH.debit,
-        "purchase" => ENGLISH.purchase,
-        "renewal" => ENGLISH.renewal,
-        "trial" => ENGLISH.trial,
-        "refund" => ENGLISH.refund,
-        _ => ENGLISH.booking,
+        "credit" => texts().credit,
+        "debit" => texts().debit,
+        "purchase" => texts().purchase,
+        "renewal" => texts().renewal,
+        "trial" => texts().trial,
+        "refund" => texts().refund,
+        _ => texts().booking,
     }
 }
 

@@ -20,9 +20,9 @@ use super::profile::Profile;
 use super::sizes::bytes;
 use super::snippets::{self, Snippet};
 use super::subscriptions::ENDING;
-use super::texts::{ENGLISH, Notice};
+use super::texts::{Notice, texts};
 use super::trouble::{Trouble, refused};
-use super::visitor::Customer;
+use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
 use crate::api::protocols::{proxy_url, shadowsocks_url, vless_url};
 use crate::api::subscription::label;
@@ -51,10 +51,8 @@ struct SubscriptionPage {
     is_ending: bool,
     ends: String,
     left: String,
-    host: String,
-    port: u16,
-    username: String,
-    password: String,
+    /// What programs with a field for each are given, by name.
+    parts: [(&'static str, String); 4],
     ways: Vec<Way>,
     snippets: Vec<Snippet>,
     profile: Profile,
@@ -94,12 +92,13 @@ struct Way {
 struct Exit {
     address: String,
     health: &'static str,
-    is_up: bool,
+    /// `good`, `bad`, or nothing while it is not known.
+    kind: &'static str,
     /// Whether it can be rotated at all.
     can_rotate: bool,
     is_rotating: bool,
-    /// When it may be rotated again, in Unix milliseconds, and in how many seconds; absent where that is now.
-    wait: Option<(i64, i64)>,
+    /// In how many seconds it may be rotated again; absent where that is now.
+    wait: Option<i64>,
 }
 
 /// `GET /subscriptions/{subscription}`
@@ -136,10 +135,12 @@ pub(super) async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, 
         is_ending: is_active && left < ENDING,
         ends: moment(subscription.ends_at),
         left: span(left),
-        host: subscription.host.clone(),
-        port: subscription.port,
-        username: subscription.username.clone(),
-        password: subscription.password.clone(),
+        parts: [
+            (texts().server, subscription.host.clone()),
+            (texts().port, subscription.port.to_string()),
+            (texts().user, subscription.username.clone()),
+            (texts().password, subscription.password.clone()),
+        ],
         ways: ways(&subscription, &named),
         snippets: snippets::of(&subscription, &named, &desk.app.config.public_url)?,
         picture: sub::inline_picture(&profile.url)?,
@@ -224,22 +225,25 @@ pub(crate) async fn picture(customer: Customer, desk: Desk) -> Outcome {
 async fn exit(desk: &Desk, customer: &Customer, id: &SubscriptionId) -> Result<Option<Exit>, Trouble> {
     let status = rotation::own_status(&desk.app.shop, customer.account(), id).await?;
     let now = desk.app.shop.now();
-    Ok(status.exit.map(|exit| Exit {
-        address: exit
-            .address
-            .map_or(ENGLISH.not_known.to_owned(), |address| address.to_string()),
-        health: match exit.health {
-            Health::Up => ENGLISH.exit_up,
-            Health::Down => ENGLISH.exit_down,
-            Health::Unknown => ENGLISH.exit_unknown,
-        },
-        is_up: exit.health == Health::Up,
-        can_rotate: exit.next_allowed_at.is_some(),
-        is_rotating: exit.is_rotating,
-        wait: exit
-            .next_allowed_at
-            .filter(|at| *at > now)
-            .map(|at| (at.0, at.since(now).0.div_euclid(1_000) + 1)),
+    Ok(status.exit.map(|exit| {
+        let (health, kind) = match exit.health {
+            Health::Up => (texts().exit_up, "good"),
+            Health::Down => (texts().exit_down, "bad"),
+            Health::Unknown => (texts().exit_unknown, ""),
+        };
+        Exit {
+            address: exit
+                .address
+                .map_or(texts().not_known.to_owned(), |address| address.to_string()),
+            health,
+            kind,
+            can_rotate: exit.next_allowed_at.is_some(),
+            is_rotating: exit.is_rotating,
+            wait: exit
+                .next_allowed_at
+                .filter(|at| *at > now)
+                .map(|at| at.since(now).0.div_euclid(1_000) + 1),
+        }
     }))
 }
 
@@ -249,8 +253,8 @@ fn policies(present: RotationPolicy) -> Vec<Choice> {
         .map(|minutes| Choice {
             value: minutes.to_string(),
             label: match minutes {
-                0 => ENGLISH.never.to_owned(),
-                some => format!("{} {some} min", ENGLISH.every),
+                0 => texts().never.to_owned(),
+                some => format!("{} {some} {}", texts().every, texts().minutes),
             },
             is_chosen: i64::from(minutes) == present.minutes(),
         })
@@ -259,21 +263,23 @@ fn policies(present: RotationPolicy) -> Vec<Choice> {
 
 fn limits(subscription: &Subscription) -> Vec<(&'static str, String)> {
     let (limits, usage) = (&subscription.limits, &subscription.usage);
-    let mut shown = vec![(ENGLISH.traffic_so_far, bytes(usage.moved()))];
+    let mut shown = vec![(texts().traffic_so_far, bytes(usage.moved()))];
     if let (Some(left), Some(all)) = (usage.left(limits), limits.traffic_bytes) {
-        shown.push((ENGLISH.traffic_left, format!("{} / {}", bytes(left), bytes(all))));
+        shown.push((texts().traffic_left, format!("{} / {}", bytes(left), bytes(all))));
     }
     let some = [
         (
-            ENGLISH.speed,
-            limits.mbit_per_second.map(|speed| format!("{speed} Mbit/s")),
+            texts().speed,
+            limits
+                .mbit_per_second
+                .map(|speed| format!("{speed} {}", texts().mbit_per_second)),
         ),
         (
-            ENGLISH.most_connections,
+            texts().most_connections,
             limits.max_connections.map(|most| most.to_string()),
         ),
         (
-            ENGLISH.most_addresses,
+            texts().most_addresses,
             limits.max_source_addresses.map(|most| most.to_string()),
         ),
     ];
@@ -310,7 +316,7 @@ pub(crate) async fn note(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/{subscription}/url`
-pub(crate) async fn renew_url(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn renew_url(customer: Confirmed, desk: Desk) -> Outcome {
     let renewed = renew_token(&desk.app.shop, customer.account(), Some(&id(&desk)?)).await;
     settled(renewed.map(|_| ()), Notice::UrlRenewed, &customer, &desk).await
 }
@@ -356,7 +362,7 @@ pub(crate) async fn network(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/{subscription}/credentials`
-pub(crate) async fn credentials(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn credentials(customer: Confirmed, desk: Desk) -> Outcome {
     let changed = change_credentials(&desk.app.shop, customer.account(), &id(&desk)?).await;
     if let Ok(changed) = &changed {
         wait_applied(&desk.app, &desk.visit, [(changed.gateway.as_str(), changed.revision)]).await;

@@ -10,8 +10,8 @@ use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::plans::{Choice, kind};
 use super::profile::Profile;
-use super::texts::{ENGLISH, Notice};
-use super::visitor::Customer;
+use super::texts::{Notice, texts};
+use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
 use crate::api::subscription::network_label;
 
@@ -129,7 +129,7 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
         .collect();
     let token = profile::account_token(&desk.app.shop, customer.account()).await?;
     let page = SubscriptionsPage {
-        frame: desk.frame(Place::Subscriptions, ENGLISH.subscriptions).await?,
+        frame: desk.frame(Place::Subscriptions, texts().subscriptions).await?,
         rows: found.iter().map(|one| Line::of(one, &desk)).collect(),
         text: fields.text("q").to_owned(),
         state: state_word,
@@ -144,7 +144,7 @@ pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/url`
-pub(crate) async fn renew_url(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn renew_url(customer: Confirmed, desk: Desk) -> Outcome {
     profile::renew_token(&desk.app.shop, customer.account(), None).await?;
     Ok(desk.done("/subscriptions", Notice::UrlRenewed))
 }

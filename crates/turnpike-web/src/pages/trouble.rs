@@ -7,7 +7,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 
 use super::desk::{Desk, html, see_other};
 use super::frame::{Frame, Place};
-use super::texts::ENGLISH;
+use super::texts::texts;
 use crate::error::{self, ApiError};
 use crate::visit::Visit;
 
@@ -78,7 +78,10 @@ pub(crate) async fn answer(trouble: Trouble, desk: &Desk) -> Response {
     match trouble {
         Trouble::SignInFirst => see_other(&format!("/sign-in?next={}", next())),
         Trouble::CodeFirst => see_other(&format!("/sign-in/code?next={}", next())),
-        Trouble::ConfirmFirst => see_other(&format!("/confirm?next={}", next())),
+        Trouble::ConfirmFirst if desk.head.method != http::Method::POST => {
+            see_other(&format!("/confirm?next={}", next()))
+        }
+        Trouble::ConfirmFirst => confirm_and_again(&desk.page_of_form()),
         Trouble::Failed(failed) => {
             let (status, sentence) = error::told(&failed, &desk.visit);
             let frame = desk
@@ -90,7 +93,16 @@ pub(crate) async fn answer(trouble: Trouble, desk: &Desk) -> Response {
     }
 }
 
-/// The same where not even a desk could be set up: nothing is known of the visitor.
+/// To giving the password, and from there to the page with the form that was sent: the form is to be sent again.
+pub(crate) fn confirm_and_again(page: &str) -> Response {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", page)
+        .append_pair("again", "1")
+        .finish();
+    see_other(&format!("/confirm?{query}"))
+}
+
+/// The answer where not even a desk could be set up: nothing is known of the visitor.
 pub(crate) fn plain(failed: &ApiError, visit: &Visit) -> Response {
     let (status, sentence) = error::told(failed, visit);
     page(status, Frame::stranger(), sentence, visit)
@@ -98,12 +110,12 @@ pub(crate) fn plain(failed: &ApiError, visit: &Visit) -> Response {
 
 fn page(status: StatusCode, mut frame: Frame, sentence: String, visit: &Visit) -> Response {
     let heading = match status.as_u16() {
-        404 => ENGLISH.not_found,
-        403 => ENGLISH.forbidden,
-        429 => ENGLISH.too_many,
-        503 => ENGLISH.unavailable,
-        code if code >= 500 => ENGLISH.broken,
-        _ => ENGLISH.refused,
+        404 => texts().not_found,
+        403 => texts().forbidden,
+        429 => texts().too_many,
+        503 => texts().unavailable,
+        code if code >= 500 => texts().broken,
+        _ => texts().refused,
     };
     frame.title = heading.to_owned();
     html(

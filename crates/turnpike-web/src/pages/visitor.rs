@@ -31,7 +31,7 @@ pub(crate) struct SignedIn;
 pub(crate) struct Customer(Session);
 
 /// Somebody who is signed in and gave his password a moment ago: for dangerous steps.
-pub(crate) struct Confirmed(Session);
+pub(crate) struct Confirmed(Customer);
 
 /// Somebody who is signed in and runs the shop. For everybody else there is nothing here.
 pub(crate) struct Operator(Session);
@@ -94,11 +94,9 @@ impl Visitor for Confirmed {
         if session.viewing.is_some() {
             return Err(Refusal::ViewIsReadOnly.into());
         }
-        if session.is_confirmed {
-            Ok(Self(session.clone()))
-        } else {
-            Err(Trouble::ConfirmFirst)
-        }
+        let customer = Customer(session.clone());
+        customer.confirmed()?;
+        Ok(Self(customer))
     }
 }
 
@@ -124,22 +122,33 @@ impl Visitor for ConfirmedOperator {
     }
 }
 
-macro_rules! signed_in {
-    ($($name:ident),+) => {$(
-        impl $name {
-            /// The session.
-            pub(crate) fn session(&self) -> &Session {
-                &self.0
-            }
+impl Customer {
+    /// The session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.0
+    }
 
-            /// Whose it is.
-            pub(crate) fn account(&self) -> &AccountId {
-                &self.0.account
-            }
+    /// Whose it is.
+    pub(crate) fn account(&self) -> &AccountId {
+        &self.0.account
+    }
+
+    /// Goes on only if he gave his password a moment ago: where what the form says decides whether the step is a dangerous one.
+    pub(crate) fn confirmed(&self) -> Result<(), Trouble> {
+        match self.0.is_confirmed {
+            true => Ok(()),
+            false => Err(Trouble::ConfirmFirst),
         }
-    )+};
+    }
 }
-signed_in!(Customer, Confirmed);
+
+impl std::ops::Deref for Confirmed {
+    type Target = Customer;
+
+    fn deref(&self) -> &Customer {
+        &self.0
+    }
+}
 
 macro_rules! operators {
     ($($name:ident),+) => {$(
@@ -148,14 +157,12 @@ macro_rules! operators {
             pub(crate) fn actor(&self) -> &str {
                 &self.0.email
             }
+
+            /// His session.
+            pub(crate) fn session(&self) -> &Session {
+                &self.0
+            }
         }
     )+};
 }
 operators!(Operator, ConfirmedOperator);
-
-impl Operator {
-    /// His session.
-    pub(crate) fn session(&self) -> &Session {
-        &self.0
-    }
-}

@@ -2,16 +2,16 @@
 
 use turnpike_shop::types::{Span, UnixMillis};
 
-use super::texts::ENGLISH;
+use super::texts::texts;
 
 /// `26 Nov 2026, 11:12 UTC`.
 pub(crate) fn moment(at: UnixMillis) -> String {
-    written(at, "%-d %b %Y, %H:%M UTC")
+    written(at, texts().moment)
 }
 
 /// `26 Nov 2026, 11:12:05 UTC`.
 pub(crate) fn moment_exactly(at: UnixMillis) -> String {
-    written(at, "%-d %b %Y, %H:%M:%S UTC")
+    written(at, texts().moment_exactly)
 }
 
 /// `2026-11-26T11:12`, as a field for a date and a time holds it; in UTC.
@@ -21,7 +21,7 @@ pub(crate) fn field(at: UnixMillis) -> String {
 
 /// `26 Nov`.
 pub(crate) fn day(at: UnixMillis) -> String {
-    written(at, "%-d %b")
+    written(at, texts().of_the_year)
 }
 
 /// `2026-11-26T11:12:00Z`.
@@ -33,9 +33,9 @@ pub(crate) fn machine(at: UnixMillis) -> String {
 pub(crate) fn span(span: Span) -> String {
     let span = span.0.max(0);
     let units = [
-        (Span::days(1).0, ENGLISH.one_day, ENGLISH.days),
-        (Span::hours(1).0, ENGLISH.one_hour, ENGLISH.hours),
-        (Span::minutes(1).0, ENGLISH.minutes, ENGLISH.minutes),
+        (Span::days(1).0, texts().one_day, texts().days),
+        (Span::hours(1).0, texts().one_hour, texts().hours),
+        (Span::minutes(1).0, texts().minutes, texts().minutes),
     ];
     for (size, one, many) in units {
         if span >= size {
@@ -43,7 +43,7 @@ pub(crate) fn span(span: Span) -> String {
             return format!("{count} {}", if count == 1 { one } else { many });
         }
     }
-    format!("{} {}", span / 1_000, ENGLISH.seconds)
+    format!("{} {}", span / 1_000, texts().seconds)
 }
 
 fn written(at: UnixMillis, format: &str) -> String {

@@ -5,6 +5,7 @@
 mod admin;
 mod answers;
 mod availability;
+mod confirmation;
 mod edges;
 mod idempotency;
 mod limits;

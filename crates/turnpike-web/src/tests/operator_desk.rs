@@ -1,5 +1,7 @@
 //! The operators' pages of exits, the catalogue, trials, gateways and the audit log, and looking at a customer's pages.
 
+use http::Method;
+use serde_json::json;
 use turnpike_shop::exits::{self, ExitSearch};
 use turnpike_shop::types::{ExitStanding, Role, Span};
 use turnpike_shop::{account, audit_log, catalogue, rotation, routes};
@@ -7,7 +9,7 @@ use turnpike_shop::{account, audit_log, catalogue, rotation, routes};
 use super::pages::{Browser, location};
 use super::purchase_pages::bought;
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD, World, config};
+use super::world::{ALICE, PASSWORD, World, ask, config, full};
 use crate::CatalogueText;
 use crate::config::WebConfig;
 
@@ -17,6 +19,7 @@ on_both_engines! {
     the_catalogue_is_there_where_this_server_can_read_one,
     what_operators_did_is_found_page_by_page,
     gateways_and_trials_are_shown,
+    trials_are_shown_with_their_limits_and_what_accounts_share,
     an_operator_looks_at_a_customers_pages_and_changes_nothing,
 }
 
@@ -69,6 +72,17 @@ async fn exits_are_drained_disabled_and_opened(site: &Site) {
     let mut browser = operator(&world).await;
     let listed = browser.get("/operator/exits").await.text();
     assert!(listed.contains(&path), "{listed}");
+    assert!(
+        listed.contains("/operator/exits?q=DE-BER") && listed.contains("Berlin, DE"),
+        "{listed}"
+    );
+    let of_network = browser.get("/operator/exits?q=DE-BER").await.text();
+    assert_eq!(of_network.matches("href=\"/operator/exits/").count(), 2, "{of_network}");
+    bought(&mut Browser::signed_in(&world).await).await;
+    let held = browser.get("/operator/exits").await.text();
+    let alice = account::by_email(&world.shop, ALICE).await.unwrap().id;
+    let holder = format!("<a href=\"/operator/accounts/{alice}\"><bdi>{ALICE}</bdi></a>");
+    assert_eq!(held.matches(&holder).count(), 1, "{held}");
     let nothing = browser.get("/operator/exits?q=no-such-exit").await.text();
     assert!(nothing.contains("No exit fits"), "{nothing}");
     let standing = format!("{path}/standing");
@@ -244,17 +258,55 @@ async fn gateways_and_trials_are_shown(site: &Site) {
     let mut browser = operator(&world).await;
     let page = browser.get("/operator/gateways").await.text();
     assert!(page.contains("gw1") && page.contains("12001–12040"), "{page}");
-    routes::alive(&world.shop, "gw1", "9.8.7", 42).await.unwrap();
+    let (exit, _) = an_exit(&world).await;
+    let load = routes::Load {
+        tunnels: 42,
+        by_exit: vec![(exit.id, 17)],
+    };
+    routes::alive(&world.shop, "gw1", "9.8.7", load).await.unwrap();
     let page = browser.get("/operator/gateways").await.text();
     assert!(
         page.contains("9.8.7") && page.contains("42") && page.contains("Alive"),
         "{page}"
     );
+    let page = browser.get("/operator/exits").await.text();
+    assert!(page.contains("data-label=\"Tunnels\">17<"), "of its network: {page}");
     world.advance(Span::minutes(1));
     assert!(browser.get("/operator/gateways").await.text().contains("Silent"));
     assert!(browser.get("/operator").await.text().contains("no sign of life"));
     let page = browser.get("/operator/trials").await.text();
     assert!(page.contains("Nobody has tried anything"), "{page}");
+}
+
+async fn trials_are_shown_with_their_limits_and_what_accounts_share(site: &Site) {
+    let world = site.world().await;
+    let mut browser = operator(&world).await;
+    let page = browser.get("/operator/trials").await.text();
+    for shown in [
+        "one trial of each network in 30 days",
+        "/operator/catalogue/plan?code=nl-private-30d",
+        "1 hour",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains("code=nl-shared-30d"), "that one offers none");
+    // Two who have never used a browser, from one address.
+    let plan = world.plan("NL-AMS", "private").await;
+    for who in ["one@a.example", "two@b.example"] {
+        world.person(who, Role::Customer).await;
+        let key = world.key_of(who, full()).await;
+        let tried = ask(
+            &world,
+            Method::POST,
+            "/api/proxy",
+            &key,
+            json!({"op": "trial", "planId": plan}),
+        )
+        .await;
+        assert_eq!(tried.status, 200, "{}", tried.text());
+    }
+    let page = browser.get("/operator/trials").await.text();
+    assert_eq!(page.matches("1 with an address in common").count(), 2, "{page}");
 }
 
 async fn an_operator_looks_at_a_customers_pages_and_changes_nothing(site: &Site) {

@@ -1,12 +1,12 @@
 //! The pages on which customers buy, renew and change what they have.
 
 use http::Method;
-use turnpike_shop::ledger;
-use turnpike_shop::types::{Cents, Role, Span};
+use turnpike_shop::types::{Cents, NetworkType, Role, Span};
+use turnpike_shop::{catalogue, ledger};
 
 use super::pages::{Browser, location};
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD};
+use super::world::{ALICE, PASSWORD, catalogue as usual};
 
 on_both_engines! {
     nobody_pays_a_price_that_he_has_not_seen,
@@ -21,6 +21,8 @@ on_both_engines! {
     the_statement_is_a_file_that_no_spreadsheet_runs,
     plans_stay_in_the_order_that_was_asked_for,
     who_has_none_running_is_not_told_that_there_are_none,
+    whatever_a_program_is_given_can_be_copied,
+    plans_are_found_by_what_they_are,
 }
 
 /// The value of a hidden field.
@@ -367,4 +369,53 @@ async fn who_has_none_running_is_not_told_that_there_are_none(site: &Site) {
     turnpike_shop::upkeep::run(&world.shop).await.unwrap();
     let page = Browser::signed_in(&world).await.get("/overview").await.text();
     assert!(page.contains(none_runs) && !page.contains(nothing), "{page}");
+}
+
+async fn whatever_a_program_is_given_can_be_copied(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let page = browser.get(&path).await.text();
+    let own = world.get("op=subscriptions").send().await.json();
+    let login = &own["subscriptions"][0]["credentials"];
+    let [user, password] = ["username", "password"].map(|part| login[part].as_str().unwrap());
+    for part in ["proxy.example.com", "12001", user, password] {
+        assert!(page.contains(&format!("data-copy=\"{part}\"")), "{part}: {page}");
+    }
+    let blocks: Vec<&str> = page
+        .split("<pre tabindex=\"0\"><code>")
+        .skip(1)
+        .map(|rest| rest.split("</code>").next().unwrap())
+        .collect();
+    assert_eq!(blocks.len(), 5, "curl, requests, Playwright, sing-box, Clash");
+    for block in blocks {
+        assert!(page.contains(&format!("data-copy=\"{block}\"")), "{block}");
+    }
+}
+
+async fn plans_are_found_by_what_they_are(site: &Site) {
+    let world = site.world().await;
+    let mut sold = usual();
+    sold.networks[1].network_type = NetworkType::Datacenter;
+    catalogue::apply(&world.shop, "test", sold, false).await.unwrap();
+    let mut browser = Browser::signed_in(&world).await;
+    for (query, found) in [
+        ("", 3),
+        ("?line=mobile", 2),
+        ("?line=datacenter", 1),
+        ("?line=residential", 0),
+        ("?line=mobile&type=shared", 1),
+        ("?line=mobile&country=DE", 0),
+        ("?country=DE&type=private&line=datacenter", 1),
+    ] {
+        let page = browser.get(&format!("/plans{query}")).await.text();
+        assert_eq!(page.matches("<section class=\"card plan\">").count(), found, "{query}");
+        assert_eq!(page.contains("Clear the filter"), found == 0, "{query}");
+    }
+    let page = browser.get("/plans?line=datacenter").await.text();
+    assert!(
+        page.contains("<option value=\"datacenter\" selected>Data centre"),
+        "{page}"
+    );
+    assert!(!page.contains("value=\"isp\""), "what nobody sells is not offered");
 }

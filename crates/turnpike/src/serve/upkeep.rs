@@ -54,9 +54,21 @@ pub(super) async fn tell_alive(shop: Shop, gateway: Gateway, name: String, stop:
             _ = ticks.tick() => {}
         }
         let version = env!("CARGO_PKG_VERSION");
-        if let Err(error) = routes::alive(&shop, &name, version, gateway.tunnels_open()).await {
+        if let Err(error) = routes::alive(&shop, &name, version, load(&gateway).await).await {
             tracing::debug!(%error, "the gateway could not tell that it lives");
         }
+    }
+}
+
+async fn load(gateway: &Gateway) -> routes::Load {
+    let by_exit = gateway.tunnels_by_exit().await;
+    routes::Load {
+        tunnels: gateway.tunnels_open(),
+        // Its exits come from the shop, so their ids are the shop's.
+        by_exit: by_exit
+            .into_iter()
+            .filter_map(|(exit, tunnels)| Some((exit.0.parse().ok()?, tunnels)))
+            .collect(),
     }
 }
 

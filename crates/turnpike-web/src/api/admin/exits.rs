@@ -125,6 +125,8 @@ pub(crate) struct ExitItem {
     taken: i64,
     /// How many can have it.
     capacity: i64,
+    /// Connections that are open through it, as its gateway has told last.
+    tunnels: i64,
     /// What went through it within 24 hours, both ways, in bytes.
     moved_bytes: i64,
 }
@@ -147,6 +149,7 @@ impl From<ExitView> for ExitItem {
             is_shared: exit.is_shared,
             taken: exit.taken,
             capacity: exit.capacity,
+            tunnels: exit.tunnels,
             moved_bytes: exit.moved,
         }
     }

@@ -11,6 +11,7 @@ mod exits;
 mod orders;
 mod overview;
 mod plans;
+mod subscriptions;
 mod trials;
 
 use serde::Serialize;
@@ -39,6 +40,7 @@ pub(super) fn all() -> Vec<Route> {
         route::<accounts::ShowLedger>(),
         route::<accounts::Book>(),
         route::<accounts::SetStatus>(),
+        route::<subscriptions::ShowSubscriptions>(),
         route::<accounts::ShowKeys>(),
         route::<accounts::PermitTrial>(),
         route::<orders::ListOrders>(),

@@ -33,6 +33,8 @@ pub(crate) struct TrialsAnswer {
     given: usize,
     /// How many of their accounts have bought anything since.
     bought: usize,
+    /// API keys that may give trials now.
+    keys: i64,
     trials: Vec<TrialItem>,
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +57,7 @@ pub(crate) struct TrialItem {
     next_at: i64,
     /// Whether it has bought anything since.
     has_bought: bool,
-    /// Other accounts with trials whose browsers came from an address that one of its came from.
+    /// Other accounts with trials that browsers or API keys have used from an address that it was used from, within 30 days.
     same_source: usize,
     /// Other accounts with trials of its mail domain.
     same_domain: usize,
@@ -92,6 +94,7 @@ impl Endpoint for ListTrials {
             ok: True,
             given: found.given,
             bought: found.bought,
+            keys: found.keys,
             trials: found.uses.into_iter().map(TrialItem::from).collect(),
             next_cursor: (next < found.given).then(|| next.to_string()),
         })

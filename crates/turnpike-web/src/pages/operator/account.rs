@@ -13,9 +13,9 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::statement;
 use crate::pages::subscriptions;
-use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::texts::{Notice, texts};
 use crate::pages::trouble::Trouble;
-use crate::pages::visitor::Operator;
+use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::moment;
 
 /// Lines of the statement on one page.
@@ -61,7 +61,7 @@ impl Key {
             name: key.name.clone(),
             can_write: !key.read_only,
             may_give_trials: key.allow_trial,
-            last_used: key.last_used_at.map_or(ENGLISH.never.to_owned(), moment),
+            last_used: key.last_used_at.map_or(texts().never.to_owned(), moment),
             is_over: key.expires_at.is_some_and(|at| at <= now),
         }
     }
@@ -117,7 +117,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
 }
 
 /// `POST /operator/accounts/{account}/keys/{key}/trial`
-pub(crate) async fn permit_trial(operator: Operator, desk: Desk) -> Outcome {
+pub(crate) async fn permit_trial(operator: ConfirmedOperator, desk: Desk) -> Outcome {
     let account = named(&desk).await?;
     let key: ApiKeyId = desk.id("key")?;
     let keys = api_key::list(&desk.app.shop, Some(&account.email)).await?;

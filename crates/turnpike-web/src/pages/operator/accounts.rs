@@ -9,7 +9,7 @@ use turnpike_shop::types::{AccountStatus, Role, UnixMillis};
 use super::{path_of, role};
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::ENGLISH;
+use crate::pages::texts::texts;
 use crate::pages::visitor::Operator;
 use crate::pages::when::moment;
 
@@ -81,7 +81,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = AccountsPage {
-        frame: desk.frame(Place::Accounts, ENGLISH.accounts).await?,
+        frame: desk.frame(Place::Accounts, texts().accounts).await?,
         rows: found.iter().map(Line::of).collect(),
         text: fields.text("q").to_owned(),
         role,

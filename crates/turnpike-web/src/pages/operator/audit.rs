@@ -8,7 +8,7 @@ use turnpike_shop::types::UnixMillis;
 
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::OPERATORS;
+use crate::pages::texts::operator_texts;
 use crate::pages::visitor::Operator;
 use crate::pages::when::moment_exactly;
 
@@ -48,14 +48,17 @@ struct Kind {
 }
 
 /// What actions begin with.
-const KINDS: [(&str, &str); 6] = [
-    ("account.", OPERATORS.actions_accounts),
-    ("key.", OPERATORS.actions_keys),
-    ("order.", OPERATORS.actions_orders),
-    ("exit.", OPERATORS.actions_exits),
-    ("catalogue.", OPERATORS.actions_catalogue),
-    ("view.", OPERATORS.actions_view),
-];
+fn kinds() -> [(&'static str, &'static str); 6] {
+    let o = operator_texts();
+    [
+        ("account.", o.actions_accounts),
+        ("key.", o.actions_keys),
+        ("order.", o.actions_orders),
+        ("exit.", o.actions_exits),
+        ("catalogue.", o.actions_catalogue),
+        ("view.", o.actions_view),
+    ]
+}
 
 impl Row {
     fn of(entry: Entry) -> Self {
@@ -63,7 +66,7 @@ impl Row {
             at: moment_exactly(entry.at),
             actor: entry.actor,
             by: match (entry.key, entry.source) {
-                (Some(key), Some(source)) => format!("{} {key}, {source}", OPERATORS.by_key),
+                (Some(key), Some(source)) => format!("{} {key}, {source}", operator_texts().by_key),
                 (None, Some(source)) => source,
                 _ => String::new(),
             },
@@ -104,7 +107,7 @@ fn change(change: &Value) -> String {
 /// `GET /operator/audit`
 pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let fields = &desk.fields;
-    let kind = KINDS
+    let kind = kinds()
         .iter()
         .map(|(word, _)| *word)
         .find(|word| *word == fields.text("action"));
@@ -129,15 +132,15 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = AuditPage {
-        frame: desk.frame(Place::Audit, OPERATORS.audit).await?,
+        frame: desk.frame(Place::Audit, operator_texts().audit).await?,
         rows: found.into_iter().map(Row::of).collect(),
         text: fields.text("q").to_owned(),
-        kinds: KINDS
-            .iter()
+        kinds: kinds()
+            .into_iter()
             .map(|(word, label)| Kind {
                 word,
                 label,
-                is_chosen: Some(*word) == kind,
+                is_chosen: Some(word) == kind,
             })
             .collect(),
         next,

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::plans::kind;
-use crate::pages::texts::OPERATORS;
+use crate::pages::texts::operator_texts;
 use crate::pages::trouble::Trouble;
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::{moment, span};
@@ -78,14 +78,16 @@ impl CouponRow {
             query: query(&coupon.code),
             code: coupon.code.clone(),
             takes_off: match coupon.discount {
-                Discount::Percent(percent) => format!("{percent} {}", OPERATORS.percent),
+                Discount::Percent(percent) => format!("{percent} {}", operator_texts().percent),
                 Discount::Fixed(cents) => cents.to_string(),
             },
             redeemed: match coupon.max_redemptions {
                 Some(most) => format!("{redeemed} / {most}"),
                 None => redeemed.to_string(),
             },
-            until: coupon.valid_until.map_or_else(|| OPERATORS.for_good.to_owned(), moment),
+            until: coupon
+                .valid_until
+                .map_or_else(|| operator_texts().for_good.to_owned(), moment),
             is_over: coupon.valid_until.is_some_and(|until| until <= now),
         }
     }
@@ -103,7 +105,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let running = |code: &str| seen.running.get(code).copied().unwrap_or(0);
     let redeemed = |code: &str| seen.redeemed.get(code).copied().unwrap_or(0);
     let page = CataloguePage {
-        frame: desk.frame(Place::Catalogue, OPERATORS.catalogue).await?,
+        frame: desk.frame(Place::Catalogue, operator_texts().catalogue).await?,
         plans: seen
             .plans
             .iter()

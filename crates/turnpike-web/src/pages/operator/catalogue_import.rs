@@ -10,7 +10,7 @@ use super::exits::{Badge, badge};
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{Notice, OPERATORS};
+use crate::pages::texts::{Notice, operator_texts};
 use crate::pages::trouble::refused;
 use crate::pages::visitor::ConfirmedOperator;
 
@@ -37,10 +37,10 @@ impl Change {
     fn of(difference: &Difference) -> Self {
         Self {
             what: match difference.change {
-                "create" => badge(OPERATORS.created, "good"),
-                "reactivate" => badge(OPERATORS.reactivated, "good"),
-                "deactivate" => badge(OPERATORS.deactivated, "bad"),
-                _ => badge(OPERATORS.updated, "warn"),
+                "create" => badge(operator_texts().created, "good"),
+                "reactivate" => badge(operator_texts().reactivated, "good"),
+                "deactivate" => badge(operator_texts().deactivated, "bad"),
+                _ => badge(operator_texts().updated, "warn"),
             },
             kind: difference.kind,
             name: difference.name.clone(),
@@ -57,7 +57,7 @@ pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
 async fn shown(desk: &Desk, status: StatusCode, difference: Option<&[Difference]>, wrong: Option<String>) -> Outcome {
     text(desk)?;
     let page = ImportPage {
-        frame: desk.frame(Place::Catalogue, OPERATORS.import).await?,
+        frame: desk.frame(Place::Catalogue, operator_texts().import).await?,
         text: desk.fields.text("text").to_owned(),
         seen: difference.map(catalogue::digest).unwrap_or_default(),
         difference: difference.map(|all| all.iter().map(Change::of).collect()),

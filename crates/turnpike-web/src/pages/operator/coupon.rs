@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::form::Fields;
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{Notice, OPERATORS};
+use crate::pages::texts::{Notice, operator_texts};
 use crate::pages::trouble::refused;
 use crate::pages::visitor::ConfirmedOperator;
 use crate::pages::when::field;
@@ -73,7 +73,7 @@ impl Values {
             false => cents(&self.amount_off)
                 .ok_or_else(|| ApiError::Field {
                     field: "amount".to_owned(),
-                    rule: "it is an amount like 12 or 12.50".to_owned(),
+                    rule: operator_texts().rule_amount.to_owned(),
                 })?
                 .0
                 .to_string(),
@@ -111,7 +111,11 @@ async fn shown(desk: &Desk, values: Values, status: StatusCode, wrong: Option<St
     text(desk)?;
     let known = catalogue::present(&desk.app.shop).await?.coupons;
     let is_known = known.iter().any(|coupon| coupon.code == values.code);
-    let title = if is_known { &values.code } else { OPERATORS.new_coupon };
+    let title = if is_known {
+        &values.code
+    } else {
+        operator_texts().new_coupon
+    };
     let page = CouponPage {
         frame: desk.frame(Place::Catalogue, title).await?,
         is_known,

@@ -13,7 +13,7 @@ use crate::api::wait_applied;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html, see_other};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{Notice, OPERATORS};
+use crate::pages::texts::{Notice, operator_texts, texts};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::{moment, span};
@@ -66,15 +66,15 @@ impl Check {
     fn of(check: &ExitCheck) -> Self {
         Self {
             state: match check.state {
-                CheckState::UnderWay => badge(OPERATORS.test_waiting, ""),
-                CheckState::Works => badge(OPERATORS.test_works, "good"),
-                CheckState::Fails | CheckState::NoAnswer => badge(OPERATORS.test_fails, "bad"),
+                CheckState::UnderWay => badge(operator_texts().test_waiting, ""),
+                CheckState::Works => badge(operator_texts().test_works, "good"),
+                CheckState::Fails | CheckState::NoAnswer => badge(operator_texts().test_fails, "bad"),
             },
             at: moment(check.requested_at),
             took: check.took.map(|took| took.0),
             address: check.address.map(|address| address.to_string()).unwrap_or_default(),
             detail: match check.state {
-                CheckState::NoAnswer => OPERATORS.test_no_answer.to_owned(),
+                CheckState::NoAnswer => operator_texts().test_no_answer.to_owned(),
                 _ => check.detail.clone().unwrap_or_default(),
             },
         }
@@ -97,15 +97,15 @@ impl Past {
         Self {
             at: moment(rotation.requested_at),
             by: match rotation.reason.as_str() {
-                "policy" => OPERATORS.by_policy,
-                "operator" => OPERATORS.by_operator,
-                _ => OPERATORS.by_customer,
+                "policy" => operator_texts().by_policy,
+                "operator" => operator_texts().by_operator,
+                _ => operator_texts().by_customer,
             },
             state: match rotation.state.as_str() {
-                "done" => badge(OPERATORS.done, "good"),
-                "failed" => badge(OPERATORS.failed, "bad"),
-                "running" => badge(OPERATORS.running, "warn"),
-                _ => badge(OPERATORS.queued, "warn"),
+                "done" => badge(operator_texts().done, "good"),
+                "failed" => badge(operator_texts().failed, "bad"),
+                "running" => badge(operator_texts().running, "warn"),
+                _ => badge(operator_texts().queued, "warn"),
             },
             address: rotation.address.map(|address| address.to_string()).unwrap_or_default(),
             took: rotation.took.map(span).unwrap_or_default(),
@@ -119,11 +119,11 @@ fn way(spec: &ExitSpec) -> String {
     match &spec.way {
         ExitWay::Addresses(pool) => {
             let pool: Vec<String> = pool.iter().map(ToString::to_string).collect();
-            format!("{} {}", OPERATORS.way_addresses, pool.join(", "))
+            format!("{} {}", operator_texts().way_addresses, pool.join(", "))
         }
-        ExitWay::Prefix(prefix) => format!("{} {prefix}", OPERATORS.way_prefix),
-        ExitWay::Interface(device) => format!("{} {device}", OPERATORS.way_interface),
-        ExitWay::Upstream(url) => format!("{} {}", OPERATORS.way_upstream, spec_url(url)),
+        ExitWay::Prefix(prefix) => format!("{} {prefix}", operator_texts().way_prefix),
+        ExitWay::Interface(device) => format!("{} {device}", operator_texts().way_interface),
+        ExitWay::Upstream(url) => format!("{} {}", operator_texts().way_upstream, spec_url(url)),
     }
 }
 
@@ -131,11 +131,15 @@ fn way(spec: &ExitSpec) -> String {
 fn rotates_by(spec: &ExitSpec) -> String {
     match &spec.rotate {
         Some(RotateMethod::Command(words)) => {
-            format!("{} {}", OPERATORS.by_command, words.first().map_or("", String::as_str))
+            format!(
+                "{} {}",
+                operator_texts().by_command,
+                words.first().map_or("", String::as_str)
+            )
         }
-        Some(RotateMethod::Http(url)) => format!("{} {}", OPERATORS.by_http, spec_url(url)),
-        None if spec.can_rotate() => OPERATORS.by_pool.to_owned(),
-        None => OPERATORS.by_nothing.to_owned(),
+        Some(RotateMethod::Http(url)) => format!("{} {}", operator_texts().by_http, spec_url(url)),
+        None if spec.can_rotate() => operator_texts().by_pool.to_owned(),
+        None => operator_texts().by_nothing.to_owned(),
     }
 }
 
@@ -171,7 +175,7 @@ async fn shown(desk: &Desk, status: StatusCode, wrong: Option<String>) -> Outcom
         is_disabled: whole.exit.standing == ExitStanding::Disabled,
         way: way(&whole.spec),
         rotates_by: rotates_by(&whole.spec),
-        drain: format!("{} s", whole.spec.drain_seconds),
+        drain: format!("{} {}", whole.spec.drain_seconds, texts().seconds),
         check: whole.check.as_ref().map(Check::of),
         holders: whole.holders.iter().map(Holding::of).collect(),
         rotations: whole.rotations.iter().map(Past::of).collect(),
@@ -222,7 +226,7 @@ fn wanted(desk: &Desk) -> Result<ExitStanding, Trouble> {
     desk.fields.text("to").parse().map_err(|_| {
         Trouble::Failed(ApiError::Field {
             field: "to".to_owned(),
-            rule: "it is open, draining or disabled".to_owned(),
+            rule: operator_texts().rule_exit_standing.to_owned(),
         })
     })
 }
@@ -232,9 +236,9 @@ pub(crate) async fn standing_form(_: ConfirmedOperator, desk: Desk) -> Outcome {
     let to = wanted(&desk)?;
     let whole = named(&desk).await?;
     let (heading, lead) = match to {
-        ExitStanding::Open => (OPERATORS.open_it, OPERATORS.open_lead),
-        ExitStanding::Draining => (OPERATORS.drain_it, OPERATORS.drain_lead),
-        ExitStanding::Disabled => (OPERATORS.disable_it, OPERATORS.disable_lead),
+        ExitStanding::Open => (operator_texts().open_it, operator_texts().open_lead),
+        ExitStanding::Draining => (operator_texts().drain_it, operator_texts().drain_lead),
+        ExitStanding::Disabled => (operator_texts().disable_it, operator_texts().disable_lead),
     };
     let page = StandingPage {
         frame: desk.frame(Place::Exits, heading).await?,

@@ -2,13 +2,15 @@
 
 use askama::Template;
 use http::StatusCode;
-use turnpike_shop::exits::{self, ExitSearch, ExitView};
+use turnpike_shop::exits::{self, ExitSearch, ExitView, NetworkView};
 use turnpike_shop::types::{ExitId, ExitStanding, Health};
 
+use super::path_of;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
+use crate::pages::plans::line;
 use crate::pages::sizes::bytes;
-use crate::pages::texts::{ENGLISH, OPERATORS};
+use crate::pages::texts::{operator_texts, texts};
 use crate::pages::visitor::Operator;
 use crate::pages::when::moment;
 
@@ -19,6 +21,8 @@ const ROWS: i64 = 50;
 #[template(path = "operator/exits.html")]
 struct ExitsPage {
     frame: Frame,
+    /// How each network stands; on the first page only.
+    networks: Vec<NetworkRow>,
     rows: Vec<Row>,
     text: String,
     health: &'static str,
@@ -27,6 +31,44 @@ struct ExitsPage {
     next: Option<String>,
     /// Whether this is not the first page.
     is_later: bool,
+}
+
+/// A network.
+struct NetworkRow {
+    code: String,
+    /// For the search of its exits.
+    query: String,
+    place: String,
+    line: &'static str,
+    up: i64,
+    down: i64,
+    untried: i64,
+    held_back: i64,
+    taken: i64,
+    free: i64,
+    is_sold: bool,
+    tunnels: i64,
+}
+
+impl NetworkRow {
+    fn of(network: NetworkView) -> Self {
+        Self {
+            query: url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("q", &network.code)
+                .finish(),
+            code: network.code,
+            place: format!("{}, {}", network.city, network.country),
+            line: line(network.network_type),
+            up: network.up,
+            down: network.down,
+            untried: network.untried,
+            held_back: network.held_back,
+            taken: network.taken,
+            free: network.free,
+            is_sold: network.is_sold,
+            tunnels: network.tunnels,
+        }
+    }
 }
 
 /// An exit as a list and its own page show it.
@@ -45,6 +87,11 @@ pub(super) struct Row {
     pub(super) rotated: String,
     pub(super) taken: i64,
     pub(super) capacity: i64,
+    /// The e-mail address of whoever has it, and the path of his page; of several the one whose subscription ends first.
+    pub(super) holder: Option<(String, String)>,
+    /// How many others have it.
+    pub(super) others: i64,
+    pub(super) tunnels: i64,
     pub(super) moved: String,
 }
 
@@ -63,9 +110,9 @@ impl Row {
             name: exit.name.clone(),
             gateway: exit.gateway.clone(),
             health: match exit.health {
-                Health::Up => badge(ENGLISH.working, "good"),
-                Health::Down => badge(ENGLISH.down, "bad"),
-                Health::Unknown => badge(ENGLISH.untried, ""),
+                Health::Up => badge(texts().working, "good"),
+                Health::Down => badge(texts().down, "bad"),
+                Health::Unknown => badge(texts().untried, ""),
             },
             detail: exit.detail.clone().unwrap_or_default(),
             health_since: exit.health_since.map(moment).unwrap_or_default(),
@@ -74,10 +121,18 @@ impl Row {
             is_in_catalogue: exit.is_in_catalogue,
             address: exit
                 .address
-                .map_or_else(|| ENGLISH.not_known.to_owned(), |address| address.to_string()),
-            rotated: exit.rotated_at.map_or_else(|| OPERATORS.not_rotated.to_owned(), moment),
+                .map_or_else(|| texts().not_known.to_owned(), |address| address.to_string()),
+            rotated: exit
+                .rotated_at
+                .map_or_else(|| operator_texts().not_rotated.to_owned(), moment),
             taken: exit.taken,
             capacity: exit.capacity,
+            holder: exit
+                .first_holder
+                .as_ref()
+                .map(|(account, email)| (email.clone(), path_of(account))),
+            others: exit.taken - 1,
+            tunnels: exit.tunnels,
             moved: bytes(exit.moved),
         }
     }
@@ -89,9 +144,9 @@ pub(super) fn badge(word: &'static str, kind: &'static str) -> Badge {
 
 fn standing(standing: ExitStanding) -> Badge {
     match standing {
-        ExitStanding::Open => badge(OPERATORS.open, "good"),
-        ExitStanding::Draining => badge(OPERATORS.draining, "warn"),
-        ExitStanding::Disabled => badge(OPERATORS.disabled, "bad"),
+        ExitStanding::Open => badge(operator_texts().open, "good"),
+        ExitStanding::Draining => badge(operator_texts().draining, "warn"),
+        ExitStanding::Disabled => badge(operator_texts().disabled, "bad"),
     }
 }
 
@@ -115,6 +170,10 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         after,
         limit: ROWS,
     };
+    let networks = match is_later {
+        true => Vec::new(),
+        false => exits::networks(&desk.app.shop).await?,
+    };
     let (found, has_more) = exits::list(&desk.app.shop, search).await?;
     let (health, standing) = (
         health.map_or("", Health::as_str),
@@ -131,7 +190,8 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = ExitsPage {
-        frame: desk.frame(Place::Exits, OPERATORS.exits).await?,
+        frame: desk.frame(Place::Exits, operator_texts().exits).await?,
+        networks: networks.into_iter().map(NetworkRow::of).collect(),
         rows: found.iter().map(Row::of).collect(),
         text: fields.text("q").to_owned(),
         health,

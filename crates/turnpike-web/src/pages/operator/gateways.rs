@@ -8,7 +8,7 @@ use turnpike_shop::types::UnixMillis;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::sizes::bytes;
-use crate::pages::texts::{ENGLISH, OPERATORS};
+use crate::pages::texts::{operator_texts, texts};
 use crate::pages::visitor::Operator;
 use crate::pages::when::span;
 
@@ -43,7 +43,7 @@ impl Way {
         Self {
             name: gateway.name.clone(),
             host: gateway.public_host.clone(),
-            version: gateway.version.clone().unwrap_or_else(|| ENGLISH.not_known.to_owned()),
+            version: gateway.version.clone().unwrap_or_else(|| texts().not_known.to_owned()),
             ports: format!("{}–{}", gateway.first_port, gateway.last_port),
             taken: gateway.ports_taken,
             size: gateway.last_port - gateway.first_port + 1,
@@ -53,7 +53,7 @@ impl Way {
             applied: gateway.applied_revision,
             behind: gateway.revision.saturating_sub(gateway.applied_revision),
             is_silent: gateway.is_silent(now),
-            seen: format!("{} {}", span(now.since(gateway.seen_at)), OPERATORS.ago),
+            seen: format!("{} {}", span(now.since(gateway.seen_at)), operator_texts().ago),
         }
     }
 }
@@ -63,7 +63,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let now = desk.app.shop.now();
     let found = gateways(&desk.app.shop).await?;
     let page = GatewaysPage {
-        frame: desk.frame(Place::Gateways, OPERATORS.gateways).await?,
+        frame: desk.frame(Place::Gateways, operator_texts().gateways).await?,
         gateways: found.iter().map(|gateway| Way::of(gateway, now)).collect(),
     };
     Ok(html(StatusCode::OK, &page))

@@ -38,7 +38,7 @@ pub(super) use self::status::{act as set_status, form as status_form};
 pub(super) use self::trials::list as trials;
 pub(super) use self::view::{begin as view, end as end_view};
 use super::desk::Desk;
-use super::texts::ENGLISH;
+use super::texts::texts;
 use super::trouble::Trouble;
 use crate::error::ApiError;
 
@@ -57,7 +57,7 @@ fn path_of(account: &AccountId) -> String {
 
 fn role(role: Role) -> &'static str {
     match role {
-        Role::Customer => ENGLISH.customer,
-        Role::Operator => ENGLISH.operator,
+        Role::Customer => texts().customer,
+        Role::Operator => texts().operator,
     }
 }

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::form::Fields;
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::texts::{Notice, operator_texts, texts};
 use crate::pages::trouble::refused;
 use crate::pages::visitor::ConfirmedOperator;
 
@@ -38,7 +38,7 @@ pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
 
 async fn shown(desk: &Desk, account: &Account, status: StatusCode, wrong: Option<String>) -> Outcome {
     let page = MoneyPage {
-        frame: desk.frame(Place::Accounts, ENGLISH.move_money).await?,
+        frame: desk.frame(Place::Accounts, texts().move_money).await?,
         path: path_of(&account.id),
         email: account.email.clone(),
         balance: account.balance.to_string(),
@@ -79,16 +79,16 @@ fn read(fields: &Fields) -> Result<(Cents, TransactionId), ApiError> {
     };
     let amount = cents(fields.text("amount"))
         .filter(|amount| amount.0 > 0)
-        .ok_or_else(|| wrong("amount", "it is an amount above zero, like 12 or 12.50"))?;
+        .ok_or_else(|| wrong("amount", operator_texts().rule_amount_above_zero))?;
     let amount = match fields.text("direction") {
         "credit" => amount,
         "debit" => Cents(-amount.0),
-        _ => return Err(wrong("direction", "choose credit or debit")),
+        _ => return Err(wrong("direction", operator_texts().rule_direction)),
     };
     let id = fields
         .text("once")
         .parse()
-        .map_err(|_| wrong("form", "it is not whole; load the page again"))?;
+        .map_err(|_| wrong("form", operator_texts().rule_whole_form))?;
     Ok((amount, id))
 }
 

@@ -14,7 +14,7 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::sizes::bytes;
 use crate::pages::statement::{signed, what};
-use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::texts::{Notice, texts};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::{ConfirmedOperator, Operator};
 use crate::pages::when::{moment, span};
@@ -68,9 +68,9 @@ fn path(order: &OrderId) -> String {
 
 fn kind(kind: OrderKind) -> &'static str {
     match kind {
-        OrderKind::Purchase => ENGLISH.purchase,
-        OrderKind::Renewal => ENGLISH.renewal,
-        OrderKind::Trial => ENGLISH.trial,
+        OrderKind::Purchase => texts().purchase,
+        OrderKind::Renewal => texts().renewal,
+        OrderKind::Trial => texts().trial,
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = OrdersPage {
-        frame: desk.frame(Place::Orders, ENGLISH.orders).await?,
+        frame: desk.frame(Place::Orders, texts().orders).await?,
         rows: found.iter().map(Row::of).collect(),
         of: owner.map(|account| (account.id.to_string(), account.email)),
         next,
@@ -193,7 +193,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
     let Whole { order, lines, bookings } = named(&desk).await?;
     let now = desk.app.shop.now();
     let page = OrderPage {
-        frame: desk.frame(Place::Orders, ENGLISH.one_order).await?,
+        frame: desk.frame(Place::Orders, texts().one_order).await?,
         row: Row::of(&order),
         id: order.id.to_string(),
         network: order.network_code,
@@ -229,7 +229,7 @@ pub(crate) async fn refund_form(_: ConfirmedOperator, desk: Desk) -> Outcome {
 async fn shown(desk: &Desk, seen: &Whole, status: StatusCode, wrong: Option<String>) -> Outcome {
     let now = desk.app.shop.now();
     let page = RefundPage {
-        frame: desk.frame(Place::Orders, ENGLISH.give_back).await?,
+        frame: desk.frame(Place::Orders, texts().give_back).await?,
         row: Row::of(&seen.order),
         reason: desk.fields.text("reason").to_owned(),
         lines: seen.lines.iter().map(|line| Given::of(line, now)).collect(),

@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::form::Fields;
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{Notice, OPERATORS};
+use crate::pages::texts::{Notice, operator_texts};
 use crate::pages::trouble::refused;
 use crate::pages::visitor::ConfirmedOperator;
 
@@ -83,7 +83,7 @@ impl Values {
     fn read(&self, desk: &Desk) -> Result<Plan, ApiError> {
         let price = cents(&self.price).ok_or_else(|| ApiError::Field {
             field: "price".to_owned(),
-            rule: "it is an amount like 12 or 12.50".to_owned(),
+            rule: operator_texts().rule_amount.to_owned(),
         })?;
         let reader = text(desk).map_err(|_| ApiError::NoSuchPath)?;
         let entry = PlanEntry {
@@ -121,7 +121,11 @@ async fn shown(desk: &Desk, values: Values, status: StatusCode, wrong: Option<St
     text(desk)?;
     let known = catalogue::present(&desk.app.shop).await?;
     let is_known = known.plans.iter().any(|plan| plan.code == values.code);
-    let title = if is_known { &values.code } else { OPERATORS.new_plan };
+    let title = if is_known {
+        &values.code
+    } else {
+        operator_texts().new_plan
+    };
     let page = PlanPage {
         frame: desk.frame(Place::Catalogue, title).await?,
         networks: known.networks,

@@ -10,7 +10,7 @@ use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
 use crate::pages::plans::kind;
 use crate::pages::sizes::bytes;
-use crate::pages::texts::ENGLISH;
+use crate::pages::texts::texts;
 use crate::pages::visitor::Operator;
 use crate::pages::when::{moment, span};
 
@@ -68,7 +68,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
     let seen: Overview = overview(&desk.app.shop).await?;
     let ways = || seen.gateways.iter().map(|gateway| Way::of(gateway, now));
     let page = ShopPage {
-        frame: desk.frame(Place::Shop, ENGLISH.shop).await?,
+        frame: desk.frame(Place::Shop, texts().shop).await?,
         day: seen.revenue.day.to_string(),
         week: seen.revenue.week.to_string(),
         month: seen.revenue.month.to_string(),
@@ -107,8 +107,8 @@ impl Stuck {
             gateway: rotation.gateway,
             since: span(now.since(rotation.requested_at)),
             where_: match rotation.is_running {
-                true => ENGLISH.running,
-                false => ENGLISH.waiting,
+                true => texts().running,
+                false => texts().waiting,
             },
         }
     }

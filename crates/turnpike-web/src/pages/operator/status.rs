@@ -11,7 +11,7 @@ use crate::api::wait_applied;
 use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, html};
 use crate::pages::frame::{Frame, Place};
-use crate::pages::texts::{ENGLISH, Notice};
+use crate::pages::texts::{Notice, operator_texts, texts};
 use crate::pages::trouble::{Trouble, refused};
 use crate::pages::visitor::ConfirmedOperator;
 
@@ -34,7 +34,7 @@ pub(crate) async fn form(_: ConfirmedOperator, desk: Desk) -> Outcome {
 
 async fn shown(desk: &Desk, account: &Account, status: StatusCode, wrong: Option<String>) -> Outcome {
     let is_suspended = account.status == AccountStatus::Suspended;
-    let title = if is_suspended { ENGLISH.resume } else { ENGLISH.suspend };
+    let title = if is_suspended { texts().resume } else { texts().suspend };
     let page = StatusPage {
         frame: desk.frame(Place::Accounts, title).await?,
         path: path_of(&account.id),
@@ -52,7 +52,7 @@ pub(crate) async fn act(operator: ConfirmedOperator, desk: Desk) -> Outcome {
     let status: AccountStatus = desk.fields.text("status").parse().map_err(|_| {
         Trouble::Failed(ApiError::Field {
             field: "status".to_owned(),
-            rule: "it is active or suspended".to_owned(),
+            rule: operator_texts().rule_account_standing.to_owned(),
         })
     })?;
     match set_status(&desk.app.shop, operator.actor(), &account.email, status).await {

@@ -7,10 +7,10 @@ use crate::error::ApiError;
 use crate::pages::desk::{Desk, Outcome, see_other};
 use crate::pages::texts::Notice;
 use crate::pages::trouble::Trouble;
-use crate::pages::visitor::Operator;
+use crate::pages::visitor::{ConfirmedOperator, Operator};
 
 /// `POST /operator/accounts/{account}/view`
-pub(crate) async fn begin(operator: Operator, desk: Desk) -> Outcome {
+pub(crate) async fn begin(operator: ConfirmedOperator, desk: Desk) -> Outcome {
     let account = named(&desk).await?;
     match view_as::begin(&desk.app.shop, operator.session(), &account.id).await {
         Ok(()) => Ok(see_other("/overview")),

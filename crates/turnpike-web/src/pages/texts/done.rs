@@ -1,6 +1,6 @@
 //! What a page says of what was just done.
 
-use super::ENGLISH;
+use super::texts;
 
 /// What the page after an action says.
 macro_rules! notices {
@@ -22,7 +22,7 @@ macro_rules! notices {
 
             /// What it says.
             pub(crate) fn text(self) -> &'static str {
-                match self { $(Self::$name => ENGLISH.$text,)+ }
+                match self { $(Self::$name => texts().$text,)+ }
             }
         }
     };
@@ -30,6 +30,7 @@ macro_rules! notices {
 
 notices! {
     SignedOut = "signed-out", signed_out;
+    Confirmed = "confirmed", confirmed;
     PasswordChanged = "password-changed", password_changed;
     SessionEnded = "session-ended", session_ended;
     OthersEnded = "others-ended", others_ended;

@@ -24,7 +24,24 @@ mod operators;
 mod refusals;
 mod words;
 
+use std::fmt::Display;
+
 pub(crate) use done::Notice;
-pub(crate) use operators::{OPERATORS, OperatorTexts};
-pub(crate) use refusals::on_a_page;
-pub(crate) use words::{ENGLISH, Texts};
+pub(crate) use operators::OperatorTexts;
+pub(crate) use refusals::{BROKEN, on_a_page, too_fast};
+pub(crate) use words::Texts;
+
+/// The words of the language that pages are written in. Who adds another one chooses here.
+pub(crate) fn texts() -> &'static Texts {
+    &words::ENGLISH
+}
+
+/// The same, of the operators' pages.
+pub(crate) fn operator_texts() -> &'static OperatorTexts {
+    &operators::OPERATORS
+}
+
+/// A text with a value in the place of its `{}`.
+pub(crate) fn with(text: &str, value: impl Display) -> String {
+    text.replace("{}", &value.to_string())
+}

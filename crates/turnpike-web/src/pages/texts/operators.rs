@@ -4,6 +4,10 @@ texts! {
     OperatorTexts, OPERATORS:
     exits = "Exits";
     exits_lead = "The ways out that you sell: where each stands, who has it, how much goes through it.";
+    networks = "Networks";
+    held_back = "Drained, disabled";
+    holder = "Holder";
+    more = "more";
     find_exit = "Network, name, gateway or address";
     health = "Health";
     any_health = "Any health";
@@ -15,6 +19,7 @@ texts! {
     no_exit_fits = "No exit fits";
     no_exit_fits_lead = "No exit fits this search. Exits come from the catalogue.";
     address = "Address now";
+    new_address = "Address it led to";
     last_rotation = "Last rotation";
     not_rotated = "not yet";
     taken = "Taken";
@@ -49,7 +54,6 @@ texts! {
     test_no_answer = "The gateway did not answer in time. Look whether it runs.";
     seen_from_outside = "Seen from outside";
     took = "Took";
-    milliseconds = "ms";
     holders = "Who has it";
     no_holders = "Nobody has it.";
     rotations = "Rotations";
@@ -151,8 +155,18 @@ texts! {
     deactivated = "Deactivated";
     reactivated = "Sold again";
     trials = "Trials";
-    trials_lead = "Who tried what within 30 days, and what may be abuse: accounts of one address or one mail domain.";
-    trial_rule = "One trial of each network for each account in 30 days. It has its plan's limits.";
+    trials_lead = "Who tried what within 30 days, and what may be abuse: accounts that were used from one address, or have one mail domain.";
+    trial_of_account = "Each account";
+    trial_once = "one trial of each network in";
+    trial_fixed = "It is fixed.";
+    trial_keys = "API keys that may give trials";
+    trial_keys_note = "Set on the account's page, key by key. No other key gives any.";
+    trial_of_address = "Each address, each mail domain";
+    trial_address_note = "The signals below tell who shares one. Forbid trials to a key, or suspend the account.";
+    trial_plans = "Plans that can be tried";
+    trial_plans_note = "How long is set at the plan, here or in the catalogue's file. A trial has its plan's limits; of its traffic, the share that its time is.";
+    trial_no_plans = "No plan offers a trial.";
+    unlimited = "no limit";
     no_trials = "Nobody has tried anything within 30 days.";
     used_at = "Used";
     next_at = "Next one from";
@@ -164,11 +178,17 @@ texts! {
     rotations_failed = "Failed rotations";
     reference_lead = "What these pages do for the shop, by keys with the operator permission: a read-only one sees all and changes nothing. What is changed stands in the audit log with the key.";
     by_key = "by key";
+    rule_exit_standing = "it is open, draining or disabled";
+    rule_account_standing = "it is active or suspended";
+    rule_amount = "it is an amount like 12 or 12.50";
+    rule_amount_above_zero = "it is an amount above zero, like 12 or 12.50";
+    rule_direction = "choose credit or debit";
+    rule_whole_form = "it is not whole; load the page again";
     yes = "Yes";
     no = "No";
     signals = "Signals";
-    same_source = "others from its address";
-    same_domain = "others of its mail domain";
+    same_source = "with an address in common";
+    same_domain = "with the same mail domain";
     trials_given = "Trials, 30 days";
     converted = "Bought since";
 }

@@ -2,6 +2,14 @@
 
 use turnpike_shop::Refusal;
 
+/// What a failure of ours says, below its heading and above the request's id.
+pub(crate) const BROKEN: &str = "try again in a moment; if it happens again, tell your provider which request it was";
+
+/// What a rate limit says.
+pub(crate) fn too_fast(seconds: u64) -> String {
+    format!("too many requests; try again in {seconds} s")
+}
+
 /// What a refusal says on a page, where the sentence for programs names operations and fields that no page has.
 pub(crate) fn on_a_page(refusal: &Refusal) -> Option<&'static str> {
     Some(match refusal {

@@ -24,7 +24,8 @@ texts! {
     code_lead = "Open your authenticator app and enter the six digits it shows now. A recovery code works as well, once.";
     continue_ = "Continue";
     confirm_heading = "Confirm it is you";
-    confirm_lead = "The next step can change who gets into your account, so please enter your password once more.";
+    confirm_lead = "The next step can let others in or cut programs off, so please enter your password once more.";
+    confirmed = "Thank you. Nothing is done yet: press the button again.";
     setup_heading = "Make the first operator";
     setup_lead = "This shop is new. The account you make here runs it.";
     setup_action = "Create operator";
@@ -76,6 +77,23 @@ texts! {
     one_hour = "hour";
     hours = "hours";
     minutes = "min";
+    milliseconds = "ms";
+    bytes = "B";
+    kilobytes = "kB";
+    megabytes = "MB";
+    gigabytes = "GB";
+    terabytes = "TB";
+    mbit_per_second = "Mbit/s";
+    // As strftime writes them.
+    moment = "%-d %b %Y, %H:%M UTC";
+    moment_exactly = "%-d %b %Y, %H:%M:%S UTC";
+    of_the_year = "%-d %b";
+    rule_days = "it is a whole number of days, 1 to 3650, or nothing";
+    rule_sources = "they are up to 20 addresses or networks, like 192.0.2.7 or 198.51.100.0/24";
+    rule_coupon = "a code has at most {} letters";
+    rule_price_to_buy = "it is {} now; look at it again, then buy";
+    rule_price_to_renew = "it is {} now; look at it again, then renew";
+    rule_broke_off = "it broke off; send it again";
     available = "Free now";
     refusals = "Refused lately";
     refusals_lead = "Attempts to use this port that were turned away in the last week, and what to do about them.";
@@ -106,6 +124,12 @@ texts! {
     connection_type = "Type";
     any_network = "All networks";
     any_type = "All types";
+    line = "Line";
+    any_line = "All lines";
+    line_mobile = "Mobile";
+    line_residential = "Residential";
+    line_datacenter = "Data centre";
+    line_isp = "Provider (ISP)";
     order = "Order";
     by_country = "By country";
     by_price = "By price";

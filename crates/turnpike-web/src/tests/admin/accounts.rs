@@ -3,16 +3,18 @@
 use http::Method;
 use serde_json::{Value, json};
 use turnpike_shop::api_key::NewApiKey;
+use turnpike_shop::types::Span;
 
 use super::{Desk, NOBODY, ROOT};
 use crate::tests::site::{Site, on_both_engines};
-use crate::tests::world::ALICE;
+use crate::tests::world::{ALICE, NOW};
 
 on_both_engines! {
     money_is_booked_once_and_the_log_tells_by_which_key,
     an_order_is_refunded_once,
     accounts_are_found_suspended_and_resumed,
     a_key_is_allowed_to_give_trials,
+    what_an_account_has_is_told_page_by_page,
 }
 
 async fn money_is_booked_once_and_the_log_tells_by_which_key(site: &Site) {
@@ -174,4 +176,50 @@ async fn a_key_is_allowed_to_give_trials(site: &Site) {
     assert_eq!(others, (404, "unknown_api_key".to_owned()));
     let unsaid = desk.refused(Method::PUT, &path, json!({})).await;
     assert_eq!(unsaid, (400, "invalid_field".to_owned()));
+}
+
+async fn what_an_account_has_is_told_page_by_page(site: &Site) {
+    let desk = Desk::new(site).await;
+    let alice = desk.alice().await;
+    let path = format!("accounts/{alice}/subscriptions");
+    assert_eq!(desk.get(&path).await, json!({"ok": true, "subscriptions": []}));
+    let mut bought = Vec::new();
+    for _ in 0..3 {
+        bought.push(desk.world.subscription().await);
+        desk.world.advance(Span::hours(1));
+    }
+    let (mut page, mut seen) = (format!("{path}?limit=1"), Vec::new());
+    loop {
+        let shown = desk.get(&page).await;
+        seen.extend(shown["subscriptions"].as_array().unwrap().clone());
+        match shown["nextCursor"].as_str() {
+            Some(cursor) => page = format!("{path}?limit=1&cursor={cursor}"),
+            None => break,
+        }
+    }
+    let ids: Vec<&Value> = seen.iter().map(|one| &one["subscriptionId"]).collect();
+    let newest_first: Vec<&Value> = bought.iter().rev().map(|one| &one["subscriptionId"]).collect();
+    assert_eq!(ids, newest_first);
+    let (first, told) = (&bought[0], &seen[2]);
+    let ends = first["activeUntil"].as_i64().unwrap();
+    assert_eq!(
+        *told,
+        json!({
+            "subscriptionId": first["subscriptionId"], "port": 12_001, "status": "active", "connectionType": "private",
+            "network": "NL-AMS", "city": "Amsterdam", "country": "NL", "startedAt": NOW.0, "endAt": ends, "userNote": "",
+            "renewsItself": false,
+        }),
+        "and nothing that opens its port"
+    );
+    let found = desk.get(&format!("{path}?search=12002")).await;
+    assert_eq!(found["subscriptions"].as_array().unwrap().len(), 1, "{found}");
+    desk.world.advance(Span::days(30));
+    assert_eq!(desk.get(&path).await["subscriptions"][2]["status"], "expired");
+    for wrong in ["limit=0", "limit=101", "cursor=x", "cursor=1.x"] {
+        let refused = desk.refused(Method::GET, &format!("{path}?{wrong}"), Value::Null).await;
+        assert_eq!(refused, (400, "invalid_field".to_owned()), "{wrong}");
+    }
+    let nobodys = format!("accounts/{NOBODY}/subscriptions");
+    let nobodys = desk.refused(Method::GET, &nobodys, Value::Null).await;
+    assert_eq!(nobodys, (404, "unknown_account".to_owned()));
 }

@@ -167,7 +167,7 @@ async fn endpoints(desk: &Desk) -> Vec<(Method, String, Value, String)> {
             all.push((method, filled.clone(), body, name));
         }
     }
-    assert_eq!(all.len(), 28, "{all:?}");
+    assert_eq!(all.len(), 29, "{all:?}");
     all
 }
 

@@ -6,9 +6,14 @@ const axe = require("axe-core").source;
 
 const { chromium } = require("playwright-core");
 const { CHROMIUM, PICTURES } = process.env;
-export const { SHOP, EMAIL, PASSWORD, OPERATOR, OPERATOR_PASSWORD, OTHER, THIRD, THIRD_PASSWORD } = process.env;
-/** Whether each walk is done in each window and in light and dark, or in one. */
+export const { SHOP, EMAIL, PASSWORD, OPERATOR, OPERATOR_PASSWORD, OTHER, MANY_ORDERS, THIRD, THIRD_PASSWORD } = process.env;
+/** Whether looks count here: each window, light and dark, axe-core's judgement. Else only what the pages do. */
 export const IS_WHOLE = process.env.APPEARANCES === "all";
+/** The windows: a wide screen's, a telephone's, and both in turn for what is seen once. */
+export const WIDE = { width: 1440 };
+export const NARROW = { width: 390 };
+export const BOTH = { width: 1440, looks: IS_WHOLE ? [1440, 390] : [1440] };
+const SCHEMES = IS_WHOLE ? ["light", "dark"] : ["light"];
 export const failures = [];
 let judged = 0;
 
@@ -25,7 +30,7 @@ export async function visits(browser, all) {
       failures.push(`at ${page.url()}: ${error.stack}`);
     }
     await page.context().close();
-    console.log(`${((Date.now() - began) / 1000).toFixed(1)} s: ${kind.width}-${kind.scheme} ${visit.name}`);
+    console.log(`${((Date.now() - began) / 1000).toFixed(1)} s: ${kind.width} ${visit.name}`);
     for (const failure of failures.slice(before)) console.log(failure);
   }
 }
@@ -40,35 +45,60 @@ export function expect(holds, what) {
   if (!holds) failures.push(what);
 }
 
-/** A browser window of a kind, whose every page is judged. */
-export async function open(browser, { width, scheme, script = true, agent }) {
+/** A browser window of a kind, whose every page is judged. `strangers` are pages of others that it may visit. */
+export async function open(browser, { width, looks = [width], script = true, agent, strangers = [] }) {
   const context = await browser.newContext({
-    viewport: { width, height: 900 }, colorScheme: scheme, javaScriptEnabled: script, baseURL: SHOP, userAgent: agent,
+    viewport: { width, height: 900 }, colorScheme: "light", reducedMotion: "reduce", javaScriptEnabled: script, baseURL: SHOP, userAgent: agent,
   });
   const page = await context.newPage();
-  const kind = `${width}-${scheme}${script ? "" : "-plain"}`;
+  page.setDefaultTimeout(60_000);
+  const kind = `${width}${script ? "" : "-plain"}`;
   page.on("console", (said) => {
     // A refusal has a status of its own, which the browser remarks on.
-    if (said.type() === "error" && !/status of 4\d\d/.test(said.text())) failures.push(`${kind} ${page.url()}: console: ${said.text()}`);
+    if (said.type() === "error" && !/status of [45]\d\d/.test(said.text())) failures.push(`${kind} ${page.url()}: console: ${said.text()}`);
   });
   page.on("pageerror", (error) => failures.push(`${kind} ${page.url()}: ${error.message}`));
   page.on("dialog", (dialog) => { failures.push(`${kind} ${page.url()}: a dialog opened`); dialog.dismiss(); });
   page.on("request", (request) => {
-    if (!request.url().startsWith(SHOP) && !request.url().startsWith("data:")) failures.push(`${kind}: a request to ${request.url()}`);
+    const known = [SHOP, "data:", ...strangers];
+    if (!known.some((start) => request.url().startsWith(start))) failures.push(`${kind}: a request to ${request.url()}`);
+  });
+  // A failure of ours is answered with a page, and no page of a walk leads to one unless it is looked for.
+  page.on("response", (answer) => {
+    if (answer.status() >= 500 && !page.mayFail) failures.push(`${kind}: ${answer.status()} of ${answer.url()}`);
   });
   page.judge = async (name) => {
     judged += 1;
-    const sides = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]).catch(() => [0, 0]);
-    expect(sides[0] <= sides[1], `${kind} ${name}: ${sides[0]} px wide in ${sides[1]}`);
-    if (script) {
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
-      for (const { id, nodes } of violations) failures.push(`${kind} ${name}: ${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+    for (const seen of looks) {
+      if (looks.length > 1) {
+        await page.setViewportSize({ width: seen, height: 900 });
+        // As a page of this width does when it is loaded.
+        await page.evaluate(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }));
+      }
+      await look(page, name, `${seen}`, script);
     }
-    if (PICTURES && script) await page.evaluate(() => window.scrollTo(0, 0));
-    if (PICTURES) await page.screenshot({ path: `${PICTURES}/${name}-${kind}.png`, fullPage: true });
+    if (looks.length > 1) await page.setViewportSize({ width, height: 900 });
   };
   return page;
+}
+
+/** A page as it is in a window: it fits, axe-core finds nothing, in light and in dark. What it is made of is the same in both, but for its colours. */
+async function look(page, name, window, script) {
+  const sides = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]).catch(() => [0, 0]);
+  expect(sides[0] <= sides[1], `${window} ${name}: ${sides[0]} px wide in ${sides[1]}`);
+  const isJudged = script && IS_WHOLE;
+  if (isJudged) await page.evaluate(axe);
+  for (const scheme of SCHEMES) {
+    if (scheme !== "light") await page.emulateMedia({ colorScheme: scheme });
+    if (isJudged) {
+      const { violations } = await page.evaluate((rules) => window.axe.run({ resultTypes: ["violations"], ...rules }),
+        scheme === "light" ? {} : { runOnly: ["color-contrast"] });
+      for (const { id, nodes } of violations) failures.push(`${window}-${scheme} ${name}: ${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+    }
+    if (PICTURES && script) await page.evaluate(() => window.scrollTo(0, 0));
+    if (PICTURES) await page.screenshot({ path: `${PICTURES}/${name}-${window}-${scheme}${script ? "" : "-plain"}.png`, fullPage: true });
+  }
+  if (SCHEMES.length > 1) await page.emulateMedia({ colorScheme: "light" });
 }
 
 export async function signIn(page, email = EMAIL, password = PASSWORD) {
@@ -82,6 +112,23 @@ export async function signIn(page, email = EMAIL, password = PASSWORD) {
 /** Presses a button that sends a form, and waits for the next page. */
 export async function press(page, selector, how = {}) {
   await Promise.all([page.waitForEvent("load"), page.click(selector, how)]);
+}
+
+/** Gives the password once more where the shop wants that before it goes on; whether it did. What was sent before it is to be sent again. */
+export async function confirmed(page, password = PASSWORD) {
+  if (new URL(page.url()).pathname !== "/confirm") return false;
+  await page.fill("[name=password]", password);
+  await press(page, "main button");
+  return true;
+}
+
+/** Does something dangerous, from the page where it is done, and again where the shop wants the password in between. */
+export async function dangerous(page, act, password = PASSWORD) {
+  const from = page.url();
+  await act();
+  if (!await confirmed(page, password)) return;
+  await page.goto(from);
+  await act();
 }
 
 export async function notice(page) {

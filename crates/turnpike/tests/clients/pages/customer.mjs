@@ -1,7 +1,7 @@
 // Everything that a customer does on the pages, with all that is refused on the way.
 import { request } from "node:http";
 
-import { EMAIL, SHOP, expect, notice, press, signIn, size } from "./browser.mjs";
+import { EMAIL, SHOP, dangerous, expect, notice, press, signIn, size } from "./browser.mjs";
 
 /** What our own /ip says through a proxy. */
 function fetched(proxy) {
@@ -47,9 +47,9 @@ export async function walk(page) {
   await page.fill("[name=coupon]", "");
   await page.fill("[name=quantity]", "100");
   await page.locator("[name=quantity]").blur();
-  await page.waitForFunction(() => /Sold out|balance/.test(document.querySelector("#price .wrong")?.textContent ?? ""));
-  expect(await page.locator("#price button.primary").isDisabled(), "what cannot be bought has no button");
-  await page.judge("order-sold-out");
+  await page.waitForFunction(() => /does not cover the price of 1200\.00/.test(document.querySelector("#price .wrong")?.textContent ?? ""));
+  expect(await page.locator("#price button.primary").isDisabled(), "what cannot be paid has no button");
+  await page.judge("order-small-balance");
   await page.fill("[name=quantity]", "1");
   await page.fill("[name=coupon]", "MYCODE");
   await page.locator("[name=coupon]").blur();
@@ -74,9 +74,10 @@ export async function walk(page) {
   const tested = await page.locator("#test [role=status]").textContent();
   expect(/It works: your connections are seen from 127\./.test(tested), `the connection is tested: ${tested}`);
   await page.judge("subscription-tested");
-  const password = await page.locator("dl code").nth(2).textContent();
-  await press(page, "form[action$='/credentials'] button");
-  expect(await page.locator("dl code").nth(2).textContent() !== password, "the password is new");
+  const shown = page.locator("#connect-heading ~ dl code").last();
+  const password = await shown.textContent();
+  await dangerous(page, () => press(page, "form[action$='/credentials'] button"));
+  expect(await shown.textContent() !== password, "the password is new");
   await press(page, "form[action$='/network'] button");
   expect(/Switched/.test(await notice(page)), "switching is told");
   // Gateways tell the shop every few seconds.
@@ -89,7 +90,7 @@ export async function walk(page) {
   await page.judge("subscription-open");
   await page.waitForFunction(() => [...document.querySelectorAll("img.qr")].every((picture) => picture.complete && picture.naturalWidth > 0));
   const profile = await page.locator("#profile-heading ~ .copyable code").textContent();
-  await press(page, "form[action$='/url'] button");
+  await dangerous(page, () => press(page, "form[action$='/url'] button"));
   expect(await page.locator("#profile-heading ~ .copyable code").textContent() !== profile, "the subscription URL is new");
   await links(page);
   await press(page, "a[href$='/renew']");

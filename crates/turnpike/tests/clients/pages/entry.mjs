@@ -7,7 +7,7 @@ const FIRST = "correct horse battery";
 const SECOND = "staple battery horse";
 
 /** The code that an authenticator app shows for a secret (RFC 6238). */
-function code(secret, ahead = 0) {
+export function code(secret, ahead = 0) {
   let bits = "";
   for (const letter of secret.replace(/[\s=]/g, "")) bits += "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0");
   const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
@@ -40,7 +40,7 @@ export async function entry(browser, page, email) {
   expect(await page.locator("[role=alert]").count() === 1, "an address is taken once");
   await page.judge("sign-up-refused");
   await signIn(page, email, FIRST);
-  const other = await open(browser, { width: 1440, scheme: "light", agent: "<b>Another</b> browser" });
+  const other = await open(browser, { width: 1440, agent: "<b>Another</b> browser" });
   await signIn(other, email, FIRST);
   await page.goto("/account");
   // The one that signed up has forgotten its session; the shop has not.

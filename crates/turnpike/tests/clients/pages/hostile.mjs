@@ -1,7 +1,8 @@
 // Whatever is typed is shown as text, by whomever and wherever: nothing of it runs, nothing of it becomes a part of a page.
-import { EMAIL, OPERATOR, OPERATOR_PASSWORD, OTHER, SHOP, expect, signIn } from "./browser.mjs";
+import { code } from "./entry.mjs";
+import { EMAIL, OPERATOR, OPERATOR_PASSWORD, MANY_ORDERS, OTHER, SHOP, expect, press, signIn } from "./browser.mjs";
 
-const HOSTILE = [
+export const HOSTILE = [
   "<script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "\"><svg onload=window.hacked=1>", "'><b>bold</b>",
   "javascript:window.hacked=1", "{{7*7}}", "${7*7}", "<%= 7*7 %>", "&lt;b&gt;", "&amp;&quot;&#39;", "</title><script>window.hacked=1</script>",
   "</textarea><script>window.hacked=1</script>", "--></script><script>window.hacked=1</script>", "<iframe src=javascript:window.hacked=1>",
@@ -11,7 +12,8 @@ const HOSTILE = [
   "\u202eright to left", "שלום עולם", "مرحبا بالعالم", "日本語のメモ", "e\u0301\u0301\u0301\u0301", "\u200bzero\u200bwidth",
   "👩‍👩‍👧‍👦🏴‍☠️", "x".repeat(64), "W".repeat(64), "a b  c   d",
 ];
-
+/** What some of them would become, were they not text. */
+const PARTS = "main b, main iframe, main style, main script, main math, base, main [onload], main [onerror], main [onfocus], main [ontoggle]";
 
 /** Fields of a form that a browser would send from our page. */
 async function send(page, path, form) {
@@ -33,18 +35,29 @@ async function look(page, path, texts = []) {
   await isText(page, path, texts);
 }
 
-/** What a refused form shows again. */
-async function refusal(page, path, form, texts = []) {
+/** What a refused form shows again: the texts somewhere, and in its fields of these names what they were sent with. */
+export async function refusal(page, path, form, texts = [], names = []) {
   const answer = await send(page, path, form);
-  const body = await answer.text();
-  // Read as a document that no policy of ours protects.
-  const found = await page.evaluate(([html, all]) => {
-    const parsed = new DOMParser().parseFromString(html, "text/html");
+  const { values } = await isPlain(page, `${path} with ${JSON.stringify(form)}`, await answer.text(), texts);
+  for (const name of names) expect(values[name] === form[name], `${JSON.stringify(form[name])} stays in ${name} of ${path}, not ${JSON.stringify(values[name])}`);
+}
+
+/** A page by GET, without loading what is on it. */
+async function refusalFree(page, path, texts = []) {
+  return isPlain(page, path, await (await page.request.get(path)).text(), texts);
+}
+
+/** A page has nothing of a visitor but text, also as a document that no policy of ours protects. What its fields hold, and the notes of its table. */
+async function isPlain(page, where, html, texts) {
+  const found = await page.evaluate(([written, all]) => {
+    const parsed = new DOMParser().parseFromString(written, "text/html");
     const main = parsed.querySelector("main");
-    return [parsed.querySelectorAll(all).length, [main.textContent, ...[...main.querySelectorAll("input, textarea")].map((field) => field.getAttribute("value") ?? field.textContent)].join("\n")];
-  }, [body, "main b, main iframe, main style, main script, main math, base, main [onload], main [onerror], main [onfocus], main [ontoggle]"]);
-  expect(found[0] === 0, `${path} shows ${JSON.stringify(form)} as elements`);
-  for (const text of texts) expect(found[1].includes(text), `${JSON.stringify(text)} stays in the form of ${path}`);
+    const fields = [...main.querySelectorAll("input, textarea")].map((field) => [field.name, field.getAttribute("value") ?? field.textContent]);
+    return { count: parsed.querySelectorAll(all).length, shown: [main.textContent, ...fields.map(([, value]) => value)].join("\n"), values: Object.fromEntries(fields), notes: [...main.querySelectorAll("td.note bdi")].map((note) => note.textContent) };
+  }, [html, PARTS]);
+  expect(found.count === 0, `${where} has elements of a visitor`);
+  for (const text of texts) expect(found.shown.includes(text), `${JSON.stringify(text)} is shown at ${where}`);
+  return found;
 }
 
 /** Customers' fields. */
@@ -60,10 +73,15 @@ export async function customersHostile(page) {
   await page.judge("overview-traffic");
   await page.goto("/subscriptions");
   const subscription = await page.locator("tbody th a").first().getAttribute("href");
-  for (const text of HOSTILE) {
+  await page.goto("/plans");
+  const plan = await page.locator(".plan a.button").first().getAttribute("href");
+  for (const [number, text] of HOSTILE.entries()) {
     await send(page, `${subscription}/note`, { note: text });
-    await look(page, `/subscriptions?q=${encodeURIComponent(text)}`, [text]);
-    expect((await page.locator("td.note bdi").allTextContents()).includes(text), `the note ${text} is found`);
+    const found = `/subscriptions?q=${encodeURIComponent(text)}`;
+    const { notes } = await refusalFree(page, found, [text]);
+    expect(notes.includes(text), `the note ${text} is found`);
+    // What the browser makes of it, and not only of its text.
+    if (number % 8 === 0) await look(page, found, [text]);
     for (const path of ["/sign-in?next=", "/plans?country=", "/statement?below=", "/confirm?next=", subscription + "/renew?coupon="]) {
       await refusalFree(page, path + encodeURIComponent(text));
     }
@@ -72,7 +90,12 @@ export async function customersHostile(page) {
     await refusal(page, "/keys", { name: "A key", sources: text, days: text, access: text });
     await refusal(page, `${subscription}/links`, { name: "A link", kind: text, allowed: text });
     await refusal(page, `${subscription}/sources`, { sources: text });
-    await refusal(page, `${subscription}/renew`, { plan: text, repeat: text, coupon: text });
+    await refusal(page, `${subscription}/renew`, { plan: text, repeat: text, coupon: text }, [], ["coupon"]);
+    await refusal(page, plan, { quantity: text, repeat: text, coupon: text }, [], ["coupon"]);
+    await refusalFree(page, `${plan}?quantity=${encodeURIComponent(text)}&repeat=${encodeURIComponent(text)}&coupon=${encodeURIComponent(text)}`, [text]);
+    await refusal(page, `${subscription}/auto-renew`, { plan: text });
+    await refusal(page, `${subscription}/policy`, { minutes: text });
+    await refusal(page, `${subscription}/network`, { network: text });
   }
   await look(page, subscription, [HOSTILE.at(-1)]);
   for (const half of [HOSTILE.slice(0, 20), HOSTILE.slice(20)]) {
@@ -86,21 +109,69 @@ export async function customersHostile(page) {
   await page.judge("keys-hostile");
 }
 
-/** The fields of those who are not signed in. It uses up what one address may try, so it comes last. */
+/** The fields of those who are not signed in, or not yet. It uses up what one address may try, so it comes last. */
 export async function strangersHostile(page) {
+  await codesHostile(page, "codes@example.com", "correct horse battery");
+  await page.context().clearCookies();
   await page.goto("/sign-in");
   for (const text of HOSTILE) {
-    await refusal(page, "/sign-in", { email: text, password: "wrong", next: text }, [text]);
+    await refusal(page, "/sign-in", { email: text, password: "wrong", next: text }, [], ["email"]);
     await refusal(page, "/sign-up", { email: text, password: "short" });
   }
+  const refused = async () => {
+    await page.fill("[name=email]", "codes@example.com");
+    await page.fill("[name=password]", "not the password");
+    await press(page, "main button");
+    return page.locator("[role=alert]").textContent();
+  };
+  let told = await refused();
+  for (let tries = 0; tries < 20 && !/Too many failed logins/.test(told); tries += 1) told = await refused();
+  expect(/Too many failed logins/.test(told), `whoever tries on and on has to wait: ${told}`);
+  await page.judge("sign-in-throttled");
 }
 
-/** A page by GET, without loading what is on it. */
-async function refusalFree(page, path) {
-  const html = await (await page.request.get(path)).text();
-  const count = await page.evaluate(([text, all]) => new DOMParser().parseFromString(text, "text/html").querySelectorAll(all).length,
-    [html, "main b, main iframe, main style, main script, main math, base, main [onload], main [onerror], main [onfocus], main [ontoggle]"]);
-  expect(count === 0, `${path} has elements of a visitor`);
+/** The codes of a second factor: where it is set up, and where it is asked for. */
+async function codesHostile(page, email, password) {
+  await page.goto("/sign-up");
+  await page.fill("[name=email]", email);
+  await page.fill("[name=password]", password);
+  await press(page, "main button");
+  for (const text of HOSTILE) await refusal(page, "/account/second-factor", { code: text });
+  // Whoever was wrong so often has to wait a moment, each time.
+  const until = async (isDone, tries) => {
+    for (let count = 0; count < 100 && !await isDone(); count += 1) await tries();
+    expect(await isDone(), `it is done at ${page.url()}`);
+  };
+  await until(async () => await page.locator(".codes code").count() > 0, async () => {
+    await page.goto("/account/second-factor");
+    await page.fill("[name=code]", code(await page.locator(".key").textContent()));
+    await press(page, "main form button");
+  });
+  await page.context().clearCookies();
+  await until(() => page.url().includes("/sign-in/code"), async () => {
+    await page.goto("/sign-in");
+    await page.fill("[name=email]", email);
+    await page.fill("[name=password]", password);
+    await press(page, "main button");
+  });
+  for (const text of HOSTILE) await refusal(page, "/sign-in/code", { code: text, next: text });
+}
+
+const PLAN = ["code", "duration", "price", "trial", "max_connections", "max_source_addresses", "mbit_per_second", "traffic_gb"];
+const COUPON = ["code", "percent_off", "amount_off", "per_account", "valid_until", "max_redemptions"];
+const filled = (names, text) => Object.fromEntries(names.map((name) => [name, text]));
+
+/** Each order of an account is given back for a reason, which stands in it and in the customer's statement. */
+async function refundsHostile(page, account) {
+  await page.goto(`/operator/orders?account=${account.split("/").at(-1)}`);
+  const orders = await page.locator("tbody th a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+  expect(orders.length === HOSTILE.length, `an order for each: ${orders.length}`);
+  for (const [number, reason] of HOSTILE.entries()) {
+    await send(page, `${orders[number]}/refund`, { reason });
+    await refusalFree(page, orders[number], [reason]);
+    await refusal(page, `${orders[number]}/refund`, { reason }, [], ["reason"]);
+  }
+  await look(page, account, HOSTILE);
 }
 
 /** Operators' fields, and customers' words where operators see them. */
@@ -135,15 +206,19 @@ export async function operatorsHostile(page, customer) {
   const order = await page.locator("tbody tr:not(:has(.badge)) th a").last().getAttribute("href");
   await send(page, `${order}/refund`, { reason: HOSTILE[0] });
   await look(page, order, [HOSTILE[0]]);
+  await refundsHostile(page, await account(MANY_ORDERS));
+  await page.goto("/operator/exits");
+  const exit = await page.locator("#found tbody th a").first().getAttribute("href");
   for (const text of HOSTILE) {
     for (const path of ["/operator/accounts?q=", "/operator/exits?q=", "/operator/audit?q=", "/operator/orders?account=", "/operator/orders?after=",
       "/operator/trials?skip=", "/operator/catalogue/plan?code=", "/operator/catalogue/coupon?code="]) {
       await refusalFree(page, path + encodeURIComponent(text));
     }
     await refusal(page, `${ann}/money`, { direction: text, amount: text, reason: text });
-    const plan = { code: text, network: text, connection_type: text, duration: text, price: text, trial: text, max_connections: text };
-    await refusal(page, "/operator/catalogue/plan", plan, [text]);
-    await refusal(page, "/operator/catalogue/coupon", { code: text, percent_off: text, amount_off: text, per_account: text, valid_until: text, max_redemptions: text }, [text]);
+    await refusalFree(page, `${exit}/standing?to=${encodeURIComponent(text)}`);
+    await refusal(page, `${exit}/standing`, { to: text });
+    await refusal(page, "/operator/catalogue/plan", { ...filled(PLAN, text), network: text, connection_type: text }, [], PLAN);
+    await refusal(page, "/operator/catalogue/coupon", filled(COUPON, text), [], COUPON);
     await refusal(page, "/operator/catalogue/import", { text }, [text]);
     await refusal(page, "/operator/catalogue/plan/retire", { code: text });
   }

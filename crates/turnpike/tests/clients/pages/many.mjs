@@ -1,5 +1,5 @@
 // A customer with 10,000 subscriptions finds one, sorts them and leafs through them.
-import { ended, expect, launched, press, signIn, visits } from "./browser.mjs";
+import { BOTH, ended, expect, launched, press, signIn, visits } from "./browser.mjs";
 
 /** The ports of the page that is open. */
 const ports = (page) => page.locator("#found tbody th a").allTextContents();
@@ -30,7 +30,7 @@ async function many(page) {
 
 const browser = await launched();
 try {
-  await visits(browser, [[{ width: 1440, scheme: "dark" }, many], [{ width: 390, scheme: "light" }, many]]);
+  await visits(browser, [[BOTH, many]]);
 } finally {
   await browser.close();
 }

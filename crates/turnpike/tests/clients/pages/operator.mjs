@@ -98,7 +98,7 @@ async function exits(page, script) {
   else await press(page, "form[role=search] button");
   await page.judge("operator-exits-none");
   await page.goto("/operator/exits");
-  await press(page, "tbody th a");
+  await press(page, "#found tbody th a");
   const exit = page.url();
   await press(page, "form[action$='/test'] button");
   const seen = await page.locator("section[aria-labelledby='test-heading']").textContent();

@@ -1,16 +1,14 @@
 // Walks through the pages in Chromium as customers and operators do, and judges each. With PICTURES set, a picture of each is kept there.
-import { IS_WHOLE, THIRD, THIRD_PASSWORD, ended, launched, open, signIn, visits } from "./browser.mjs";
+import { IS_WHOLE, NARROW, THIRD, THIRD_PASSWORD, WIDE, ended, launched, open, signIn, visits } from "./browser.mjs";
 import { plain, walk } from "./customer.mjs";
 import { entry } from "./entry.mjs";
 import { customersHostile, operatorsHostile, strangersHostile } from "./hostile.mjs";
-import { customerByKeyboard, operatorByKeyboard } from "./keyboard.mjs";
+import { customerByKeyboard, newcomerByKeyboard, operatorByKeyboard } from "./keyboard.mjs";
 import { notices } from "./notices.mjs";
 import { operate } from "./operator.mjs";
-import { longNames, offline, renewsItself } from "./states.mjs";
+import { copies, longNames, offline, renewsItself } from "./states.mjs";
 
-const WIDE = { width: 1440, scheme: "light" };
-const NARROW = { width: 390, scheme: "light" };
-const APPEARANCES = IS_WHOLE ? [WIDE, { ...WIDE, scheme: "dark" }, NARROW, { ...NARROW, scheme: "dark" }] : [WIDE];
+const WINDOWS = IS_WHOLE ? [WIDE, NARROW] : [WIDE];
 
 const browser = await launched();
 const PLAIN = { ...WIDE, script: false };
@@ -19,7 +17,7 @@ const newcomer = (kind, number) => [kind, async function newcomers(page) {
   await notices(page);
 }];
 const customers = [
-  ...APPEARANCES.map((kind) => [kind, walk]), [PLAIN, plain], [WIDE, customerByKeyboard], [WIDE, offline], [NARROW, longNames],
+  ...WINDOWS.map((kind) => [kind, walk]), [PLAIN, plain], [WIDE, customerByKeyboard], [WIDE, copies], [WIDE, offline], [NARROW, longNames],
   [NARROW, customersHostile],
   [WIDE, async function hostileForOperators(page) {
     const customer = await open(browser, NARROW);
@@ -28,12 +26,13 @@ const customers = [
     await customer.context().close();
   }],
 ];
-const operators = [...APPEARANCES.map((kind) => [kind, operate]), [PLAIN, function plainly(page) { return operate(page, false); }], [WIDE, operatorByKeyboard]];
-const strangers = [...APPEARANCES.map(newcomer), newcomer(PLAIN, APPEARANCES.length),
+const operators = [...WINDOWS.map((kind) => [kind, operate]), [PLAIN, function plainly(page) { return operate(page, false); }], [WIDE, operatorByKeyboard]];
+const strangers = [...WINDOWS.map(newcomer), newcomer(PLAIN, WINDOWS.length),
+  [WIDE, newcomerByKeyboard],
   [WIDE, async function renewed(page) {
-  await signIn(page, THIRD, THIRD_PASSWORD);
-  await renewsItself(page);
-}]];
+    await signIn(page, THIRD, THIRD_PASSWORD);
+    await renewsItself(page);
+  }]];
 try {
   await Promise.all([visits(browser, customers), visits(browser, operators), visits(browser, strangers)]);
   await visits(browser, [[NARROW, strangersHostile]]);

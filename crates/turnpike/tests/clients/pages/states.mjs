@@ -1,4 +1,4 @@
-// States that come without anybody's doing: a subscription that renews itself, a shop that is not reached.
+// States that come without anybody's doing: a subscription that renews itself, a shop that is not reached. And what the script adds.
 import { expect, failures, notice, press, signIn } from "./browser.mjs";
 
 /** A subscription of an hour renews itself once by a longer plan, for one booking. */
@@ -26,6 +26,22 @@ export async function renewsItself(page) {
   await page.judge("subscription-renews-itself");
   await page.goto("/statement");
   expect(await renewals.count() === 1, `one renewal is booked: ${await renewals.count()}`);
+}
+
+/** What is shown beside a button for copying is in the clipboard when that is pressed. */
+export async function copies(page) {
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await signIn(page);
+  await page.goto("/subscriptions");
+  await press(page, "tbody th a");
+  const shown = page.locator(".copyable").first();
+  const button = shown.locator("button");
+  const label = await button.textContent();
+  await button.click();
+  await page.waitForFunction(() => document.querySelector(".copyable button").textContent === "Copied");
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  expect(copied === await shown.locator("code").textContent(), `what is shown is copied: ${copied}`);
+  await page.waitForFunction((before) => document.querySelector(".copyable button").textContent === before, label);
 }
 
 /** The page that is open says that the shop is not reached, keeps what was typed, and goes on when it is back. */

@@ -1,0 +1,154 @@
+//! Steps that want the password again, and what comes after it was given.
+
+use turnpike_shop::account;
+use turnpike_shop::api_key;
+use turnpike_shop::types::Span;
+
+use super::operator_pages::operator;
+use super::pages::{Browser, location};
+use super::purchase_pages::bought;
+use super::site::{Site, on_both_engines};
+use super::world::{ALICE, PASSWORD};
+
+on_both_engines! {
+    what_lets_others_in_or_cuts_programs_off_wants_the_password_again,
+    a_key_that_spends_wants_the_password_again_and_its_form_stays_filled,
+    an_operators_steps_into_an_account_want_the_password_again,
+}
+
+/// Long after somebody gave his password.
+const LATER: Span = Span::minutes(10);
+
+/// Gives the password where a step asks for it: the page that it leads back to.
+async fn confirm(browser: &mut Browser<'_>, asked: &str) -> String {
+    let page = browser.get(asked).await.text();
+    assert!(page.contains("name=\"again\" value=\"1\""), "{page}");
+    let next = url::form_urlencoded::parse(asked.split_once('?').unwrap().1.as_bytes())
+        .find(|(name, _)| name == "next")
+        .unwrap()
+        .1;
+    let fields = [("password", PASSWORD), ("next", &next), ("again", "1")];
+    let confirmed = browser.send("/confirm", &fields).await;
+    let said = confirmed.headers.get_all("set-cookie").iter();
+    assert!(
+        said.map(|cookie| cookie.to_str().unwrap())
+            .any(|cookie| cookie.starts_with("__Host-notice=confirmed")),
+        "that the button is to be pressed again"
+    );
+    location(&confirmed).to_owned()
+}
+
+async fn what_lets_others_in_or_cuts_programs_off_wants_the_password_again(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let (all, one) = ("/subscriptions/url".to_owned(), format!("{path}/url"));
+    for (form, back) in [
+        (all, "/subscriptions".to_owned()),
+        (one, path.clone()),
+        (format!("{path}/credentials"), path.clone()),
+    ] {
+        world.advance(LATER);
+        let before = browser.get(&back).await.text();
+        let asked = location(&browser.send(&form, &[]).await).to_owned();
+        assert_eq!(
+            asked,
+            format!("/confirm?next={}&again=1", back.replace('/', "%2F")),
+            "{form}"
+        );
+        assert_eq!(browser.get(&back).await.text(), before, "{form} has done nothing");
+        assert_eq!(confirm(&mut browser, &asked).await, back);
+        assert_eq!(location(&browser.send(&form, &[]).await), back, "{form}");
+        assert_ne!(browser.get(&back).await.text(), before, "{form}");
+        assert_eq!(
+            location(&browser.send(&form, &[]).await),
+            back,
+            "a moment later it is not asked"
+        );
+    }
+    // What endangers nothing is done without asking.
+    world.advance(LATER);
+    assert_eq!(
+        location(&browser.send(&format!("{path}/note"), &[("note", "mine")]).await),
+        path
+    );
+}
+
+async fn a_key_that_spends_wants_the_password_again_and_its_form_stays_filled(site: &Site) {
+    let world = site.world().await;
+    let mut browser = operator(&world).await;
+    let named = |name, access| {
+        [
+            ("name", name),
+            ("access", access),
+            ("days", "7"),
+            ("sources", "192.0.2.1"),
+        ]
+    };
+    let asked_anew = named("a moment ago", "full");
+    assert_eq!(browser.send("/keys", &asked_anew).await.status, 200);
+    world.advance(LATER);
+    let reading = browser.send("/keys", &named("only reads", "read")).await;
+    assert!(reading.text().contains("Your new key"), "{}", reading.text());
+    let operating = [("name", "only sees"), ("access", "read"), ("operator", "1")];
+    let asked = location(&browser.send("/keys", &operating).await).to_owned();
+    assert!(
+        asked.starts_with("/confirm?next=%2Fkeys%3F"),
+        "sees the whole shop: {asked}"
+    );
+    let asked = location(&browser.send("/keys", &named("a + b", "full")).await).to_owned();
+    assert!(asked.starts_with("/confirm?next=%2Fkeys%3F"), "{asked}");
+    let listed = browser.get("/keys").await.text();
+    assert!(listed.contains("only reads"), "{listed}");
+    assert!(!listed.contains("only sees") && !listed.contains("a + b"), "{listed}");
+    let back = confirm(&mut browser, &asked).await;
+    let page = browser.get(&back).await.text();
+    for filled in [
+        "name=\"name\" value=\"a + b\"",
+        "value=\"full\" checked",
+        "name=\"days\" value=\"7\"",
+        "name=\"sources\" value=\"192.0.2.1\"",
+    ] {
+        assert!(page.contains(filled), "{filled}: {page}");
+    }
+    assert!(!page.contains("name=\"operator\" value=\"1\" checked"), "{page}");
+    let made = browser.send("/keys", &named("a + b", "full")).await;
+    assert!(made.text().contains("Your new key"), "{}", made.text());
+    // What is wrong with the form is told before anybody is asked.
+    world.advance(LATER);
+    assert_eq!(
+        browser
+            .send("/keys", &[("name", "x"), ("access", "full"), ("days", "0")])
+            .await
+            .status,
+        400
+    );
+}
+
+async fn an_operators_steps_into_an_account_want_the_password_again(site: &Site) {
+    let world = site.world().await;
+    let mut browser = operator(&world).await;
+    let alice = account::by_email(&world.shop, ALICE).await.unwrap().id;
+    let path = format!("/operator/accounts/{alice}");
+    let allows = async || {
+        let keys = api_key::list(&world.shop, Some(ALICE)).await.unwrap();
+        (keys[0].id.to_string(), keys[0].allow_trial)
+    };
+    let (key, before) = allows().await;
+    let (view, trial) = (format!("{path}/view"), format!("{path}/keys/{key}/trial"));
+    let wish = [("allow", if before { "0" } else { "1" })];
+    world.advance(LATER);
+    let back = format!("/confirm?next={}&again=1", path.replace('/', "%2F"));
+    assert_eq!(location(&browser.send(&trial, &wish).await), back);
+    assert_eq!(allows().await.1, before);
+    assert_eq!(location(&browser.send(&view, &[]).await), back);
+    let own = browser.get("/overview").await.text();
+    assert!(!own.contains("You look at the pages of"), "{own}");
+    assert_eq!(confirm(&mut browser, &back).await, path);
+    assert_eq!(location(&browser.send(&trial, &wish).await), path);
+    assert_eq!(allows().await.1, !before);
+    assert_eq!(location(&browser.send(&view, &[]).await), "/overview");
+    world.advance(LATER);
+    // Ending it is never dangerous.
+    assert_eq!(location(&browser.send("/operator/view/end", &[]).await), path);
+}
