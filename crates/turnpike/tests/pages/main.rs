@@ -5,9 +5,9 @@
     reason = "a test may panic, and shows what it did"
 )]
 
+mod failing;
 mod first_operator;
 mod snippets;
-mod trouble;
 
 use std::path::Path;
 use std::process::Command;

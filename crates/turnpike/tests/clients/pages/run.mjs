@@ -11,13 +11,14 @@ import { copies, longNames, offline, renewsItself } from "./states.mjs";
 const WINDOWS = IS_WHOLE ? [WIDE, NARROW] : [WIDE];
 
 const browser = await launched();
-const PLAIN = { ...WIDE, script: false };
+// What forms alone do does not depend on the engine either.
+const PLAIN = IS_WHOLE ? [{ ...WIDE, script: false }] : [];
 const newcomer = (kind, number) => [kind, async function newcomers(page) {
   await entry(browser, page, `newcomer-${number}@example.com`);
   await notices(page);
 }];
 const customers = [
-  ...WINDOWS.map((kind) => [kind, walk]), [PLAIN, plain], [WIDE, customerByKeyboard], [WIDE, copies], [WIDE, offline], [NARROW, longNames],
+  ...WINDOWS.map((kind) => [kind, walk]), ...PLAIN.map((kind) => [kind, plain]), [WIDE, customerByKeyboard], [WIDE, copies], [WIDE, offline], [NARROW, longNames],
   [NARROW, customersHostile],
   [WIDE, async function hostileForOperators(page) {
     const customer = await open(browser, NARROW);
@@ -26,8 +27,8 @@ const customers = [
     await customer.context().close();
   }],
 ];
-const operators = [...WINDOWS.map((kind) => [kind, operate]), [PLAIN, function plainly(page) { return operate(page, false); }], [WIDE, operatorByKeyboard]];
-const strangers = [...WINDOWS.map(newcomer), newcomer(PLAIN, WINDOWS.length),
+const operators = [...WINDOWS.map((kind) => [kind, operate]), ...PLAIN.map((kind) => [kind, function plainly(page) { return operate(page, false); }]), [WIDE, operatorByKeyboard]];
+const strangers = [...[...WINDOWS, ...PLAIN].map(newcomer),
   [WIDE, newcomerByKeyboard],
   [WIDE, async function renewed(page) {
     await signIn(page, THIRD, THIRD_PASSWORD);

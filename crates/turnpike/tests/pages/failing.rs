@@ -25,7 +25,7 @@ const MINUTE: i64 = 60_000;
 
 #[test]
 fn what_goes_wrong_is_said_and_looks_as_if_it_were_meant() {
-    let Some(mut walk) = browser("trouble.mjs") else { return };
+    let Some(mut walk) = browser("failing.mjs") else { return };
     let mut shop = world();
     let (password, operators) = (account(&shop, EMAIL, &[]), account(&shop, OPERATOR, &["--admin"]));
     shop.run(&["account", "credit", EMAIL, "30000"]);
