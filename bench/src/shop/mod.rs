@@ -71,7 +71,7 @@ impl Amounts {
             rounds,
             requests: 8_000 * usize::from(times),
             sqlite: 1_500 * times,
-            postgres: 400 * times,
+            postgres: 1_500 * times,
             opened: 200 * times,
             pgbench: Duration::from_secs(3 * u64::from(times)),
         }
