@@ -364,7 +364,7 @@ pub struct Changes {
 pub async fn changes_since(shop: &Shop, gateway: &str, revision: i64) -> Result<Changes> {
     let (owned, gateway) = (shop.clone(), gateway.to_owned());
     shop.store
-        .read_to_last(move |tx| {
+        .read(move |tx| {
             let (shop, gateway) = (owned.clone(), Value::Text(gateway.clone()));
             Box::pin(async move { changes(&shop, tx, gateway, revision).await })
         })

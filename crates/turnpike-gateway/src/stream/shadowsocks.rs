@@ -30,8 +30,11 @@ const LONGEST_TEXT: usize = 16 * 1024 - 1;
 /// How many chunks are written at once.
 const CHUNKS_PER_WRITE: usize = 4;
 
-/// How many chunks' texts are passed on at once.
-const TEXTS_PER_PASS: usize = 8;
+/// How many chunks' texts are passed on at once. More than fit are small ones, which are cheaper to copy.
+const TEXTS_PER_PASS: usize = 64;
+
+/// So many reads in a row may bring no text before others have their turn.
+const READS_WITHOUT_TEXT: usize = 4;
 
 thread_local! {
     /// Where chunks are sealed; what does not leave at once is kept by the stream.
@@ -121,12 +124,12 @@ impl Shadowsocks {
         Ok(count)
     }
 
-    /// Opens every whole chunk that has arrived; how much text there is then to be passed on. 0 is the end of the stream.
+    /// Opens the chunks that have arrived, as many as are passed on at once; how much text that is. 0 is the end of the stream.
     pub(super) fn open_all(&mut self, socket: &TcpStream) -> io::Result<usize> {
         if self.peek(socket)? == 0 {
             return Ok(0);
         }
-        while self.open_more() {}
+        while self.texts.len() < TEXTS_PER_PASS && self.open_more() {}
         Ok(self.texts.iter().map(Range::len).sum())
     }
 
@@ -163,7 +166,10 @@ impl Shadowsocks {
     }
 
     /// Sees to it that there is text, and says how much. 0 is the end of the stream.
+    ///
+    /// Who sends nothing but chunks without text is told to be asked again, as if nothing had arrived.
     pub(super) fn peek(&mut self, socket: &TcpStream) -> io::Result<usize> {
+        let mut reads = 0;
         loop {
             if let Some(text) = self.texts.front() {
                 return Ok(text.len());
@@ -182,6 +188,10 @@ impl Shadowsocks {
                     return Err(self.break_off(reason, io::ErrorKind::InvalidData));
                 }
             }
+            if reads == READS_WITHOUT_TEXT {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            reads += 1;
             match self.fill(socket) {
                 Ok(0) if self.filled == 0 && self.opener.may_end() => return Ok(0),
                 // Cut in the middle of a chunk: whoever did it, it was not the customer's end of the data.

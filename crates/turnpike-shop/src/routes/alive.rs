@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::error::Result;
 use crate::shop::Shop;
-use crate::store::many::{MOST, rows};
+use crate::store::many::{MOST, filled, rows};
 use crate::store::{Tx, Value};
 use crate::types::ExitId;
 
@@ -33,13 +33,15 @@ pub async fn alive(shop: &Shop, gateway: &str, version: &str, load: Load) -> Res
         .transaction(move |tx| {
             let (told, by_exit) = (told.clone(), load.by_exit.clone());
             Box::pin(async move {
+                let [.., gateway] = &told;
+                write(tx, gateway, &by_exit).await?;
+                // Last: whoever buys waits for this row.
                 tx.execute(
                     "UPDATE gateway SET seen_at = $1, version = $2, tunnels = $3 WHERE name = $4",
                     &told,
                 )
                 .await?;
-                let [.., gateway] = told;
-                write(tx, &gateway, &by_exit).await
+                Ok(())
             })
         })
         .await
@@ -60,9 +62,9 @@ async fn write(tx: &mut Tx, gateway: &Value, by_exit: &[(ExitId, u64)]) -> Resul
     )
     .await?;
     for part in by_exit.chunks(MOST) {
-        // A row that is there already makes no difference, so the last one fills up what is missing.
-        let filled = part.iter().chain(part.last().into_iter().cycle()).take(MOST);
-        let values: Vec<Value> = filled
+        // A row that is there already makes no difference here either.
+        let values: Vec<Value> = filled(part.to_vec())
+            .iter()
             .flat_map(|(exit, tunnels)| [Value::Text(exit.to_string()), gateway.clone(), count(*tunnels)])
             .collect();
         tx.execute(&WRITE, &values).await?;

@@ -78,8 +78,6 @@ enum Open {
 enum Access {
     Write,
     Read,
-    /// Read, and what was seen cannot be taken back by a crash of the database.
-    ReadToLast,
 }
 
 impl Store {
@@ -130,19 +128,6 @@ impl Store {
         self.run(Access::Read, work).await
     }
 
-    /// As [`Store::read`], for who acts on what he sees where the database does not know of it: none of it is taken back if the
-    /// database's server crashes. Elsewhere a change can be seen a moment before it is on the disk.
-    ///
-    /// # Errors
-    /// What `work` says, or the database's.
-    pub(crate) async fn read_to_last<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
-    {
-        self.run(Access::ReadToLast, work).await
-    }
-
     /// As [`Store::read`], for what reads a few dozen rows at most: on SQLite it is done at once, on the thread that asks.
     ///
     /// # Errors
@@ -180,7 +165,7 @@ impl Store {
     {
         match (&self.engine, access) {
             (Engines::Sqlite(sqlite), Access::Write) => sqlite.write(work, self.wakes.clone()).await,
-            (Engines::Sqlite(sqlite), Access::Read | Access::ReadToLast) => sqlite.read(work).await,
+            (Engines::Sqlite(sqlite), Access::Read) => sqlite.read(work).await,
             (Engines::Postgres(pool), access) => {
                 let run = run_on_postgres(pool.clone(), access, work, self.wakes.clone());
                 let ended = tokio::spawn(run).await;
@@ -204,7 +189,7 @@ where
 {
     let begin = match access {
         Access::Write => begin::WRITING,
-        Access::Read | Access::ReadToLast => begin::READING,
+        Access::Read => begin::READING,
     };
     let mut attempt = 1;
     loop {
@@ -212,7 +197,7 @@ where
         let mut tx = Tx::new(Open::Postgres(open));
         let outcome = work(&mut tx).await;
         let (is_to_be_run_again, asks_to_wake) = (tx.is_to_be_run_again, tx.wakes && !tx.is_undone);
-        let outcome = end(tx, access, outcome).await;
+        let outcome = end(tx, outcome).await;
         if asks_to_wake && outcome.is_ok() {
             wakes.send_modify(|count| *count += 1);
         }
@@ -381,7 +366,7 @@ fn sqlite_rows(open: &mut Connection, sql: &'static str, values: &[Value], most:
 }
 
 /// Commits what is Ok and rolls back what is not.
-async fn end<T>(tx: Tx, access: Access, outcome: Result<T>) -> Result<T> {
+async fn end<T>(tx: Tx, outcome: Result<T>) -> Result<T> {
     let Open::Postgres(open) = tx.open else {
         return outcome;
     };
@@ -390,7 +375,7 @@ async fn end<T>(tx: Tx, access: Access, outcome: Result<T>) -> Result<T> {
         return outcome.and_then(|_| Err(Error::Unavailable("its connection was lost".to_owned())));
     }
     let ended = if outcome.is_ok() && !tx.is_undone {
-        open.commit(access).await
+        open.commit().await
     } else {
         open.rollback().await
     };

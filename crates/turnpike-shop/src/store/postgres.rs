@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Postgres, Row as _};
 use tokio::time::Instant;
 
-use super::{ACQUIRE_TIMEOUT, Access, failure};
+use super::{ACQUIRE_TIMEOUT, failure};
 
 /// How long a connection of the pool may take to show that it lives. Shorter than [`ACQUIRE_TIMEOUT`], so that who meets one that has
 /// gone silent gets another in time.
@@ -20,18 +20,6 @@ pub(super) mod begin {
     /// One that reads, all of it as of one moment.
     pub(in crate::store) const READING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
         SELECT now() = statement_timestamp() AS is_clean";
-}
-
-/// How a transaction ends so that it lasts.
-mod end {
-    /// One that has written. Its locks are free as soon as its changes can be seen, and the disk is waited for after that, by a second
-    /// transaction of the same message that has a number and nothing else: what comes before it in the log is on the disk when it is.
-    /// A connection does not outlive a crash of the server, so where this is answered, the first one is not taken back any more.
-    pub(super) const WRITTEN: &str = "SET LOCAL synchronous_commit TO off; COMMIT; SELECT pg_current_xact_id()";
-    /// One that has read what must not be taken back once it is acted upon.
-    pub(super) const READ_TO_LAST: &str = "COMMIT; SELECT pg_current_xact_id()";
-    /// One that has read.
-    pub(super) const READ: &str = "COMMIT";
 }
 
 /// A little more than the server's own limit for a statement: past it the server, or the network on the way to it, is gone.
@@ -79,14 +67,8 @@ impl PgTransaction {
         self.is_over = true;
     }
 
-    /// Commits. Whatever is not read alone is on the server's disk then.
-    pub(super) async fn commit(mut self, access: Access) -> Result<(), sqlx::Error> {
-        let sql = match access {
-            Access::Write => end::WRITTEN,
-            Access::ReadToLast => end::READ_TO_LAST,
-            Access::Read => end::READ,
-        };
-        self.control(sql).await?;
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.control("COMMIT").await?;
         self.is_over = true;
         Ok(())
     }

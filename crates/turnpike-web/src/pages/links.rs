@@ -11,7 +11,7 @@ use turnpike_shop::{allowed_addresses, set_allowed_addresses};
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::texts::{Notice, texts};
-use super::trouble::{Trouble, refused};
+use super::trouble::{Trouble, confirm_and_again, refused};
 use super::visitor::Customer;
 use super::when::moment;
 use crate::api::link_item::path;
@@ -88,8 +88,10 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Wron
     let id: SubscriptionId = desk.id("subscription")?;
     let subscription = see(shop, account, &id).await?;
     let label = label(&subscription);
-    let sources = match &wrong.sources {
-        Some(_) => desk.fields.text("sources").to_owned(),
+    // What was typed, where that is still to be mended or to be sent again.
+    let sources = match desk.fields.filled("sources") {
+        Some(typed) => typed.to_owned(),
+        None if wrong.sources.is_some() => String::new(),
         None => allowed_addresses(shop, account, &id).await?.entries().join("\n"),
     };
     let page = LinksPage {
@@ -189,10 +191,22 @@ pub(crate) async fn revoke(customer: Customer, desk: Desk) -> Outcome {
     }
 }
 
+/// The page with the addresses as they were sent.
+fn filled(desk: &Desk, id: &SubscriptionId) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("sources", desk.fields.text("sources"))
+        .finish();
+    format!("/subscriptions/{id}/links?{query}")
+}
+
 /// `POST /subscriptions/{subscription}/sources`
 pub(crate) async fn set_sources(customer: Customer, desk: Desk) -> Outcome {
     let id: SubscriptionId = desk.id("subscription")?;
     let set = match addresses(&desk, "sources") {
+        // Whoever is at one of these addresses needs no password.
+        Ok(list) if !list.is_empty() && customer.confirmed().is_err() => {
+            return Ok(confirm_and_again(&filled(&desk, &id)));
+        }
         Ok(list) => set_allowed_addresses(&desk.app.shop, customer.account(), &id, list)
             .await
             .map_err(ApiError::from),

@@ -13,6 +13,7 @@ use super::world::{ALICE, PASSWORD};
 on_both_engines! {
     what_lets_others_in_or_cuts_programs_off_wants_the_password_again,
     a_key_that_spends_wants_the_password_again_and_its_form_stays_filled,
+    addresses_without_a_password_want_it_once_more_and_stay_in_their_form,
     an_operators_steps_into_an_account_want_the_password_again,
 }
 
@@ -123,6 +124,28 @@ async fn a_key_that_spends_wants_the_password_again_and_its_form_stays_filled(si
             .status,
         400
     );
+}
+
+async fn addresses_without_a_password_want_it_once_more_and_stay_in_their_form(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let (form, page) = (format!("{path}/sources"), format!("{path}/links"));
+    let named = [("sources", "203.0.113.9\n198.51.100.64/26")];
+    world.advance(LATER);
+    let asked = location(&browser.send(&form, &named).await).to_owned();
+    assert!(asked.starts_with("/confirm?next=%2Fsubscriptions%2F"), "{asked}");
+    assert!(!browser.get(&page).await.text().contains("203.0.113.9"));
+    let back = confirm(&mut browser, &asked).await;
+    let filled = browser.get(&back).await.text();
+    assert!(filled.contains("203.0.113.9\n198.51.100.64/26</textarea>"), "{filled}");
+    assert_eq!(location(&browser.send(&form, &named).await), page);
+    assert!(browser.get(&page).await.text().contains("198.51.100.64/26"));
+    world.advance(LATER);
+    // What is wrong is told before anybody is asked, and to close the door is never dangerous.
+    assert_eq!(browser.send(&form, &[("sources", "nowhere")]).await.status, 400);
+    assert_eq!(location(&browser.send(&form, &[("sources", "")]).await), page);
+    assert!(!browser.get(&page).await.text().contains("203.0.113.9"));
 }
 
 async fn an_operators_steps_into_an_account_want_the_password_again(site: &Site) {

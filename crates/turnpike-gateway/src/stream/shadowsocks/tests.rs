@@ -104,6 +104,7 @@ async fn between_two_chunks_nothing_is_held() {
         }
     }
 }
+
 /// Two sockets on loopback, and how much the writing one takes is bounded.
 async fn narrow() -> (TcpStream, TcpStream) {
     let (client, server) = connection().await;

@@ -65,7 +65,8 @@ export async function open(browser, { width, looks = [width], script = true, age
   });
   // A failure of ours is answered with a page, and no page of a walk leads to one unless it is looked for.
   page.on("response", (answer) => {
-    if (answer.status() >= 500 && !page.mayFail) failures.push(`${kind}: ${answer.status()} of ${answer.url()}`);
+    const isBad = new URL(answer.url()).pathname.startsWith("/assets/") ? 400 : 500;
+    if (answer.status() >= isBad && !page.mayFail) failures.push(`${kind}: ${answer.status()} of ${answer.url()}`);
   });
   page.judge = async (name) => {
     judged += 1;
