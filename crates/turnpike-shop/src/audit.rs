@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::shop::Shop;
-use crate::store::{Tx, Value};
+use crate::store::{Engine, Tx, Value};
 use crate::types::{Span, UnixMillis};
 
 /// One invariant and what breaks it.
@@ -35,7 +35,12 @@ enum Takes {
     Nothing,
     /// `$1` is [`OVERDUE`] ago.
     Overdue,
+    /// `$1` is [`UNTOLD`] where new subscriptions are told after their commit, else 0.
+    Untold,
 }
+
+/// How long a new subscription may be unknown to a gateway that lives: it looks for those that nobody has told of.
+const UNTOLD: Span = Span::minutes(1);
 
 /// How late a rotation's end may be recorded before that is a finding.
 const OVERDUE: Span = Span::minutes(5);
@@ -200,10 +205,11 @@ const INVARIANTS: &[Invariant] = &[
         name: "I10",
         rule: "every subscription has been told to its gateway, by a revision that the gateway has reached",
         sql: "SELECT s.id AS broken FROM subscription s JOIN gateway g ON g.name = s.gateway
-              WHERE s.told_gateway IS NULL OR s.told_gateway <> s.gateway OR s.revision < 1 OR s.revision > g.revision
+              WHERE (s.told_gateway IS NULL OR s.told_gateway <> s.gateway OR s.revision < 1 OR s.revision > g.revision)
+                AND NOT ($1 > 0 AND s.told_gateway IS NULL AND s.revision = 0 AND s.started_at > g.seen_at - $1)
               UNION ALL
               SELECT g.name FROM gateway g WHERE g.applied_revision > g.revision LIMIT 20",
-        takes: Takes::Nothing,
+        takes: Takes::Untold,
     },
     Invariant {
         name: "I10",
@@ -329,6 +335,10 @@ async fn check(tx: &mut Tx, invariant: &Invariant, now: UnixMillis) -> Result<Fi
     let values = match invariant.takes {
         Takes::Nothing => Vec::new(),
         Takes::Overdue => vec![Value::Int(now.minus(OVERDUE).0)],
+        Takes::Untold => vec![Value::Int(match tx.engine() {
+            Engine::Sqlite => 0,
+            Engine::Postgres => UNTOLD.0,
+        })],
     };
     let rows = tx.all(invariant.sql, &values).await?;
     Ok(Finding {

@@ -64,11 +64,13 @@ pub struct Purchased {
 /// nothing is kept of a refused order.
 pub async fn purchase(shop: &Shop, buyer: &AccountId, order: PurchaseOrder) -> Result<Purchased> {
     let (owned, buyer, order) = (shop.clone(), buyer.clone(), Arc::new(order));
-    attempt::settled(shop, move |tx| {
+    let mut purchased = attempt::settled(shop, move |tx| {
         let (shop, buyer, order) = (owned.clone(), buyer.clone(), Arc::clone(&order));
         Box::pin(async move { sell(&shop, tx, &buyer, &order).await })
     })
-    .await
+    .await?;
+    routes::tell(shop, &mut purchased.subscriptions).await;
+    Ok(purchased)
 }
 
 /// What this order would cost now, by doing all of it and undoing it: whatever a purchase would be refused for, this is.
@@ -163,7 +165,7 @@ pub(crate) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Opens all of them and tells their gateways, or refuses all.
+    /// Opens all of them, or refuses all. Whoever commits it has to [`routes::tell`] of them.
     pub(crate) async fn run(&self, shop: &Shop, tx: &mut Tx) -> Result<Vec<Subscription>> {
         let search = Search {
             network: &self.terms.network,

@@ -6,6 +6,7 @@
 
 mod alive;
 mod exits;
+mod opened;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,11 +20,12 @@ use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
 use crate::limits::{Limits, Usage};
 use crate::shop::Shop;
-use crate::store::{Row, Tx, Value, many};
+use crate::store::{Engine, Row, Tx, Value, many};
 use crate::types::{AccountId, ExitId, SubscriptionId, UnixMillis};
 
 pub use alive::{Load, alive};
 pub use exits::{ExitState, exit_health, exits};
+pub(crate) use opened::{Telling, tell};
 
 /// How often a gateway tells that it lives ([`alive`]).
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -130,7 +132,8 @@ pub(crate) async fn publish(tx: &mut Tx, changed: &[SubscriptionId]) -> Result<(
     Ok(())
 }
 
-/// As [`publish`], also of subscriptions that this transaction has opened on these gateways; the revisions that tell of them.
+/// As [`publish`], also of subscriptions that this transaction has opened on these gateways; the revisions that tell of them. On
+/// PostgreSQL there are none of those: they are for [`tell`] when this is committed.
 ///
 /// # Errors
 /// Only the database's.
@@ -154,7 +157,8 @@ pub(crate) async fn publish_with<'a>(
         }
         by_gateway.entry(gateway).or_default().changed.push(id);
     }
-    for (id, gateway) in opened {
+    let are_told_later = tx.engine() == Engine::Postgres;
+    for (id, gateway) in opened.filter(|_| !are_told_later) {
         by_gateway.entry(gateway.to_owned()).or_default().opened.push(id);
     }
     let mut revisions = BTreeMap::new();
@@ -294,14 +298,31 @@ pub(crate) async fn revision_now(tx: &mut Tx, gateway: &str) -> Result<i64> {
     .int("revision")
 }
 
-/// The newest revision of a gateway's routes and exits. One row, cheap enough to ask several times a second.
+/// The newest revision of a gateway's routes and exits. One row, cheap enough to ask several times a second. On PostgreSQL new
+/// subscriptions that nobody has told of get one first.
 ///
 /// # Errors
 /// Only the database's.
 pub async fn revision(shop: &Shop, gateway: &str) -> Result<i64> {
-    let asked = "SELECT revision FROM gateway WHERE name = $1";
-    let row = shop.store.look_up(asked, vec![Value::Text(gateway.to_owned())]).await?;
-    row.map_or(Ok(0), |row| row.int("revision"))
+    let name = Value::Text(gateway.to_owned());
+    let asked = match shop.store.engine() {
+        Engine::Sqlite => {
+            let newest = "SELECT revision FROM gateway WHERE name = $1";
+            let row = shop.store.look_up(newest, vec![name]).await?;
+            return row.map_or(Ok(0), |row| row.int("revision"));
+        }
+        Engine::Postgres => {
+            "SELECT g.revision, EXISTS (SELECT 1 FROM subscription s
+                 WHERE s.gateway = g.name AND s.revision = 0 AND s.started_at <= $2)::INT::BIGINT AS has_untold
+             FROM gateway g WHERE g.name = $1"
+        }
+    };
+    let overdue = Value::Int(shop.now().minus(opened::OVERDUE).0);
+    match shop.store.look_up(asked, vec![name, overdue]).await? {
+        Some(row) if row.int("has_untold")? == 1 => opened::advance(shop, gateway).await,
+        Some(row) => row.int("revision"),
+        None => Ok(0),
+    }
 }
 
 /// A subscription as its gateway needs it. It holds secrets: never log it.

@@ -10,8 +10,10 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Result};
 use crate::notices::Ways;
+use crate::routes::Telling;
 use crate::secrets::MasterKey;
 use crate::store::{Engine, Store, Value};
+use crate::subscription::Keeper;
 use crate::types::{ApiKeyId, Span, UnixMillis};
 
 const PING_BOUND: Duration = Duration::from_secs(2);
@@ -55,6 +57,10 @@ pub struct Shop {
     pub(crate) settings: Arc<Settings>,
     /// What the gateways of this process have applied.
     pub(crate) applied: watch::Sender<HashMap<String, i64>>,
+    /// Who tells gateways of new subscriptions.
+    pub(crate) telling: Arc<Telling>,
+    /// What has been made of subscriptions' rows.
+    pub(crate) kept: Keeper,
     /// API keys whose use is being noted.
     pub(crate) key_uses: Arc<InFlight<ApiKeyId>>,
 }
@@ -109,6 +115,8 @@ impl Shop {
             master_key: Arc::new(master_key),
             settings: Arc::new(settings),
             applied: watch::Sender::default(),
+            telling: Arc::default(),
+            kept: Keeper::default(),
             key_uses: Arc::default(),
         })
     }

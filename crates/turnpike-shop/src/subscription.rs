@@ -1,5 +1,7 @@
 //! Subscriptions as their owners see them, and the steps of their life that several verbs share.
 
+mod kept;
+
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,9 @@ use crate::store::{Row, Tx, Value};
 use crate::types::{
     AccountId, ConnectionType, ExitId, NetworkId, RotationPolicy, SubscriptionId, SubscriptionState, UnixMillis,
 };
+
+pub(crate) use kept::Keeper;
+pub use kept::{Kept, Shown};
 
 /// Everything that an owner is shown of a subscription. It holds secrets: never log it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -91,8 +96,8 @@ macro_rules! select_shown {
             "SELECT s.id, s.state, s.ends_at, s.user_note, s.rotation_policy, s.connection_type, s.port, s.gateway,
                     s.username, s.sealed_credentials, s.rotate_version, s.url_version, s.revision,
                     s.max_connections, s.max_source_addresses, s.mbit_per_second, s.traffic_bytes, s.traffic_before,
-                    t.bytes_up, t.bytes_down,
-                    n.code, n.city, n.country, g.public_host, g.tls_server_name, e.can_rotate
+                    n.code, n.city, n.country, g.public_host, g.tls_server_name, e.can_rotate,
+                    t.bytes_up, t.bytes_down
              FROM subscription s
              JOIN network n ON n.id = s.network_id
              JOIN network_exit e ON e.id = s.exit_id
@@ -107,7 +112,7 @@ macro_rules! select_shown {
 #[derive(Clone)]
 pub struct Listed {
     /// Its subscriptions that hold a port: active, and ended ones within their grace period; oldest first.
-    pub subscriptions: Vec<Subscription>,
+    pub subscriptions: Vec<Shown>,
     /// Whether there are more.
     pub has_more: bool,
     /// The secret part of the account's own subscription URL.
@@ -159,16 +164,12 @@ fn listing(
 /// As [`listed`].
 pub async fn subscriptions(shop: &Shop, account: &AccountId, page: Page) -> Result<(Vec<Subscription>, bool)> {
     let listed = listed(shop, account, page).await?;
-    Ok((listed.subscriptions, listed.has_more))
+    let shown = listed.subscriptions.into_iter().map(Subscription::from);
+    Ok((shown.collect(), listed.has_more))
 }
 
-/// As [`subscriptions`], within a transaction.
-pub(crate) async fn list(
-    shop: &Shop,
-    tx: &mut Tx,
-    account: &AccountId,
-    page: &Page,
-) -> Result<(Vec<Subscription>, bool)> {
+/// As [`listed`], within a transaction.
+pub(crate) async fn list(shop: &Shop, tx: &mut Tx, account: &AccountId, page: &Page) -> Result<(Vec<Shown>, bool)> {
     let (after_start, after_id) = match &page.after {
         None => (i64::MIN, String::new()),
         Some(last) => (start_of(tx, account, last).await?, last.to_string()),
@@ -194,7 +195,7 @@ pub(crate) async fn list(
     let shown = rows
         .iter()
         .take(limit)
-        .map(|row| shown(shop, row))
+        .map(|row| shop.kept.shown(shop, row))
         .collect::<Result<_>>()?;
     Ok((shown, has_more))
 }
@@ -229,7 +230,7 @@ pub async fn see(shop: &Shop, account: &AccountId, id: &SubscriptionId) -> Resul
                     )
                     .await?
                     .ok_or(Refusal::SubscriptionNotFound)?;
-                shown(&shop, &row)
+                of_row(&shop, &row)
             })
         })
         .await
@@ -240,17 +241,21 @@ pub(crate) async fn one(shop: &Shop, tx: &mut Tx, id: &SubscriptionId) -> Result
     let row = tx
         .one(select_shown!("WHERE s.id = $1"), &[Value::Text(id.to_string())])
         .await?;
-    shown(shop, &row)
+    of_row(shop, &row)
 }
 
-fn shown(shop: &Shop, row: &Row) -> Result<Subscription> {
+/// Whether it is over although nothing has swept it up yet.
+fn is_due(shop: &Shop, row: &Row) -> Result<bool> {
+    Ok(UnixMillis(row.int("ends_at")?) <= shop.now())
+}
+
+fn of_row(shop: &Shop, row: &Row) -> Result<Subscription> {
     let id: SubscriptionId = row.parsed("id")?;
     let credentials = Credentials::open(&shop.master_key, &id, &row.bytes("sealed_credentials")?)?;
     let connection_type = row.parsed("connection_type")?;
     let ends_at = UnixMillis(row.int("ends_at")?);
     let state = match row.parsed("state")? {
-        // Due, though nothing has swept it up yet.
-        SubscriptionState::Active if ends_at <= shop.now() => SubscriptionState::Expired,
+        SubscriptionState::Active if is_due(shop, row)? => SubscriptionState::Expired,
         state => state,
     };
     Ok(Subscription {

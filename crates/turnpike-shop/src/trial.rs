@@ -9,6 +9,7 @@ use crate::idempotency::{self, IdempotencyKey};
 use crate::order::{self, NewOrder};
 use crate::price::Price;
 use crate::purchase::{Opening, Purchased};
+use crate::routes;
 use crate::shop::Shop;
 use crate::sources;
 use crate::store::{Tx, Value};
@@ -36,11 +37,13 @@ pub struct TrialOrder {
 /// [`crate::Refusal::TrialUsed`], and those of a purchase that concern the account, slots, ports and the key.
 pub async fn trial(shop: &Shop, account: &AccountId, order: TrialOrder) -> Result<Purchased> {
     let (owned, account, order) = (shop.clone(), account.clone(), Arc::new(order));
-    attempt::settled(shop, move |tx| {
+    let mut given = attempt::settled(shop, move |tx| {
         let (shop, account, order) = (owned.clone(), account.clone(), Arc::clone(&order));
         Box::pin(async move { give(&shop, tx, &account, &order).await })
     })
-    .await
+    .await?;
+    routes::tell(shop, &mut given.subscriptions).await;
+    Ok(given)
 }
 
 /// The whole rule. The order of its locks is told in [`crate::order`].

@@ -1,5 +1,8 @@
 //! Bodies that leave.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -44,6 +47,56 @@ constants! {
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Done {
     ok: True,
+}
+
+/// What an operation answers.
+pub(crate) trait Answer {
+    /// With status 200.
+    fn into_response(self) -> Response;
+}
+
+impl<T: Serialize> Answer for T {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &self)
+    }
+}
+
+/// JSON that was written already, in the shape of `T`.
+pub(crate) struct Written<T> {
+    text: String,
+    shape: PhantomData<fn() -> T>,
+}
+
+impl<T> Written<T> {
+    /// `text` must be the JSON of a `T`.
+    pub(crate) fn new(text: String) -> Self {
+        Self {
+            text,
+            shape: PhantomData,
+        }
+    }
+}
+
+impl<T> Answer for Written<T> {
+    fn into_response(self) -> Response {
+        with_type(StatusCode::OK, "application/json", self.text)
+    }
+}
+
+impl<T: PartialSchema> PartialSchema for Written<T> {
+    fn schema() -> RefOr<Schema> {
+        T::schema()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Written<T> {
+    fn name() -> Cow<'static, str> {
+        T::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+    }
 }
 
 /// `value` as JSON.

@@ -91,6 +91,7 @@ async fn look(shop: &Shop, tx: &mut Tx, asked: &Owner, shown: &str) -> Result<Pr
         }
         Owner::Account(_) => {
             let (all, _) = subscription::list(shop, tx, &account, &Page::default()).await?;
+            let all = all.into_iter().map(Subscription::from).collect();
             (Extent::Account, all, traffic::total_of_account(tx, &account).await?)
         }
     };

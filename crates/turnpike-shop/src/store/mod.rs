@@ -93,6 +93,11 @@ impl Store {
         self.wakes.subscribe()
     }
 
+    /// Wakes whoever follows [`Store::wakes`].
+    pub(crate) fn wake(&self) {
+        self.wakes.send_modify(|count| *count += 1);
+    }
+
     /// Which engine it is.
     #[must_use]
     pub fn engine(&self) -> Engine {
@@ -143,8 +148,8 @@ impl Store {
         }
     }
 
-    /// The first row of one statement that reads, or none, without a transaction around it. For what is found by its key: on SQLite it
-    /// is done at once, on the thread that asks.
+    /// The first row of one statement, or none, without a transaction around it. It must be one that may run twice: it does where the
+    /// connection is cut. On SQLite it is one that reads, done at once on the thread that asks: for what is found by its key.
     ///
     /// # Errors
     /// The database's.
@@ -210,7 +215,7 @@ where
     }
 }
 
-/// Reads anew where the connection was found broken or silent: it has changed nothing, and a row is found by its key in less time.
+/// Asks anew where the connection was found broken or silent: the statement may run twice, and a row is found by its key in less time.
 async fn look_up_on_postgres(pool: PgPool, sql: &'static str, values: Vec<Value>) -> Result<Option<Row>> {
     let give_up = tokio::time::Instant::now() + ACQUIRE_TIMEOUT;
     loop {

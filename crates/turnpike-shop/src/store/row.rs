@@ -141,6 +141,29 @@ impl Row {
         self.optional_text(column)?.map(|text| parse(column, &text)).transpose()
     }
 
+    /// All that it holds but for its last columns: rows of one statement are alike where their prints are.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]: PostgreSQL's driver cannot tell.
+    pub(crate) fn print(&self, but_last: usize) -> Result<Vec<u8>> {
+        let mut print = Vec::with_capacity(512);
+        match &self.0 {
+            EngineRow::Sqlite(row) => row.print(but_last, &mut print),
+            EngineRow::Postgres(row) => {
+                for index in 0..row.len().saturating_sub(but_last) {
+                    let cell = row.try_get_raw(index);
+                    let cell = cell.map_err(|error| Error::Failed(format!("reading column {index}: {error}")))?;
+                    // Its errors are those of NULL.
+                    match cell.as_bytes() {
+                        Ok(bytes) => with_length(&mut print, 1, bytes),
+                        Err(_) => print.push(0),
+                    }
+                }
+            }
+        }
+        Ok(print)
+    }
+
     fn column<T>(&self, column: &'static str) -> Result<T>
     where
         T: Column + for<'r> Decode<'r, Postgres> + Type<Postgres>,
@@ -155,6 +178,13 @@ impl Row {
                 .map_err(|error| Error::Failed(format!("reading column {column}: {error}"))),
         }
     }
+}
+
+/// Adds what one cell holds to a print.
+pub(super) fn with_length(print: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    print.push(kind);
+    print.extend_from_slice(&bytes.len().to_le_bytes());
+    print.extend_from_slice(bytes);
 }
 
 /// The failure of reading what is something else. It does not tell what, which may be secret.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use serde_json::to_vec;
 use tokio::task::JoinSet;
 use turnpike_shop::catalogue::{self, Coupon, Discount};
 use turnpike_shop::types::{AccountStatus, ConnectionType, RepeatCount, Span};
@@ -14,7 +13,7 @@ use turnpike_shop::{TrialOrder, account, change_credentials, purchase, renew, sw
 
 use crate::routes::Follower;
 use crate::site::Site;
-use crate::world::{ANN, GATEWAY, MONTH, PRICE, World, coupon, key, quantity};
+use crate::world::{ANN, GATEWAY, MONTH, PRICE, World, answer, coupon, key, quantity};
 
 on_both_engines! {
     ten_exits_are_sold_ten_times_to_forty_buyers,
@@ -185,11 +184,7 @@ async fn one_key_is_charged_once_however_often_it_is_sent_at_once(site: &Site) {
     })
     .await;
     assert_eq!(successes(&outcomes, |_| false), 20);
-    let answers: BTreeSet<Vec<u8>> = outcomes
-        .iter()
-        .flatten()
-        .map(|bought| to_vec(bought).unwrap())
-        .collect();
+    let answers: BTreeSet<Vec<u8>> = outcomes.iter().flatten().map(answer).collect();
     assert_eq!(answers.len(), 1);
     assert_eq!(outcomes.iter().flatten().filter(|bought| !bought.replayed).count(), 1);
     assert_eq!(world.balance().await, 100_000 - PRICE);

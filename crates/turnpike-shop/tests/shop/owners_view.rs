@@ -1,8 +1,11 @@
 //! What owners see of what they have, what they ask before they buy, and what they write beside it.
 
+use std::sync::Arc;
+
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::search::{Order, Search, held_networks, search};
-use turnpike_shop::types::{Cents, ConnectionType, Health, Span, SubscriptionId, SubscriptionState};
+use turnpike_shop::subscription::Page;
+use turnpike_shop::types::{Cents, ConnectionType, Health, Span, SubscriptionId, SubscriptionState, UnixMillis};
 use turnpike_shop::{
     NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, rotation, set_note, subscription, traffic,
 };
@@ -18,6 +21,7 @@ on_both_engines! {
     subscriptions_are_found_by_what_people_know_of_them,
     a_list_is_read_page_by_page_in_either_order,
     a_note_is_kept_and_an_unfit_one_is_not,
+    a_list_is_never_older_than_its_rows,
     one_sees_ones_own_subscription_only,
     the_addresses_of_ones_own_time_are_told,
     what_an_exit_did_before_a_switch_is_not_told,
@@ -233,6 +237,49 @@ async fn a_note_is_kept_and_an_unfit_one_is_not(site: &Site) {
     assert_eq!(refusal(foreign), Refusal::SubscriptionNotFound);
     set(String::new()).await.unwrap();
     assert_eq!(world.list().await[0].user_note, "");
+}
+
+/// What was made of rows before is used again where they are the same, and only there.
+async fn a_list_is_never_older_than_its_rows(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(2).open().await;
+    let bought = [world.bought("NL-AMS").await, world.bought("NL-AMS").await];
+    let listed = async || {
+        let page = subscription::listed(&world.shop, &world.ann, Page::default()).await;
+        page.unwrap().subscriptions
+    };
+    let (first, again) = (listed().await, listed().await);
+    let one = &first[0].kept.subscription;
+    let known = bought.iter().find(|known| known.id == one.id).unwrap();
+    assert_eq!((&one.password, &one.url_token), (&known.password, &known.url_token));
+    assert!(Arc::ptr_eq(&first[0].kept, &again[0].kept) && Arc::ptr_eq(&first[1].kept, &again[1].kept));
+    assert_eq!(again[0].kept.text(|_| Ok::<_, ()>("once".to_owned())), Ok("once"));
+    assert_eq!(listed().await[0].kept.text(|_| Err("twice")), Ok("once"));
+
+    let row = traffic::Row {
+        subscription: one.id.clone(),
+        hour: UnixMillis(1_760_000_400_000),
+        up: 3,
+        down: 4,
+    };
+    traffic::record(&world.shop, GATEWAY, "run", 1, &[row]).await.unwrap();
+    let used = listed().await;
+    assert_eq!(used[0].usage.used(), 7);
+    assert!(
+        Arc::ptr_eq(&used[0].kept, &first[0].kept),
+        "what is used is no part of it"
+    );
+
+    let changed = world.change_credentials(one).await.unwrap();
+    let now = listed().await;
+    assert_ne!(changed.password, one.password);
+    assert_eq!(now[0].kept.subscription.password, changed.password);
+    assert!(Arc::ptr_eq(&now[1].kept, &first[1].kept), "the other has not changed");
+    assert_eq!(now[0].kept.text(|_| Ok::<_, ()>("anew".to_owned())), Ok("anew"));
+
+    // No row changes when time passes.
+    world.advance(one.ends_at.since(world.now()));
+    let states: Vec<_> = listed().await.iter().map(|one| one.kept.subscription.state).collect();
+    assert_eq!(states, [SubscriptionState::Expired; 2]);
 }
 
 async fn one_sees_ones_own_subscription_only(site: &Site) {

@@ -3,7 +3,6 @@
 //! `TURNPIKE_TEST_SEED` runs one program again; `TURNPIKE_TEST_PROGRAMS` runs more of them.
 
 use fastrand::Rng;
-use serde_json::to_vec;
 use turnpike_shop::audit::audit;
 use turnpike_shop::catalogue::{Coupon, Discount};
 use turnpike_shop::subscription::{Page, Subscription};
@@ -18,7 +17,7 @@ use turnpike_shop::{
 
 use crate::model::{COUPON_USES, COUPON_USES_EACH, GRACE, Model, Person, Place, Sub, TRIAL};
 use crate::site::Site;
-use crate::world::{ANN, MONTH, NOW, World, coupon, key, quantity, times};
+use crate::world::{ANN, MONTH, NOW, World, answer, coupon, key, quantity, times};
 
 on_both_engines! { programs_1, programs_2, programs_3, programs_4 }
 
@@ -194,7 +193,7 @@ impl<'s> Program<'s> {
                 place,
                 order,
                 at: self.model.now,
-                answer: to_vec(&bought).unwrap(),
+                answer: answer(&bought),
             });
         }
         for one in bought.subscriptions {
@@ -240,7 +239,7 @@ impl<'s> Program<'s> {
             .await
             .unwrap();
         assert!(again.replayed);
-        assert_eq!(to_vec(&again).unwrap(), sent.answer);
+        assert_eq!(answer(&again), sent.answer);
         "purchase sent again"
     }
 

@@ -22,11 +22,16 @@ on_both_engines! {
     an_unknown_gateway_has_nothing,
     a_follower_ends_where_a_fresh_gateway_begins,
     a_change_wakes_who_waits_for_one,
+    those_who_buy_at_once_are_all_told,
     waiting_for_a_revision_ends_when_it_is_applied_and_not_later_than_its_bound,
     port_ranges_can_grow_shrink_and_come_back,
     a_gateways_tls_is_shown_with_its_subscriptions_until_it_is_taken_back,
     a_range_of_no_ports_is_refused,
     an_exits_health_and_addresses_are_remembered,
+}
+
+on_postgres! {
+    a_new_subscription_whose_seller_has_gone_is_found_by_its_gateway,
 }
 
 /// A gateway that follows the shop as the joint does, without serving anything.
@@ -220,6 +225,42 @@ async fn an_exit_that_left_the_catalogue_is_told_while_it_is_used(site: &Site) {
     world.advance(one.ends_at.since(NOW));
     world.upkeep().await;
     assert!(since(&world, 0).await.exits.is_empty());
+}
+
+/// As it stands on PostgreSQL between a purchase's commit and what tells of it.
+async fn a_new_subscription_whose_seller_has_gone_is_found_by_its_gateway(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(2).open().await;
+    let known = world.bought("NL-AMS").await;
+    let one = world.bought("NL-AMS").await;
+    let before = world.revision().await;
+    let untold = format!(
+        "UPDATE subscription SET told_gateway = NULL, revision = 0 WHERE id = '{}'",
+        one.id
+    );
+    world.raw.run(&untold).await;
+    assert_eq!(world.revision().await, before, "its seller may be about to tell of it");
+    world.advance(Span::seconds(1));
+    assert_eq!(world.revision().await, before + 1);
+    let told = since(&world, before).await;
+    assert_eq!(
+        (told.revision, ids(&told.routes)),
+        (before + 1, BTreeSet::from([&one.id]))
+    );
+    assert_eq!(world.revision().await, before + 1, "once is enough");
+    assert!(ids(&since(&world, 0).await.routes).is_superset(&BTreeSet::from([&known.id, &one.id])));
+}
+
+async fn those_who_buy_at_once_are_all_told(site: &Site) {
+    const BUYERS: usize = 12;
+    let world = World::on(site).network("NL-AMS").exits(BUYERS).open().await;
+    let follower = Follower::start(&world.shop, GATEWAY);
+    let buying = (0..BUYERS).map(|_| async {
+        let one = world.bought("NL-AMS").await;
+        assert!(one.revision > 0);
+        let served = follower.caught_up(one.revision).await;
+        assert_eq!(served.get(&one.id), Some(&one.port), "{served:?}");
+    });
+    futures_util::future::join_all(buying).await;
 }
 
 async fn an_unknown_gateway_has_nothing(site: &Site) {

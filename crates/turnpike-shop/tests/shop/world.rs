@@ -33,6 +33,15 @@ pub(crate) const MONTH: Span = Span::days(30);
 /// What every plan costs unless something else is said.
 pub(crate) const PRICE: i64 = 1_200;
 
+/// What a customer is answered: all but by which revisions his gateways were told, of which a later answer may name later ones.
+pub(crate) fn answer(bought: &Purchased) -> Vec<u8> {
+    let mut bought = bought.clone();
+    for one in &mut bought.subscriptions {
+        one.revision = 0;
+    }
+    serde_json::to_vec(&bought).unwrap()
+}
+
 /// A world being put together.
 pub(crate) struct Plot<'s> {
     site: &'s Site,

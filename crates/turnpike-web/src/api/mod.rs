@@ -36,8 +36,7 @@ use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri};
-use serde::Serialize;
+use http::{HeaderMap, Method, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use turnpike_shop::idempotency::IdempotencyKey;
@@ -50,8 +49,9 @@ use crate::app::{App, note};
 use crate::auth;
 use crate::error::{ApiError, row, settle};
 use crate::principal::{Caller, Principal};
+use crate::response::Answer;
 use crate::visit::{Money, Visit};
-use crate::{fields, json, response};
+use crate::{fields, json};
 
 /// How an operation is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(crate) trait Operation: DeserializeOwned + ToSchema + Send {
     /// Who may call it.
     type Caller: Caller;
     /// What it answers.
-    type Answer: Serialize + ToSchema;
+    type Answer: Answer + ToSchema;
 
     /// Does it.
     fn call(
@@ -379,7 +379,7 @@ async fn run<O: Operation>(
         };
         metrics::counter!("turnpike_purchase_total", "result" => result).increment(1);
     }
-    Ok(response::json(StatusCode::OK, &answer?))
+    Ok(answer?.into_response())
 }
 
 /// The parameters of a query as members of an object.

@@ -90,6 +90,18 @@ impl SubscriptionItem {
             },
         }
     }
+
+    /// Its JSON up to the value of `usage`, which is its last member.
+    ///
+    /// # Errors
+    /// None of its members is one that cannot be written.
+    pub(super) fn until_usage(&self) -> Result<String, serde_json::Error> {
+        const LAST: &str = "\"usage\":";
+        let mut text = serde_json::to_string(self)?;
+        let end = text.rfind(LAST).map_or(0, |at| at + LAST.len());
+        text.truncate(end);
+        Ok(text)
+    }
 }
 
 /// `12001 - NL - Private`, by which people know a subscription.
@@ -185,6 +197,17 @@ pub(crate) mod tests {
                 "usage": {"trafficBytes": 150, "trafficLeftBytes": 850}
             })
         );
+    }
+
+    #[test]
+    fn what_it_has_used_comes_last() {
+        let text = SubscriptionItem::of(sample(), "https://shop.example")
+            .until_usage()
+            .unwrap();
+        let whole: serde_json::Value = serde_json::from_str(&format!("{text}null}}")).unwrap();
+        let mut expected = serde_json::to_value(SubscriptionItem::of(sample(), "https://shop.example")).unwrap();
+        expected["usage"] = serde_json::Value::Null;
+        assert_eq!(whole, expected);
     }
 
     #[test]

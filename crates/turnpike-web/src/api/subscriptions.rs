@@ -1,16 +1,17 @@
 //! `op=subscriptions`: what the account has.
 
 use serde::{Deserialize, Serialize};
-use turnpike_shop::subscription::{self, Page};
+use turnpike_shop::subscription::{self, Page, Shown};
 use turnpike_shop::types::SubscriptionId;
 use turnpike_shop::{Error as ShopError, Refusal};
 use utoipa::ToSchema;
 
+use super::limits::Usage;
 use super::subscription::{SubscriptionItem, subscription_url};
 use super::{Context, Operation, Verb, wire};
 use crate::error::ApiError;
 use crate::principal::Reader;
-use crate::response::True;
+use crate::response::{True, Written};
 
 /// The account's subscriptions, all of them or a page.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -54,9 +55,9 @@ impl Operation for Subscriptions {
     const VERB: Verb = Verb::Get;
     const MOVES_MONEY: bool = false;
     type Caller = Reader;
-    type Answer = SubscriptionsAnswer;
+    type Answer = Written<SubscriptionsAnswer>;
 
-    async fn call(self, reader: Reader, context: &Context<'_>) -> Result<SubscriptionsAnswer, ApiError> {
+    async fn call(self, reader: Reader, context: &Context<'_>) -> Result<Self::Answer, ApiError> {
         let page = Page {
             limit: self.limit,
             after: self.cursor,
@@ -64,13 +65,48 @@ impl Operation for Subscriptions {
         let listed = subscription::listed(&context.app.shop, reader.account(), page)
             .await
             .map_err(of_list)?;
-        let found = listed.subscriptions;
-        let next_cursor = found.last().filter(|_| listed.has_more).map(|last| last.id.to_string());
-        Ok(SubscriptionsAnswer {
+        let last = listed.subscriptions.last().filter(|_| listed.has_more);
+        let next_cursor = last.map(|last| last.kept.subscription.id.to_string());
+        let public_url = &context.app.config.public_url;
+        let around = SubscriptionsAnswer {
             ok: True,
-            subscriptions: found.into_iter().map(|one| context.shown(one)).collect(),
-            subscription_url: subscription_url(&context.app.config.public_url, &listed.url_token),
+            subscriptions: Vec::new(),
+            subscription_url: subscription_url(public_url, &listed.url_token),
             next_cursor,
-        })
+        };
+        let text = written(&around, &listed.subscriptions, public_url)
+            .map_err(|error| ShopError::Failed(format!("writing an answer: {error}")))?;
+        Ok(Written::new(text))
     }
+}
+
+/// The answer's JSON: each subscription as it was written before, with what it has used by now.
+fn written(
+    around: &SubscriptionsAnswer,
+    subscriptions: &[Shown],
+    public_url: &str,
+) -> Result<String, serde_json::Error> {
+    let around = serde_json::to_string(around)?;
+    // The first of its members that is a list.
+    let (before, after) = around.split_once("[]").unwrap_or_default();
+    let mut text = String::with_capacity(around.len() + 2_048 * subscriptions.len());
+    text.push_str(before);
+    text.push('[');
+    for (index, one) in subscriptions.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(
+            one.kept
+                .text(|kept| SubscriptionItem::of(kept.clone(), public_url).until_usage())?,
+        );
+        text.push_str(&serde_json::to_string(&Usage::of(
+            &one.usage,
+            &one.kept.subscription.limits,
+        ))?);
+        text.push('}');
+    }
+    text.push(']');
+    text.push_str(after);
+    Ok(text)
 }

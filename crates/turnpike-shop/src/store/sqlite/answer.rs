@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rusqlite::types::ValueRef;
 
+use crate::store::row::with_length;
+
 /// All rows of an answer.
 pub(super) struct Answer {
     columns: Arc<[Box<str>]>,
@@ -109,6 +111,10 @@ impl SqliteRow {
             columns.iter().position(|name| **name == *column)?
         };
         self.next.store(index + 1, Ordering::Relaxed);
+        self.view(index)
+    }
+
+    fn view(&self, index: usize) -> Option<View<'_>> {
         Some(match *self.answer.cells.get(self.first + index)? {
             Cell::Null => View::Null,
             Cell::Int(int) => View::Int(int),
@@ -116,5 +122,20 @@ impl SqliteRow {
             Cell::Bytes(begin, end) => View::Bytes(self.answer.bytes.get(begin..end)?),
             Cell::Other => View::Other,
         })
+    }
+
+    /// Adds all that it holds but for its last columns.
+    pub(in crate::store) fn print(&self, but_last: usize, print: &mut Vec<u8>) {
+        for index in 0..self.answer.columns.len().saturating_sub(but_last) {
+            match self.view(index) {
+                Some(View::Int(int)) => {
+                    print.push(1);
+                    print.extend_from_slice(&int.to_le_bytes());
+                }
+                Some(View::Text(text)) => with_length(print, 2, text.as_bytes()),
+                Some(View::Bytes(bytes)) => with_length(print, 3, bytes),
+                Some(View::Null | View::Other) | None => print.push(0),
+            }
+        }
     }
 }

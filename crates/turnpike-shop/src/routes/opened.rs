@@ -1,0 +1,108 @@
+//! How gateways learn of new subscriptions where many transactions commit side by side.
+//!
+//! On SQLite one transaction writes at a time, and a new subscription is told as any other change is. On PostgreSQL every purchase would
+//! hold its gateway's row until its own commit is on the disk, and all purchases of a gateway would stand in line for the disk. There a
+//! new subscription is committed with revision 0, and [`tell`] gives the next revision to all that are there by then, in one
+//! transaction. Should whoever sold it go away in between, its gateway does so itself ([`super::revision`]).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::Result;
+use crate::shop::Shop;
+use crate::store::Value;
+use crate::subscription::Subscription;
+use crate::types::Span;
+
+/// Whoever sold it would have told of it by now.
+pub(super) const OVERDUE: Span = Span::seconds(1);
+
+/// Tells the gateways of those that have no revision yet, and gives them one that tells of them. A failure is told in the log: they are
+/// sold, and their gateways find them by themselves.
+pub(crate) async fn tell(shop: &Shop, sold: &mut [Subscription]) {
+    let mut revisions: BTreeMap<String, Option<i64>> = BTreeMap::new();
+    for one in sold.iter_mut().filter(|one| one.revision == 0) {
+        let revision = match revisions.get(&one.gateway) {
+            Some(revision) => *revision,
+            None => {
+                let told = shop.telling.of(&one.gateway).tell(shop, &one.gateway).await;
+                if let Err(error) = &told {
+                    tracing::warn!(gateway = one.gateway, %error, "new subscriptions could not be told; their gateway will find them");
+                }
+                let revision = told.ok();
+                revisions.insert(one.gateway.clone(), revision);
+                revision
+            }
+        };
+        one.revision = revision.unwrap_or(0);
+    }
+}
+
+/// Who tells which gateway, in this process.
+#[derive(Default)]
+pub(crate) struct Telling(Mutex<HashMap<String, Arc<Teller>>>);
+
+impl Telling {
+    fn of(&self, gateway: &str) -> Arc<Teller> {
+        let mut tellers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tellers.entry(gateway.to_owned()).or_default())
+    }
+}
+
+/// Tells a gateway for all who ask meanwhile at once: who asks while it is told waits for the next time, which is one for all of them.
+#[derive(Default)]
+struct Teller {
+    /// How many have asked.
+    asked: AtomicU64,
+    told: tokio::sync::Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// So many had asked before it was told last.
+    asked: u64,
+    /// The revision of then.
+    revision: i64,
+}
+
+impl Teller {
+    /// The revision that tells of all that were committed before this was called.
+    async fn tell(&self, shop: &Shop, gateway: &str) -> Result<i64> {
+        let own = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut told = self.told.lock().await;
+        if told.asked < own {
+            let asked = self.asked.load(Ordering::Acquire);
+            let revision = advance(shop, gateway).await?;
+            *told = Told { asked, revision };
+        }
+        Ok(told.revision)
+    }
+}
+
+/// Gives the next revision to all new subscriptions of a gateway, if there are any; the newest revision then. One statement, so that the
+/// gateway's row is held for no way to the server and back.
+///
+/// Its row is locked first: whoever tells of the same ones elsewhere has committed by then. Others take that row last, so nothing
+/// else may be waited for; and whoever holds a new one is about to tell of it.
+///
+/// # Errors
+/// Only the database's.
+pub(super) async fn advance(shop: &Shop, gateway: &str) -> Result<i64> {
+    let advanced = shop
+        .store
+        .look_up(
+            "WITH now AS (SELECT revision FROM gateway WHERE name = $1 FOR NO KEY UPDATE),
+                  untold AS (SELECT s.id, now.revision + 1 AS revision FROM now, subscription s
+                             WHERE s.gateway = $1 AND s.revision = 0 FOR NO KEY UPDATE OF s SKIP LOCKED),
+                  told AS (UPDATE subscription s SET told_gateway = $1, revision = untold.revision
+                           FROM untold WHERE s.id = untold.id RETURNING s.revision),
+                  next AS (UPDATE gateway SET revision = (SELECT MAX(revision) FROM told)
+                           WHERE name = $1 AND EXISTS (SELECT 1 FROM told) RETURNING revision)
+             SELECT COALESCE((SELECT revision FROM next), (SELECT revision FROM now)) AS revision",
+            vec![Value::Text(gateway.to_owned())],
+        )
+        .await?;
+    shop.store.wake();
+    advanced.map_or(Ok(0), |row| row.int("revision"))
+}
