@@ -4,7 +4,7 @@ use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::search::{Order, Search, held_networks, search};
 use turnpike_shop::types::{Cents, ConnectionType, Health, Span, SubscriptionId, SubscriptionState};
 use turnpike_shop::{
-    NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, rotation, set_note, subscription, traffic,
+    NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, refund, rotation, set_note, subscription, traffic,
 };
 
 use crate::site::Site;
@@ -23,6 +23,7 @@ on_both_engines! {
     what_an_exit_did_before_a_switch_is_not_told,
     traffic_is_told_by_day,
     a_statement_is_read_page_by_page,
+    a_statement_tells_what_was_paid_for,
     an_owner_makes_and_revokes_keys_of_his_own,
 }
 
@@ -379,6 +380,56 @@ async fn an_owner_makes_and_revokes_keys_of_his_own(site: &Site) {
     for unfit in ["", "  ", "a\nb", &"x".repeat(65)] {
         let refused = api_key::create_own(&world.shop, ANN, named(unfit)).await;
         assert_eq!(refusal(refused.map(|_| ())), Refusal::UnfitKeyName, "{unfit:?}");
+async fn a_statement_tells_what_was_paid_for(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(3).open().await;
+    let mut order = world.order("NL-AMS").await;
+    order.quantity = quantity(2);
+    let bought = world.buy(order).await.unwrap();
+    let mut ports: Vec<_> = bought.subscriptions.iter().map(|one| i64::from(one.port)).collect();
+    ports.sort_unstable();
+    let renewal = world.renewal(&bought.subscriptions[0]).await;
+    let renewed = world.renew(renewal).await.unwrap();
+    refund(&world.shop, "test", &renewed.order, "a change of mind")
+        .await
+        .unwrap();
+    let told = |lines: Vec<ledger::NumberedLine>| {
+        let of = |line: ledger::NumberedLine| {
+            let order = line.order?;
+            let ports: Vec<_> = order.subscriptions.iter().map(|one| (one.port, one.is_held)).collect();
+            Some((line.line.kind, order.id, ports))
+        };
+        lines.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let renewed_port = vec![(i64::from(bought.subscriptions[0].port), true)];
+    let purchase = (
+        "purchase".to_owned(),
+        bought.order.clone(),
+        ports.iter().map(|port| (*port, true)).collect(),
+    );
+    let lines = ledger::lines(&world.shop, &world.ann, None, 10).await.unwrap();
+    let plans: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.order.as_ref())
+        .map(|order| order.plan.as_str())
+        .collect();
+    assert_eq!(plans, ["NL-AMS private"; 3]);
+    assert_eq!(
+        told(lines),
+        [
+            Some(("refund".to_owned(), renewed.order.clone(), renewed_port.clone())),
+            Some(("renewal".to_owned(), renewed.order, renewed_port)),
+            Some(purchase.clone()),
+            None,
+        ]
+    );
+    // A part of it tells as much, and what has let go of its port is told as such.
+    world.advance(Span::days(60));
+    world.upkeep().await;
+    let part = ledger::lines(&world.shop, &world.ann, Some(3), 1).await.unwrap();
+    let released = ports.iter().map(|port| (*port, false)).collect();
+    assert_eq!(told(part), [Some((purchase.0, purchase.1, released))]);
+}
+
     }
     let (made, _) = api_key::create_own(&world.shop, ANN, named(" Scraper ")).await.unwrap();
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use http::Method;
 use turnpike_shop::types::{Cents, NetworkType, Role, Span};
-use turnpike_shop::{catalogue, ledger};
+use turnpike_shop::{account, catalogue, ledger};
 
 use super::pages::{Browser, location};
 use super::site::{Site, on_both_engines};
@@ -22,6 +22,7 @@ on_both_engines! {
     plans_stay_in_the_order_that_was_asked_for,
     who_has_none_running_is_not_told_that_there_are_none,
     whatever_a_program_is_given_can_be_copied,
+    a_long_statement_is_sent_whole,
     plans_are_found_by_what_they_are,
 }
 
@@ -136,6 +137,62 @@ async fn a_subscription_is_told_to_renew_itself_on_its_page(site: &Site) {
 async fn other_peoples_subscriptions_are_not_there(site: &Site) {
     let world = site.world().await;
     let path = bought(&mut Browser::signed_in(&world).await).await;
+async fn who_is_not_told_of_renewals_is_led_to_the_notices(site: &Site) {
+    let ways = Ways {
+        email: true,
+        ..Ways::default()
+    };
+    let world = site.world_of(config(), ways).await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let (auto, plan) = (format!("{path}/auto-renew"), world.plan("NL-AMS", "private").await);
+    let hint = "You are not told whether that works. <a href=\"/notices\">";
+    assert!(!browser.get(&path).await.text().contains(hint));
+    browser.send(&auto, &[("plan", &plan)]).await;
+    assert!(browser.get(&path).await.text().contains(hint));
+    let chosen = [("low", "5.00"), ("subscription.renewal_failed email", "on")];
+    assert_eq!(location(&browser.send("/notices", &chosen).await), "/notices");
+    assert!(!browser.get(&path).await.text().contains(hint));
+    // Where nobody could be told, nobody is sent there.
+    let silent = site.world().await;
+    let mut browser = Browser::signed_in(&silent).await;
+    let path = bought(&mut browser).await;
+    let plan = silent.plan("NL-AMS", "private").await;
+    browser.send(&format!("{path}/auto-renew"), &[("plan", &plan)]).await;
+    let page = browser.get(&path).await.text();
+    assert!(page.contains("Renews itself") && !page.contains(hint), "{page}");
+}
+
+async fn subscriptions_are_found_by_country_and_line_and_counted(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let told = |page: &str| between(page, "id=\"told\" role=\"status\">", "<").to_owned();
+    assert_eq!(told(&browser.get("/subscriptions").await.text()), "");
+    let dutch = bought(&mut browser).await;
+    let german = world.plan("DE-BER", "private").await;
+    let order = serde_json::json!({ "op": "purchase", "planId": german });
+    let german = world.post(order).send().await.json()["subscription"]["subscriptionId"].to_string();
+    let german = german.trim_matches('"');
+    for (query, found) in [
+        ("", "2 found."),
+        ("?country=DE", "1 found."),
+        ("?country=FR", "Nothing fits"),
+        ("?line=isp", "Nothing fits"),
+        ("?country=DE&order=port", "1 found."),
+        ("?order=oldest", "2 found."),
+        ("?order=x&line=x&network=x&state=x", "2 found."),
+    ] {
+        let page = browser.get(&format!("/subscriptions{query}")).await.text();
+        assert_eq!(told(&page), found, "{query}");
+        assert_eq!(
+            page.contains(&format!("href=\"{dutch}\"")),
+            found == "2 found.",
+            "{query}"
+        );
+        assert_eq!(page.contains(german), found != "Nothing fits", "{query}");
+    }
+}
+
     world.person("bob@example.com", Role::Customer).await;
     let mut bob = Browser::new(&world);
     bob.send("/sign-in", &[("email", "bob@example.com"), ("password", PASSWORD)])
@@ -341,18 +398,47 @@ async fn the_statement_is_a_file_that_no_spreadsheet_runs(site: &Site) {
     let file = browser.get("/statement.csv").await;
     assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(
+    let path = bought(&mut browser).await;
+    let alice = account::by_email(&world.shop, ALICE).await.unwrap().id;
+    let line = ledger::lines(&world.shop, &alice, None, 1).await.unwrap().remove(0);
+    let order = line.order.unwrap();
+    let port = order.subscriptions[0].port;
         file.text(),
-        "number,time,kind,amount,balance,note\n\
-         2,2025-10-09T08:53:20Z,credit,0.05,500.05,'=1+1\n\
-         1,2025-10-09T08:53:20Z,credit,500.00,500.00,to begin with\n"
+        format!(
+            "number,time,kind,amount,balance,note,order,plan,ports\n\
+             3,2025-10-09T08:53:20Z,purchase,-12.00,488.05,,{},nl-private-30d,{port}\n\
+             2,2025-10-09T08:53:20Z,credit,0.05,500.05,'=1+1,,,\n\
+             1,2025-10-09T08:53:20Z,credit,500.00,500.00,to begin with,,,\n",
+            order.id
+        )
     );
     let page = browser.get("/statement?below=2").await.text();
     assert!(page.contains("to begin with") && !page.contains("=1+1"));
 }
+    let page = browser.get("/statement").await.text();
+    let link = format!("<a href=\"{}\">Port {port}</a>", path.split('?').next().unwrap());
+    assert!(page.contains(&link) && page.contains(order.id.as_str()), "{page}");
 
 async fn plans_stay_in_the_order_that_was_asked_for(site: &Site) {
     let world = site.world().await;
     let mut browser = Browser::signed_in(&world).await;
+async fn a_long_statement_is_sent_whole(site: &Site) {
+    let world = site.world().await;
+    let count = 1_100;
+    for cents in 1..=count {
+        ledger::adjust(&world.shop, "test", ALICE, Cents(cents), "")
+            .await
+            .unwrap();
+    }
+    let file = Browser::signed_in(&world).await.get("/statement.csv").await.text();
+    let numbers: Vec<i64> = file
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (1..=count + 1).rev().collect::<Vec<_>>());
+}
+
     let chosen = "<option value=\"price\" selected>";
     assert!(browser.get("/plans?order=price").await.text().contains(chosen));
     assert!(!browser.get("/plans").await.text().contains(chosen));

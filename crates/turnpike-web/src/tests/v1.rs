@@ -180,6 +180,17 @@ async fn the_ledger_is_read_page_by_page(site: &Site) {
         (&json!(6), &json!(50_021))
     );
     assert_eq!(seen[0]["note"], "<b>a gift</b>");
+    assert!(seen[0].get("order").is_none());
+    let one = world.subscription().await;
+    let line = get(&world, "/api/v1/ledger?limit=1").await["lines"][0].clone();
+    assert_eq!(
+        (&line["kind"], &line["order"]["plan"]),
+        (&json!("purchase"), &json!("nl-private-30d"))
+    );
+    assert_eq!(
+        line["order"]["subscriptions"],
+        json!([{ "subscriptionId": one["subscriptionId"], "port": one["port"], "isHeld": true }])
+    );
     for wrong in [
         "limit=0",
         "limit=101",

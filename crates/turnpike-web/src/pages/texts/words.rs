@@ -277,6 +277,8 @@ texts! {
     renewal = "Renewal";
     trial = "Trial";
     refund = "Refund";
+    what_for = "For";
+    and_more = "and more:";
     booking = "Booking";
     keys = "API keys";
     keys_lead = "Programs act for you with a key. Give each its own, and revoke it when you no longer need it.";
