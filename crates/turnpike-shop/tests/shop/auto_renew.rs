@@ -102,14 +102,7 @@ async fn what_is_switched_off_ends(site: &Site) {
     let world = World::on(site).network("NL-AMS").exits(1).open().await;
     let one = world.renewing().await;
     let found = || async {
-        let wanted = Search {
-            text: String::new(),
-            network: None,
-            state: None,
-            order: Order::Newest,
-            after: None,
-            limit: 10,
-        };
+        let wanted = Search::first(Order::Newest, 10);
         search(&world.shop, &world.ann, wanted).await.unwrap().0[0].renews_itself
     };
     assert!(found().await);

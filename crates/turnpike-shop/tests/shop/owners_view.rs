@@ -2,7 +2,7 @@
 
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::search::{Order, Search, held_networks, search};
-use turnpike_shop::types::{Cents, ConnectionType, Health, Span, SubscriptionId, SubscriptionState};
+use turnpike_shop::types::{Cents, ConnectionType, Health, NetworkType, Span, SubscriptionId, SubscriptionState};
 use turnpike_shop::{
     NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, refund, rotation, set_note, subscription, traffic,
 };
@@ -16,7 +16,7 @@ on_both_engines! {
     a_renewals_quote_is_its_price,
     what_is_free_is_counted,
     subscriptions_are_found_by_what_people_know_of_them,
-    a_list_is_read_page_by_page_in_either_order,
+    a_list_is_read_page_by_page_in_every_order,
     a_note_is_kept_and_an_unfit_one_is_not,
     one_sees_ones_own_subscription_only,
     the_addresses_of_ones_own_time_are_told,
@@ -107,11 +107,7 @@ async fn what_is_free_is_counted(site: &Site) {
 fn all(text: &str) -> Search {
     Search {
         text: text.to_owned(),
-        state: None,
-        network: None,
-        order: Order::Newest,
-        after: None,
-        limit: 100,
+        ..Search::first(Order::Newest, 100)
     }
 }
 
@@ -176,13 +172,25 @@ async fn subscriptions_are_found_by_what_people_know_of_them(site: &Site) {
             ..all("")
         };
         assert_eq!(found(&world, only).await, std::slice::from_ref(own));
+        let of_country = Search {
+            country: network.country,
+            ..all("")
+        };
+        assert_eq!(found(&world, of_country).await, std::slice::from_ref(own));
+    }
+    for (line, count) in [(NetworkType::Mobile, 2), (NetworkType::Datacenter, 0)] {
+        let of_line = Search {
+            line: Some(line),
+            ..all("")
+        };
+        assert_eq!(found(&world, of_line).await.len(), count);
     }
     let bob = world.person("bob@example.com", 0).await;
     assert!(search(&world.shop, &bob, all("")).await.unwrap().0.is_empty());
     assert_eq!(held_networks(&world.shop, &bob).await.unwrap(), []);
 }
 
-async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {
+async fn a_list_is_read_page_by_page_in_every_order(site: &Site) {
     let world = World::on(site).network("NL-AMS").exits(7).open().await;
     let mut bought = Vec::new();
     for count in 1..=7 {
@@ -191,7 +199,7 @@ async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {
         bought.push(world.buy(order).await.unwrap().subscriptions.remove(0).id);
         world.advance(Span(i64::from(count % 2 == 0)));
     }
-    for order in [Order::Newest, Order::EndsFirst] {
+    for order in [Order::Newest, Order::Oldest, Order::EndsFirst, Order::Port] {
         let mut after = None;
         let mut read = Vec::new();
         loop {
@@ -211,7 +219,9 @@ async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {
         assert_eq!(read.len(), 7);
         let key = |at: usize| match order {
             Order::Newest => -read[at].started_at.0,
+            Order::Oldest => read[at].started_at.0,
             Order::EndsFirst => read[at].ends_at.0,
+            Order::Port => read[at].port,
         };
         assert!((1..7).all(|at| key(at - 1) <= key(at)), "{order:?}");
         assert!(bought.iter().all(|id| read.iter().any(|one| one.id == *id)));
@@ -370,16 +380,6 @@ async fn a_statement_is_read_page_by_page(site: &Site) {
     assert_eq!(notes, ["note 1", "to begin with"]);
 }
 
-async fn an_owner_makes_and_revokes_keys_of_his_own(site: &Site) {
-    let world = World::on(site).open().await;
-    let named = |name: &str| NewApiKey {
-        name: name.to_owned(),
-        allowed_sources: vec!["192.0.2.0/24".parse().unwrap()],
-        ..NewApiKey::default()
-    };
-    for unfit in ["", "  ", "a\nb", &"x".repeat(65)] {
-        let refused = api_key::create_own(&world.shop, ANN, named(unfit)).await;
-        assert_eq!(refusal(refused.map(|_| ())), Refusal::UnfitKeyName, "{unfit:?}");
 async fn a_statement_tells_what_was_paid_for(site: &Site) {
     let world = World::on(site).network("NL-AMS").exits(3).open().await;
     let mut order = world.order("NL-AMS").await;
@@ -430,6 +430,16 @@ async fn a_statement_tells_what_was_paid_for(site: &Site) {
     assert_eq!(told(part), [Some((purchase.0, purchase.1, released))]);
 }
 
+async fn an_owner_makes_and_revokes_keys_of_his_own(site: &Site) {
+    let world = World::on(site).open().await;
+    let named = |name: &str| NewApiKey {
+        name: name.to_owned(),
+        allowed_sources: vec!["192.0.2.0/24".parse().unwrap()],
+        ..NewApiKey::default()
+    };
+    for unfit in ["", "  ", "a\nb", &"x".repeat(65)] {
+        let refused = api_key::create_own(&world.shop, ANN, named(unfit)).await;
+        assert_eq!(refusal(refused.map(|_| ())), Refusal::UnfitKeyName, "{unfit:?}");
     }
     let (made, _) = api_key::create_own(&world.shop, ANN, named(" Scraper ")).await.unwrap();
     assert_eq!(

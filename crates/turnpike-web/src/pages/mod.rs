@@ -22,6 +22,7 @@ mod cookies;
 mod desk;
 mod entry;
 mod form;
+mod found;
 mod frame;
 mod keys;
 mod links;

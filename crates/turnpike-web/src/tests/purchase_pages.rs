@@ -14,6 +14,8 @@ on_both_engines! {
     a_renewal_costs_what_was_shown,
     a_subscription_is_told_to_renew_itself_on_its_page,
     other_peoples_subscriptions_are_not_there,
+    who_is_not_told_of_renewals_is_led_to_the_notices,
+    subscriptions_are_found_by_country_and_line_and_counted,
     what_is_wrong_is_told_on_the_page_that_was_sent,
     a_key_is_shown_once_and_is_no_more_than_was_asked_for,
     a_subscription_url_and_its_links_are_made_void,

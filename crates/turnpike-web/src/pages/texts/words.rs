@@ -167,6 +167,10 @@ texts! {
     expired = "Ended";
     newest = "Newest first";
     ends_first = "Ends first";
+    oldest = "Oldest first";
+    by_port = "By port";
+    found = "{} found.";
+    found_here = "{} on this page.";
     no_match = "Nothing fits";
     no_match_lead = "No subscription fits this search.";
     port = "Port";
