@@ -232,6 +232,9 @@ pub enum Refusal {
     #[error("no order has this id")]
     UnknownOrder,
     /// An order that cost nothing.
+    /// No network with this code.
+    #[error("no network has the code {0}")]
+    NoSuchNetwork(String),
     #[error("this order cost nothing, so there is nothing to give back")]
     NothingToRefund,
     /// An order whose price was given back before.

@@ -267,6 +267,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::CatalogueMoved => Row::new(S::CONFLICT, "catalogue_moved"),
         Refusal::ViewIsReadOnly => Row::new(S::FORBIDDEN, "view_is_read_only"),
         Refusal::UnknownExit => Row::new(S::NOT_FOUND, "unknown_exit"),
+        Refusal::NoSuchNetwork(_) => Row::new(S::NOT_FOUND, "no_such_network"),
         Refusal::UnknownOrder => Row::new(S::NOT_FOUND, "unknown_order"),
         Refusal::NothingToRefund => Row::new(S::CONFLICT, "nothing_to_refund"),
         Refusal::RefundedAlready => Row::new(S::CONFLICT, "refunded_already"),

@@ -166,6 +166,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route("/operator/catalogue", page(operator::catalogue))
         .route("/operator/catalogue/file", page(operator::catalogue_file))
+        .route("/operator/networks/{network}", page(operator::network))
+        .route(
+            "/operator/networks/{network}/standing",
+            form(operator::network_standing_form, operator::set_network_standing),
+        )
         .route(
             "/operator/catalogue/import",
             large_form(LARGEST_CATALOGUE, operator::import_form, operator::import),

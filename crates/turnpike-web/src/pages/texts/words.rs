@@ -416,6 +416,9 @@ texts! {
     no_bookings = "The balance has not changed yet.";
     notices = "Notices";
     notices_lead = "Choose what you are told, and how.";
+    network_draining_done = "None of the network's exits is sold any more. Whoever has one keeps it.";
+    network_disabled_done = "The network's exits serve nobody now.";
+    network_open_done = "All of the network's exits are sold and served again.";
     notices_off = "This shop sends no notices.";
     notice_choices = "What you are told";
     notice_what = "When";
