@@ -74,7 +74,7 @@ impl Line {
 }
 
 /// The ways that this shop has open.
-fn open_ways(desk: &Desk) -> Vec<NoticeWay> {
+pub(super) fn open_ways(desk: &Desk) -> Vec<NoticeWay> {
     let ways = notices::ways(&desk.app.shop);
     [(NoticeWay::Email, ways.email), (NoticeWay::Webhook, ways.webhook)]
         .into_iter()

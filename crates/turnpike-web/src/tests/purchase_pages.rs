@@ -1,12 +1,13 @@
 //! The pages on which customers buy, renew and change what they have.
 
 use http::Method;
+use turnpike_shop::notices::Ways;
 use turnpike_shop::types::{Cents, NetworkType, Role, Span};
 use turnpike_shop::{account, catalogue, ledger};
 
 use super::pages::{Browser, location};
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD, catalogue as usual};
+use super::world::{ALICE, PASSWORD, catalogue as usual, config};
 
 on_both_engines! {
     nobody_pays_a_price_that_he_has_not_seen,

@@ -262,6 +262,8 @@ texts! {
     auto_renew_next = "Next on";
     auto_renew_no_plan = "The plan you chose cannot renew this subscription any more. Choose another.";
     auto_renew_on = "Renews itself";
+    auto_renew_untold = "You are not told whether that works.";
+    auto_renew_tell = "Choose notices";
     auto_renew_on_done = "Saved. It will renew itself.";
     auto_renew_off_done = "Saved. It will not renew itself.";
     renew_lead = "The time is added to what is left.";
