@@ -101,7 +101,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             page(subscription::picture),
         )
         .route("/subscriptions/{subscription}/links", form(links::show, links::create))
-        .route("/subscriptions/{subscription}/links/{link}/renew", action(links::renew))
+        .route(
+            "/subscriptions/{subscription}/links/{link}/renew",
+            action_on("/subscriptions/{subscription}/links", links::renew),
+        )
         .route(
             "/subscriptions/{subscription}/links/{link}/revoke",
             action(links::revoke),
