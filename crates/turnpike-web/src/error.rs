@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 use utoipa::ToSchema;
 
 use crate::limit::{Exceeded, whole_seconds};
-use crate::pages::{BROKEN, on_a_page, too_fast};
+use crate::pages::texts;
 use crate::response::False;
 use crate::visit::{Money, Visit};
 
@@ -330,7 +330,7 @@ fn charged(money: Money, error: &ApiError) -> Option<Option<bool>> {
 }
 
 /// The sentence for the client. What only operators can use stays in the log.
-fn sentence(error: &ApiError) -> String {
+pub(crate) fn sentence(error: &ApiError) -> String {
     match error {
         ApiError::Shop(ShopError::Unavailable(_)) => {
             "the shop's database cannot be reached or is too busy; try again in a moment".to_owned()
@@ -404,20 +404,7 @@ pub(crate) fn told(error: &ApiError, visit: &Visit) -> (StatusCode, String) {
     log(error, &visit.request_id);
     let row = row(error);
     visit.notes().code = Some(row.code);
-    (row.status, capitalised(page_sentence(error)))
-}
-
-/// As [`sentence`], without the words that the contract has put before some, and without those that only programs know.
-fn page_sentence(error: &ApiError) -> String {
-    match error {
-        ApiError::Shop(ShopError::Refused(refusal)) => {
-            on_a_page(refusal).map_or_else(|| refusal.to_string(), ToOwned::to_owned)
-        }
-        // Its heading says what happened, and its last line which request it was.
-        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => BROKEN.to_owned(),
-        ApiError::Limited(exceeded) => too_fast(exceeded.standing.reset),
-        other => sentence(other),
-    }
+    (row.status, capitalised(texts::trouble(error)))
 }
 
 /// The error as an answer.

@@ -8,7 +8,7 @@ use super::desk::{Desk, Outcome};
 use super::notices::open_ways;
 use super::plans::Choice;
 use super::subscription::settled;
-use super::texts::{Notice, texts};
+use super::texts::{Notice, refusal, texts};
 use super::trouble::Trouble;
 use super::visitor::Customer;
 use super::when::{moment, span};

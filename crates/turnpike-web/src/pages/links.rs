@@ -10,7 +10,7 @@ use turnpike_shop::{allowed_addresses, set_allowed_addresses};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{Notice, texts};
+use super::texts::{Notice, texts, unfit};
 use super::trouble::{Trouble, confirm_and_again, refused};
 use super::visitor::{Confirmed, Customer};
 use super::when::moment;
@@ -127,7 +127,7 @@ fn addresses(desk: &Desk, field: &str) -> Result<AddressList, ApiError> {
         .collect();
     AddressList::parse(&entries).map_err(|wrong| ApiError::Field {
         field: field.to_owned(),
-        rule: wrong.to_string(),
+        rule: unfit(wrong),
     })
 }
 
@@ -156,7 +156,7 @@ pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
 fn read(desk: &Desk) -> Result<NewLink, ApiError> {
     let name = LinkName::try_from(desk.fields.text("name").to_owned()).map_err(|wrong| ApiError::Field {
         field: "name".to_owned(),
-        rule: wrong.to_string(),
+        rule: unfit(wrong),
     })?;
     Ok(NewLink {
         name,

@@ -39,7 +39,7 @@ mod snippets;
 mod statement;
 mod subscription;
 mod subscriptions;
-mod texts;
+pub(crate) mod texts;
 mod trouble;
 mod visitor;
 mod when;
@@ -57,7 +57,6 @@ use crate::app::App;
 use crate::error::settle;
 use crate::visit::Visit;
 
-pub(crate) use self::texts::{BROKEN, on_a_page, too_fast};
 pub(crate) use self::trouble::{plain as trouble, wants_page};
 
 /// A catalogue as a form carries it, in bytes: thousands of exits, though a form's encoding triples what is no letter.
@@ -167,13 +166,13 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/operator/exits/{exit}/standing",
             form(operator::standing_form, operator::set_standing),
         )
-        .route("/operator/catalogue", page(operator::catalogue))
-        .route("/operator/catalogue/file", page(operator::catalogue_file))
         .route("/operator/networks/{network}", page(operator::network))
         .route(
             "/operator/networks/{network}/standing",
             form(operator::network_standing_form, operator::set_network_standing),
         )
+        .route("/operator/catalogue", page(operator::catalogue))
+        .route("/operator/catalogue/file", page(operator::catalogue_file))
         .route(
             "/operator/catalogue/import",
             large_form(LARGEST_CATALOGUE, operator::import_form, operator::import),
