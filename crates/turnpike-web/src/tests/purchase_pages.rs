@@ -14,18 +14,18 @@ on_both_engines! {
     a_form_that_is_sent_twice_buys_once,
     a_renewal_costs_what_was_shown,
     a_subscription_is_told_to_renew_itself_on_its_page,
-    other_peoples_subscriptions_are_not_there,
     who_is_not_told_of_renewals_is_led_to_the_notices,
     subscriptions_are_found_by_country_and_line_and_counted,
+    other_peoples_subscriptions_are_not_there,
     what_is_wrong_is_told_on_the_page_that_was_sent,
     a_key_is_shown_once_and_is_no_more_than_was_asked_for,
     a_subscription_url_and_its_links_are_made_void,
     pictures_are_of_the_urls_that_clients_read,
     the_statement_is_a_file_that_no_spreadsheet_runs,
+    a_long_statement_is_sent_whole,
     plans_stay_in_the_order_that_was_asked_for,
     who_has_none_running_is_not_told_that_there_are_none,
     whatever_a_program_is_given_can_be_copied,
-    a_long_statement_is_sent_whole,
     plans_are_found_by_what_they_are,
 }
 
@@ -137,9 +137,6 @@ async fn a_subscription_is_told_to_renew_itself_on_its_page(site: &Site) {
     assert!(!browser.get(&path).await.text().contains("Renews itself"));
 }
 
-async fn other_peoples_subscriptions_are_not_there(site: &Site) {
-    let world = site.world().await;
-    let path = bought(&mut Browser::signed_in(&world).await).await;
 async fn who_is_not_told_of_renewals_is_led_to_the_notices(site: &Site) {
     let ways = Ways {
         email: true,
@@ -196,6 +193,9 @@ async fn subscriptions_are_found_by_country_and_line_and_counted(site: &Site) {
     }
 }
 
+async fn other_peoples_subscriptions_are_not_there(site: &Site) {
+    let world = site.world().await;
+    let path = bought(&mut Browser::signed_in(&world).await).await;
     world.person("bob@example.com", Role::Customer).await;
     let mut bob = Browser::new(&world);
     bob.send("/sign-in", &[("email", "bob@example.com"), ("password", PASSWORD)])
@@ -398,14 +398,14 @@ async fn the_statement_is_a_file_that_no_spreadsheet_runs(site: &Site) {
         .await
         .unwrap();
     let mut browser = Browser::signed_in(&world).await;
-    let file = browser.get("/statement.csv").await;
-    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
-    assert_eq!(
     let path = bought(&mut browser).await;
     let alice = account::by_email(&world.shop, ALICE).await.unwrap().id;
     let line = ledger::lines(&world.shop, &alice, None, 1).await.unwrap().remove(0);
     let order = line.order.unwrap();
     let port = order.subscriptions[0].port;
+    let file = browser.get("/statement.csv").await;
+    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(
         file.text(),
         format!(
             "number,time,kind,amount,balance,note,order,plan,ports\n\
@@ -415,16 +415,13 @@ async fn the_statement_is_a_file_that_no_spreadsheet_runs(site: &Site) {
             order.id
         )
     );
-    let page = browser.get("/statement?below=2").await.text();
-    assert!(page.contains("to begin with") && !page.contains("=1+1"));
-}
     let page = browser.get("/statement").await.text();
     let link = format!("<a href=\"{}\">Port {port}</a>", path.split('?').next().unwrap());
     assert!(page.contains(&link) && page.contains(order.id.as_str()), "{page}");
+    let page = browser.get("/statement?below=2").await.text();
+    assert!(page.contains("to begin with") && !page.contains("=1+1"));
+}
 
-async fn plans_stay_in_the_order_that_was_asked_for(site: &Site) {
-    let world = site.world().await;
-    let mut browser = Browser::signed_in(&world).await;
 async fn a_long_statement_is_sent_whole(site: &Site) {
     let world = site.world().await;
     let count = 1_100;
@@ -442,6 +439,9 @@ async fn a_long_statement_is_sent_whole(site: &Site) {
     assert_eq!(numbers, (1..=count + 1).rev().collect::<Vec<_>>());
 }
 
+async fn plans_stay_in_the_order_that_was_asked_for(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
     let chosen = "<option value=\"price\" selected>";
     assert!(browser.get("/plans?order=price").await.text().contains(chosen));
     assert!(!browser.get("/plans").await.text().contains(chosen));
