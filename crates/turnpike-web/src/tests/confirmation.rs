@@ -187,7 +187,7 @@ async fn webhooks_want_the_password_again_and_stay_in_their_form(site: &Site) {
             .send("/notices/webhooks", &url)
             .await
             .text()
-            .contains("The new webhook's secret")
+            .contains("data-copy=\"whsec_")
     );
 }
 
