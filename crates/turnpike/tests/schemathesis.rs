@@ -70,7 +70,7 @@ const MUST_SUCCEED: [&str; 37] = [
 ];
 
 /// The same of operators.
-const OPERATORS_MUST_SUCCEED: [&str; 27] = [
+const OPERATORS_MUST_SUCCEED: [&str; 28] = [
     "GET /api/admin/overview",
     "GET /api/admin/networks",
     "GET /api/admin/gateways",

@@ -1,8 +1,10 @@
 //! Subscriptions that end, or would renew themselves and cannot, told to a mail server and to a webhook.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use testbed::clock::Clock;
 use testbed::turnpike::{Builder, Turnpike};
 
 use crate::page::{Browser, text};
@@ -21,15 +23,16 @@ testbed::on_both_engines! {
     ends_are_told_by_letters,
 }
 
-/// A shop with a plan that ends soon, and one that its customer can pay once.
-fn shop(builder: Builder) -> Turnpike {
+/// A shop with a plan of an hour, and one as long that its customer can pay once.
+fn shop(builder: Builder, clock: &Clock) -> Turnpike {
     builder
+        .clock(clock)
         .set("server.sign_up", "true")
         .network_without_plans("NL-AMS")
         .pool("nl-1", &["127.0.0.11"])
         .pool("nl-2", &["127.0.0.12"])
-        .plan("private", "duration = \"15s\"\nprice_cents = 1")
-        .plan("private", "duration = \"15s\"\nprice_cents = 60000")
+        .plan("private", "duration = \"1h\"\nprice_cents = 1")
+        .plan("private", "duration = \"1h\"\nprice_cents = 60000")
         .start()
 }
 
@@ -53,7 +56,18 @@ fn bought(shop: &Turnpike, browser: &Browser, way: &str) -> (String, String) {
     (cheap, dear)
 }
 
+/// What a receiver gets: while the hour goes to its end, and when it is over.
+fn told(receiver: &Receiver, clock: &Clock) -> Vec<Value> {
+    let mut all = Vec::new();
+    for minutes in [50, 61] {
+        clock.set(Duration::from_secs(60 * minutes));
+        all.extend([receiver.next(), receiver.next()]);
+    }
+    all
+}
+
 fn ends_are_told_by_calls_that_the_library_accepts(builder: Builder) {
+    let Some(clock) = Clock::new() else { return };
     let Some(mut receiver) = Receiver::start("webhook_receiver.py", &["ok"]) else {
         return;
     };
@@ -61,24 +75,25 @@ fn ends_are_told_by_calls_that_the_library_accepts(builder: Builder) {
         builder
             .set("notices.webhooks", "true")
             .set("notices.allow_destinations", "[\"127.0.0.0/8\"]"),
+        &clock,
     );
     let browser = Browser::of(&shop, ANN);
     let (_, secret) = browser.webhook(&format!("http://127.0.0.1:{}/", receiver.port));
     receiver.tell(&secret);
     let (cheap, dear) = bought(&shop, &browser, "webhook");
-    let mut told: BTreeMap<(String, String), Value> = BTreeMap::new();
-    for _ in 0..4 {
-        let call = receiver.next();
+    let mut calls: BTreeMap<(String, String), Value> = BTreeMap::new();
+    for call in told(&receiver, &clock) {
         assert_eq!(call["verified"], true, "{call}");
         let which = (
             text(&call, "/body/type").to_owned(),
             text(&call, "/body/data/subscriptionId").to_owned(),
         );
-        told.insert(which, call["body"]["data"].clone());
+        calls.insert(which, call["body"]["data"].clone());
     }
     let of = |kind: &str, which: &str| {
-        told.get(&(kind.to_owned(), which.to_owned()))
-            .unwrap_or_else(|| panic!("no {kind} of {which} in {told:?}"))
+        calls
+            .get(&(kind.to_owned(), which.to_owned()))
+            .unwrap_or_else(|| panic!("no {kind} of {which} in {calls:?}"))
     };
     for (kind, which) in [(KINDS[0], &cheap), (KINDS[1], &cheap), (KINDS[1], &dear)] {
         assert_eq!(of(kind, which)["network"], "NL-AMS");
@@ -95,6 +110,7 @@ fn ends_are_told_by_calls_that_the_library_accepts(builder: Builder) {
 }
 
 fn ends_are_told_by_letters(builder: Builder) {
+    let Some(clock) = Clock::new() else { return };
     let Some(receiver) = Receiver::start("mail_receiver.py", &[]) else {
         return;
     };
@@ -102,13 +118,10 @@ fn ends_are_told_by_letters(builder: Builder) {
         "{{ host = \"127.0.0.1\", port = {}, tls = \"off\", from = \"shop@example.com\" }}",
         receiver.port
     );
-    let shop = shop(builder.set("notices.smtp", &smtp));
+    let shop = shop(builder.set("notices.smtp", &smtp), &clock);
     let browser = Browser::of(&shop, ANN);
     let (cheap, dear) = bought(&shop, &browser, "email");
-    let mut letters = Vec::new();
-    for _ in 0..4 {
-        letters.push(receiver.next());
-    }
+    let letters = told(&receiver, &clock);
     for (subject, which, said) in [
         ("ends soon", &cheap, "Renew it here, or let it renew itself:"),
         ("has ended", &cheap, "renew it here, and it works again."),
