@@ -41,7 +41,7 @@ fn bought(shop: &Turnpike, browser: &Browser, way: &str) -> (String, String) {
     let wanted: Vec<String> = KINDS.iter().map(|kind| format!("{kind} {way}")).collect();
     browser.choose(&wanted.iter().map(String::as_str).collect::<Vec<_>>());
     let ann = shop.key(ANN, &[]);
-    let plans = ann.ask("op=plans").json();
+    let plans = ann.ask("plans").json();
     let buy = |price: i64| {
         let plans = plans["plans"].as_array().unwrap();
         let plan = plans.iter().find(|plan| plan["priceAmountCents"] == price).unwrap();
