@@ -68,7 +68,7 @@ fn told(receiver: &Receiver, clock: &Clock) -> Vec<Value> {
 
 fn ends_are_told_by_calls_that_the_library_accepts(builder: Builder) {
     let Some(clock) = Clock::new() else { return };
-    let Some(mut receiver) = Receiver::start("webhook_receiver.py", &["ok"]) else {
+    let Some(mut receiver) = Receiver::by_clock("webhook_receiver.py", &["ok"], &clock) else {
         return;
     };
     let shop = shop(
