@@ -12,6 +12,8 @@
 //! renew itself. Renewing moves the end. Beside that its order has an idempotency key of the subscription and that end, so that
 //! even an end that is moved back (a refund) is not paid for again at once.
 
+use std::fmt;
+
 use crate::attempt;
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::IdempotencyKey;
@@ -43,7 +45,39 @@ pub struct AutoRenew {
     /// When it is tried next; absent: not before somebody renews it.
     pub next_at: Option<UnixMillis>,
     /// Why the last try failed.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
+}
+
+/// Why a try failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The rule that said no.
+    Refused(Refusal),
+    /// As an earlier version wrote it down: in a sentence.
+    Told(String),
+}
+
+impl Trouble {
+    /// As it is kept.
+    fn written(why: &Refusal) -> Result<String> {
+        serde_json::to_string(why).map_err(|error| Error::Failed(format!("writing down a refusal: {error}")))
+    }
+
+    fn read(text: String) -> Self {
+        match serde_json::from_str(&text) {
+            Ok(why) => Self::Refused(why),
+            Err(_) => Self::Told(text),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => why.fmt(f),
+            Self::Told(sentence) => f.write_str(sentence),
+        }
+    }
 }
 
 /// What an owner wants of it.
@@ -106,7 +140,7 @@ async fn shown(tx: &mut Tx, account: &AccountId, id: &SubscriptionId) -> Result<
         plan: row.optional_parsed("auto_renew_plan_id")?,
         price: row.optional_int("price_cents")?.map(Cents),
         next_at: row.optional_int("auto_renew_at")?.map(UnixMillis),
-        trouble: row.optional_text("auto_renew_trouble")?,
+        trouble: row.optional_text("auto_renew_trouble")?.map(Trouble::read),
     })
 }
 
@@ -299,7 +333,7 @@ async fn move_try(
     to: Option<UnixMillis>,
     trouble: Option<Refusal>,
 ) -> Result<bool> {
-    let (owned, due, trouble) = (shop.clone(), due.clone(), trouble.map(|why| why.to_string()));
+    let (owned, due) = (shop.clone(), due.clone());
     shop.store
         .transaction(move |tx| {
             let (shop, due, trouble) = (owned.clone(), due.clone(), trouble.clone());
@@ -320,14 +354,14 @@ async fn move_try(
                 };
                 let known = found.optional_text("auto_renew_trouble")?;
                 if let (Some(why), None) = (&trouble, &known) {
-                    let news = News::RenewalFailed { why: why.clone() };
-                    notices::tell(&shop, tx, Subject::Subscription(&due.id), news).await?;
+                    notices::tell(&shop, tx, Subject::Subscription(&due.id), News::RenewalFailed { why }).await?;
                 }
+                let written = trouble.as_ref().map(Trouble::written).transpose()?;
                 tx.execute(
                     "UPDATE subscription SET auto_renew_at = $1, auto_renew_trouble = $2 WHERE id = $3",
                     &[
                         to.map_or(Value::NullInt, |at| Value::Int(at.0)),
-                        trouble.or(known).map_or(Value::NullText, Value::Text),
+                        written.or(known).map_or(Value::NullText, Value::Text),
                         Value::Text(due.id.to_string()),
                     ],
                 )

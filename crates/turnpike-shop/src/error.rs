@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::notices::MOST_WEBHOOKS;
 use crate::rotation::MOST_LINKS;
 use crate::types::{AccountId, Cents, Span};
@@ -26,8 +28,10 @@ pub enum Error {
     Failed(String),
 }
 
-/// A rule of the shop that said no, with what its sentence needs.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A rule of the shop that said no, with what its sentence needs. Where one is kept ([`crate::auto_renew::Trouble`]) it is its code
+/// and that data, so that its sentence is written when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", content = "data", rename_all = "snake_case")]
 pub enum Refusal {
     /// The API key or token is absent, unknown, revoked or expired.
     #[error("this API key or token is not valid")]
@@ -228,6 +232,9 @@ pub enum Refusal {
     /// No such exit.
     #[error("no exit has this id")]
     UnknownExit,
+    /// No network with this code.
+    #[error("no network has the code {0}")]
+    NoSuchNetwork(String),
     /// No such order.
     #[error("no order has this id")]
     UnknownOrder,
@@ -256,7 +263,8 @@ pub enum Refusal {
 }
 
 /// Why a coupon does not apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum CouponProblem {
     /// No such code, or it was withdrawn.
     #[error("there is no such code")]
@@ -270,4 +278,37 @@ pub enum CouponProblem {
     /// This account has had its share.
     #[error("this account has used it as often as it may")]
     UsedByAccount,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_kept_by_names_that_do_not_change() {
+        for (refusal, kept) in [
+            (
+                Refusal::InsufficientBalance {
+                    balance: Cents(100),
+                    price: Cents(1_200),
+                },
+                json!({ "code": "insufficient_balance", "data": { "balance": 100, "price": 1_200 } }),
+            ),
+            (Refusal::AccountSuspended, json!({ "code": "account_suspended" })),
+            (Refusal::UnknownPlan, json!({ "code": "unknown_plan" })),
+            (Refusal::PlanInactive, json!({ "code": "plan_inactive" })),
+            (Refusal::NotARenewalPlan, json!({ "code": "not_a_renewal_plan" })),
+            (Refusal::RenewalTooLate, json!({ "code": "renewal_too_late" })),
+            (
+                Refusal::InvalidCoupon(CouponProblem::UsedUp),
+                json!({ "code": "invalid_coupon", "data": "used_up" }),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&refusal).unwrap(), kept);
+            assert_eq!(serde_json::from_value::<Refusal>(kept).unwrap(), refusal);
+        }
+    }
 }

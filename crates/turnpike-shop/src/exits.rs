@@ -3,8 +3,8 @@
 //! | verb | file |
 //! | --- | --- |
 //! | [`list`], [`show`] | here |
-//! | [`networks`]: how each network stands | `networks` |
-//! | [`set_standing`]: drain, disable, enable | `standing` |
+//! | [`networks`], [`network`]: how each network stands | `networks` |
+//! | [`set_standing`], [`set_network_standing`]: drain, disable, enable | `standing` |
 //! | [`ask_check`], [`ask_own_check`], [`wait_check`] and the queue of a gateway behind them | `check` |
 //!
 //! Rotating by hand is [`crate::rotation::request_by_operator`].
@@ -25,8 +25,8 @@ use crate::types::{AccountId, ExitId, ExitStanding, Health, Span, SubscriptionId
 pub use check::{
     CheckState, CheckTask, ExitCheck, ask_check, ask_own_check, claim_checks, finish_check, own_check, wait_check,
 };
-pub use networks::{NetworkView, networks};
-pub use standing::{Changed, set_standing};
+pub use networks::{NetworkStanding, NetworkView, network, networks};
+pub use standing::{Changed, ChangedNetwork, set_network_standing, set_standing};
 
 /// How far back traffic tells an exit's load.
 pub const LOAD: Span = Span::hours(24);

@@ -3,6 +3,7 @@
 //! A customer's ledger account has the account's own id and a cached balance. The conditional update of that cache is what
 //! orders a customer's spending: nobody reads a balance and writes it back.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -16,7 +17,9 @@ use crate::notices::{self, News, Subject};
 use crate::order::Buyer;
 use crate::shop::Shop;
 use crate::store::{Row, Tx, Value};
-use crate::types::{AccountId, Cents, OrderId, OrderKind, TransactionId, UnixMillis};
+use crate::types::{
+    AccountId, Cents, OrderId, OrderKind, SubscriptionId, SubscriptionState, TransactionId, UnixMillis,
+};
 
 /// Money from outside: what operators credit comes from here.
 const FUNDING: &str = "funding";
@@ -367,6 +370,30 @@ pub struct NumberedLine {
     pub number: i64,
     /// The line.
     pub line: Line,
+    /// What it paid for, or gave the price back of; absent where an operator booked it by hand.
+    pub order: Option<Ordered>,
+}
+
+/// The order that a line belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ordered {
+    /// Which.
+    pub id: OrderId,
+    /// The plan's code.
+    pub plan: String,
+    /// What it gave time to, by port.
+    pub subscriptions: Vec<Given>,
+}
+
+/// A subscription that an order gave time to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// Which.
+    pub id: SubscriptionId,
+    /// The port that it has, or had last.
+    pub port: i64,
+    /// Whether it still holds that port.
+    pub is_held: bool,
 }
 
 /// A part of an account's own statement: the newest lines below a number (absent: of all), at most `limit`.
@@ -374,34 +401,73 @@ pub struct NumberedLine {
 /// # Errors
 /// Only the database's.
 pub async fn lines(shop: &Shop, account: &AccountId, below: Option<i64>, limit: i64) -> Result<Vec<NumberedLine>> {
-    let values = [
-        Value::Text(account.to_string()),
-        Value::Int(below.unwrap_or(i64::MAX)),
-        Value::Int(limit),
-    ];
+    let account = Value::Text(account.to_string());
+    let values = [account, Value::Int(below.unwrap_or(i64::MAX)), Value::Int(limit)];
     shop.store
         .read(move |tx| {
             let values = values.clone();
             Box::pin(async move {
                 let rows = tx
                     .all(
-                        "SELECT p.number, p.created_at, t.kind, p.amount_cents, p.balance_after, t.note
+                        "SELECT p.number, p.created_at, t.kind, p.amount_cents, p.balance_after, t.note, t.order_id,
+                                plan.code AS plan
                          FROM posting p JOIN ledger_transaction t ON t.id = p.transaction_id
+                         LEFT JOIN shop_order o ON o.id = t.order_id LEFT JOIN plan ON plan.id = o.plan_id
                          WHERE p.ledger_account_id = $1 AND p.number < $2 ORDER BY p.number DESC LIMIT $3",
                         &values,
                     )
                     .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(NumberedLine {
-                            number: row.int("number")?,
-                            line: line(row)?,
-                        })
-                    })
-                    .collect()
+                let mut lines = rows.iter().map(numbered).collect::<Result<Vec<_>>>()?;
+                let (Some(newest), Some(oldest)) = (lines.first(), lines.last()) else {
+                    return Ok(lines);
+                };
+                let [account, ..] = values;
+                let part = [account, Value::Int(oldest.number), Value::Int(newest.number)];
+                let mut given = given(tx, &part).await?;
+                for line in &mut lines {
+                    if let Some(order) = &mut line.order {
+                        order.subscriptions = given.remove(&line.number).unwrap_or_default();
+                    }
+                }
+                Ok(lines)
             })
         })
         .await
+}
+
+/// What the orders of a part of a statement gave time to, by the line's number.
+async fn given(tx: &mut Tx, part: &[Value; 3]) -> Result<BTreeMap<i64, Vec<Given>>> {
+    let rows = tx
+        .all(
+            "SELECT p.number, s.id, s.port, s.state
+             FROM posting p JOIN ledger_transaction t ON t.id = p.transaction_id
+             JOIN order_line l ON l.order_id = t.order_id JOIN subscription s ON s.id = l.subscription_id
+             WHERE p.ledger_account_id = $1 AND p.number BETWEEN $2 AND $3 ORDER BY p.number, s.port, s.id",
+            part,
+        )
+        .await?;
+    let mut found: BTreeMap<i64, Vec<Given>> = BTreeMap::new();
+    for row in &rows {
+        found.entry(row.int("number")?).or_default().push(Given {
+            id: row.parsed("id")?,
+            port: row.int("port")?,
+            is_held: row.parsed::<SubscriptionState>("state")? != SubscriptionState::Released,
+        });
+    }
+    Ok(found)
+}
+
+fn numbered(row: &Row) -> Result<NumberedLine> {
+    let order = row.optional_parsed("order_id")?.zip(row.optional_text("plan")?);
+    Ok(NumberedLine {
+        number: row.int("number")?,
+        line: line(row)?,
+        order: order.map(|(id, plan)| Ordered {
+            id,
+            plan,
+            subscriptions: Vec::new(),
+        }),
+    })
 }
 
 fn line(row: &Row) -> Result<Line> {

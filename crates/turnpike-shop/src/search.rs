@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::shop::Shop;
 use crate::store::{Row, Value};
-use crate::types::{AccountId, ConnectionType, NetworkId, SubscriptionId, SubscriptionState, UnixMillis};
+use crate::types::{AccountId, ConnectionType, NetworkId, NetworkType, SubscriptionId, SubscriptionState, UnixMillis};
 
 /// What is looked for, and which part of what is found.
 #[derive(Debug, Clone)]
@@ -14,6 +14,10 @@ pub struct Search {
     pub state: Option<SubscriptionState>,
     /// Those in this network only.
     pub network: Option<NetworkId>,
+    /// Those in networks with this kind of line only.
+    pub line: Option<NetworkType>,
+    /// Those in networks of this country only; empty for all.
+    pub country: String,
     /// Which come first.
     pub order: Order,
     /// Those behind this one.
@@ -22,11 +26,32 @@ pub struct Search {
     pub limit: i64,
 }
 
+impl Search {
+    /// Looks for the first `limit` of all.
+    #[must_use]
+    pub fn first(order: Order, limit: i64) -> Self {
+        Self {
+            text: String::new(),
+            state: None,
+            network: None,
+            line: None,
+            country: String::new(),
+            order,
+            after: None,
+            limit,
+        }
+    }
+}
+
 /// Which come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Those bought last.
     Newest,
+    /// Those bought first.
+    Oldest,
+    /// By port.
+    Port,
     /// Those that end first.
     EndsFirst,
 }
@@ -34,7 +59,7 @@ pub enum Order {
 /// A place in a sorted list: what it is sorted by, and the id where that is alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// Start or end of the subscription.
+    /// Start, end or port of the subscription.
     pub at: i64,
     /// The subscription.
     pub id: SubscriptionId,
@@ -73,7 +98,8 @@ impl Found {
     pub fn cursor(&self, order: Order) -> Cursor {
         Cursor {
             at: match order {
-                Order::Newest => self.started_at.0,
+                Order::Newest | Order::Oldest => self.started_at.0,
+                Order::Port => self.port,
                 Order::EndsFirst => self.ends_at.0,
             },
             id: self.id.clone(),
@@ -92,7 +118,7 @@ macro_rules! search {
                     OR ($2 = 'expired' AND (s.state <> 'active' OR s.ends_at <= $3)))
                AND ($4 = '' OR LOWER(s.user_note) LIKE $4 ESCAPE '!' OR LOWER(n.code) LIKE $4 ESCAPE '!'
                     OR LOWER(n.city) LIKE $4 ESCAPE '!' OR CAST(s.port AS TEXT) LIKE $4 ESCAPE '!')
-               AND ($8 = '' OR s.network_id = $8) ",
+               AND ($8 = '' OR s.network_id = $8) AND ($9 = '' OR n.network_type = $9) AND ($10 = '' OR n.country = $10) ",
             $tail
         )
     };
@@ -106,7 +132,7 @@ pub async fn search(shop: &Shop, account: &AccountId, search: Search) -> Result<
     let now = shop.now();
     let first = match search.order {
         Order::Newest => i64::MAX,
-        Order::EndsFirst => i64::MIN,
+        Order::Oldest | Order::Port | Order::EndsFirst => i64::MIN,
     };
     let (at, id) = search
         .after
@@ -122,9 +148,13 @@ pub async fn search(shop: &Shop, account: &AccountId, search: Search) -> Result<
         // One more than asked for tells whether there are more.
         Value::Int(search.limit + 1),
         Value::Text(search.network.map_or(String::new(), |network| network.to_string())),
+        Value::Text(search.line.map_or("", NetworkType::as_str).to_owned()),
+        Value::Text(search.country),
     ];
     let sql = match search.order {
         Order::Newest => search!("AND (s.started_at, s.id) < ($5, $6) ORDER BY s.started_at DESC, s.id DESC LIMIT $7"),
+        Order::Oldest => search!("AND (s.started_at, s.id) > ($5, $6) ORDER BY s.started_at, s.id LIMIT $7"),
+        Order::Port => search!("AND (s.port, s.id) > ($5, $6) ORDER BY s.port, s.id LIMIT $7"),
         Order::EndsFirst => search!("AND (s.ends_at, s.id) > ($5, $6) ORDER BY s.ends_at, s.id LIMIT $7"),
     };
     let mut found: Vec<Found> = shop
@@ -152,6 +182,10 @@ pub struct HeldNetwork {
     pub code: String,
     /// `Amsterdam`.
     pub city: String,
+    /// `NL`.
+    pub country: String,
+    /// What kind of line its exits have.
+    pub network_type: NetworkType,
 }
 
 /// The networks of the account's subscriptions that hold a port, by code.
@@ -166,7 +200,7 @@ pub async fn held_networks(shop: &Shop, account: &AccountId) -> Result<Vec<HeldN
             Box::pin(async move {
                 let rows = tx
                     .all(
-                        "SELECT n.id, n.code, n.city FROM network n
+                        "SELECT n.id, n.code, n.city, n.country, n.network_type FROM network n
                          WHERE n.id IN (SELECT s.network_id FROM subscription s
                                         WHERE s.account_id = $1 AND s.state <> 'released')
                          ORDER BY n.code, n.id",
@@ -179,6 +213,8 @@ pub async fn held_networks(shop: &Shop, account: &AccountId) -> Result<Vec<HeldN
                             id: row.parsed("id")?,
                             code: row.text("code")?,
                             city: row.text("city")?,
+                            country: row.text("country")?,
+                            network_type: row.parsed("network_type")?,
                         })
                     })
                     .collect()

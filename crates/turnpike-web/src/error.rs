@@ -8,7 +8,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 use utoipa::ToSchema;
 
 use crate::limit::{Exceeded, whole_seconds};
-use crate::pages::{BROKEN, on_a_page, too_fast};
+use crate::pages::texts;
 use crate::response::False;
 use crate::visit::{Money, Visit};
 
@@ -267,6 +267,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::CatalogueMoved => Row::new(S::CONFLICT, "catalogue_moved"),
         Refusal::ViewIsReadOnly => Row::new(S::FORBIDDEN, "view_is_read_only"),
         Refusal::UnknownExit => Row::new(S::NOT_FOUND, "unknown_exit"),
+        Refusal::NoSuchNetwork(_) => Row::new(S::NOT_FOUND, "no_such_network"),
         Refusal::UnknownOrder => Row::new(S::NOT_FOUND, "unknown_order"),
         Refusal::NothingToRefund => Row::new(S::CONFLICT, "nothing_to_refund"),
         Refusal::RefundedAlready => Row::new(S::CONFLICT, "refunded_already"),
@@ -329,7 +330,7 @@ fn charged(money: Money, error: &ApiError) -> Option<Option<bool>> {
 }
 
 /// The sentence for the client. What only operators can use stays in the log.
-fn sentence(error: &ApiError) -> String {
+pub(crate) fn sentence(error: &ApiError) -> String {
     match error {
         ApiError::Shop(ShopError::Unavailable(_)) => {
             "the shop's database cannot be reached or is too busy; try again in a moment".to_owned()
@@ -403,20 +404,7 @@ pub(crate) fn told(error: &ApiError, visit: &Visit) -> (StatusCode, String) {
     log(error, &visit.request_id);
     let row = row(error);
     visit.notes().code = Some(row.code);
-    (row.status, capitalised(page_sentence(error)))
-}
-
-/// As [`sentence`], without the words that the contract has put before some, and without those that only programs know.
-fn page_sentence(error: &ApiError) -> String {
-    match error {
-        ApiError::Shop(ShopError::Refused(refusal)) => {
-            on_a_page(refusal).map_or_else(|| refusal.to_string(), ToOwned::to_owned)
-        }
-        // Its heading says what happened, and its last line which request it was.
-        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => BROKEN.to_owned(),
-        ApiError::Limited(exceeded) => too_fast(exceeded.standing.reset),
-        other => sentence(other),
-    }
+    (row.status, capitalised(texts::trouble(error)))
 }
 
 /// The error as an answer.

@@ -11,6 +11,7 @@
 //! | who is asking | `auth`, `token`, `principal` |
 //! | strict JSON, typed request, the operation | `json`, `fields`, `api` |
 //! | pages: who may see them, what they show | `pages` |
+//! | notices as letters | `letter` |
 //! | what went wrong, as status, code and sentence | `error` |
 
 mod api;
@@ -24,6 +25,7 @@ mod fields;
 mod health;
 mod ip;
 mod json;
+mod letter;
 mod limit;
 mod link;
 mod metrics_server;
@@ -53,6 +55,7 @@ use crate::app::App;
 
 pub use challenge_server::serve_challenges;
 pub use config::{CatalogueText, WebConfig};
+pub use letter::Letter;
 pub use metrics_server::serve_metrics;
 pub use openapi::{admin_document as admin_openapi, document as openapi};
 pub use readiness::Readiness;

@@ -70,7 +70,7 @@ const MUST_SUCCEED: [&str; 37] = [
 ];
 
 /// The same of operators.
-const OPERATORS_MUST_SUCCEED: [&str; 27] = [
+const OPERATORS_MUST_SUCCEED: [&str; 28] = [
     "GET /api/admin/overview",
     "GET /api/admin/networks",
     "GET /api/admin/gateways",
@@ -87,6 +87,7 @@ const OPERATORS_MUST_SUCCEED: [&str; 27] = [
     "GET /api/admin/exits",
     "GET /api/admin/exits/{exitId}",
     "PUT /api/admin/exits/{exitId}/standing",
+    "PUT /api/admin/networks/{network}/standing",
     "POST /api/admin/exits/{exitId}/rotate",
     "POST /api/admin/exits/{exitId}/test",
     "GET /api/admin/plans",

@@ -1,8 +1,8 @@
 //! How each network stands: its exits, and what of it is free.
 
-use crate::error::Result;
+use crate::error::{Refusal, Result};
 use crate::shop::Shop;
-use crate::store::{Row, Tx};
+use crate::store::{Row, Tx, Value};
 use crate::types::NetworkType;
 
 /// A network as operators see it. Exits that left the catalogue do not count.
@@ -40,6 +40,61 @@ pub struct NetworkView {
 /// Only the database's.
 pub async fn networks(shop: &Shop) -> Result<Vec<NetworkView>> {
     shop.store.read(|tx| Box::pin(all(tx))).await
+}
+
+/// How one network's exits stand by what operators have decided, those that have left the catalogue included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkStanding {
+    /// `NL-AMS`.
+    pub code: String,
+    /// `Amsterdam`.
+    pub city: String,
+    /// `NL`.
+    pub country: String,
+    /// Exits that are open.
+    pub open: i64,
+    /// Exits that drain.
+    pub draining: i64,
+    /// Exits that are disabled.
+    pub disabled: i64,
+    /// Slots that subscriptions have.
+    pub taken: i64,
+}
+
+/// A network by its code.
+///
+/// # Errors
+/// [`Refusal::NoSuchNetwork`].
+pub async fn network(shop: &Shop, code: &str) -> Result<NetworkStanding> {
+    let code = code.to_owned();
+    shop.store
+        .read(move |tx| {
+            let code = code.clone();
+            Box::pin(async move {
+                let row = tx
+                    .optional(
+                        "SELECT n.code, n.city, n.country, COUNT(CASE WHEN e.standing = 'open' THEN 1 END) AS open,
+                                COUNT(CASE WHEN e.standing = 'draining' THEN 1 END) AS draining,
+                                COUNT(CASE WHEN e.standing = 'disabled' THEN 1 END) AS disabled,
+                                (SELECT COUNT(s.subscription_id) FROM slot s WHERE s.network_id = n.id) AS taken
+                         FROM network n LEFT JOIN network_exit e ON e.network_id = n.id
+                         WHERE n.code = $1 GROUP BY n.id, n.code, n.city, n.country",
+                        &[Value::Text(code.clone())],
+                    )
+                    .await?
+                    .ok_or(Refusal::NoSuchNetwork(code))?;
+                Ok(NetworkStanding {
+                    code: row.text("code")?,
+                    city: row.text("city")?,
+                    country: row.text("country")?,
+                    open: row.int("open")?,
+                    draining: row.int("draining")?,
+                    disabled: row.int("disabled")?,
+                    taken: row.int("taken")?,
+                })
+            })
+        })
+        .await
 }
 
 async fn all(tx: &mut Tx) -> Result<Vec<NetworkView>> {

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::webhooks;
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::shop::Shop;
 use crate::store::{Tx, Value};
 use crate::types::{
@@ -46,7 +46,7 @@ pub(crate) enum News<'a> {
     /// A subscription was renewed.
     Renewed { price: Cents, by_itself: bool },
     /// A subscription could not renew itself.
-    RenewalFailed { why: String },
+    RenewalFailed { why: &'a Refusal },
     /// The balance has fallen below what the account calls low.
     LowBalance { balance: Cents, limit: Cents },
     /// Somebody has signed in.
@@ -75,7 +75,7 @@ impl News<'_> {
         match self {
             Self::Ending | Self::Ended => json!({}),
             Self::Renewed { price, by_itself } => json!({ "priceAmountCents": price.0, "byItself": by_itself }),
-            Self::RenewalFailed { why } => json!({ "reason": why }),
+            Self::RenewalFailed { why } => json!({ "reason": why.to_string(), "refusal": why }),
             Self::LowBalance { balance, limit } => json!({ "balanceCents": balance.0, "lowBalanceCents": limit.0 }),
             Self::SignedIn { source, agent } => json!({ "source": source, "agent": agent }),
             Self::Rotated { address, previous } => json!({ "ip": address, "previousIp": previous }),

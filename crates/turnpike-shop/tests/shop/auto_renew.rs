@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use turnpike_shop::auto_renew::{self, AutoRenew, Wish};
+use turnpike_shop::auto_renew::{self, AutoRenew, Trouble, Wish};
 use turnpike_shop::search::{Order, Search, search};
 use turnpike_shop::subscription::Subscription;
 use turnpike_shop::types::{AccountStatus, Cents, Span, SubscriptionId, SubscriptionState, UnixMillis};
@@ -102,14 +102,7 @@ async fn what_is_switched_off_ends(site: &Site) {
     let world = World::on(site).network("NL-AMS").exits(1).open().await;
     let one = world.renewing().await;
     let found = || async {
-        let wanted = Search {
-            text: String::new(),
-            network: None,
-            state: None,
-            order: Order::Newest,
-            after: None,
-            limit: 10,
-        };
+        let wanted = Search::first(Order::Newest, 10);
         search(&world.shop, &world.ann, wanted).await.unwrap().0[0].renews_itself
     };
     assert!(found().await);
@@ -166,7 +159,7 @@ async fn a_balance_that_is_too_short_is_told_and_tried_again_as_soon_as_money_co
     let next = one.ends_at.minus(Span::hours(23));
     assert_eq!(world.run().await, Some(next));
     let how = world.how(&one).await;
-    let trouble = how.trouble.unwrap();
+    let trouble = how.trouble.unwrap().to_string();
     assert!(
         trouble.contains("the balance of 1.00 does not cover the price of 12.00"),
         "{trouble}"
@@ -175,7 +168,7 @@ async fn a_balance_that_is_too_short_is_told_and_tried_again_as_soon_as_money_co
     // Still too short: it is tried at once and then in an hour.
     world.credit(100).await;
     assert_eq!(world.run().await, Some(next));
-    assert!(world.how(&one).await.trouble.unwrap().contains("2.00"));
+    assert!(world.how(&one).await.trouble.unwrap().to_string().contains("2.00"));
     world.credit(PRICE).await;
     world.run().await;
     assert_eq!(world.see(&one).await.ends_at, one.ends_at.plus(MONTH));
@@ -229,7 +222,16 @@ async fn a_retired_plan_renews_nothing_and_says_so(site: &Site) {
     world.advance_to(&one, DAY);
     world.run().await;
     let trouble = world.how(&one).await.trouble.unwrap();
-    assert_eq!(trouble, Refusal::NotARenewalPlan.to_string());
+    assert_eq!(trouble, Trouble::Refused(Refusal::NotARenewalPlan));
+    // An earlier version wrote down sentences, which are shown as they are.
+    world
+        .raw
+        .run("UPDATE subscription SET auto_renew_trouble = 'it was so' WHERE auto_renew_trouble IS NOT NULL")
+        .await;
+    assert_eq!(
+        world.how(&one).await.trouble,
+        Some(Trouble::Told("it was so".to_owned()))
+    );
     // Sold again, it renews at the next try.
     world.catalogue.plans = plans;
     world.apply().await;

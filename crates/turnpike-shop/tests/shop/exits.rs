@@ -8,11 +8,13 @@ use turnpike_shop::{Refusal, audit_log, purchase, routes};
 
 use crate::rotation::{address, claim};
 use crate::site::Site;
-use crate::world::{ANN, GATEWAY, World, refusal};
+use crate::world::{ANN, GATEWAY, World, quantity, refusal};
 
 on_both_engines! {
     a_draining_exit_is_not_sold_and_keeps_its_holder,
     a_disabled_exit_serves_nobody_until_it_is_open_again,
+    a_whole_network_is_disabled_and_opened_at_once,
+    purchases_and_a_drained_network_at_once_leave_no_sale_behind,
     applying_a_catalogue_changes_no_standing,
     a_purchase_and_a_drain_at_once_leave_no_sale_behind,
     an_operator_rotates_any_exit_that_can_rotate,
@@ -96,6 +98,87 @@ async fn a_disabled_exit_serves_nobody_until_it_is_open_again(site: &Site) {
     set(&world, &held, ExitStanding::Open).await;
     let changes = changes_since(&world.shop, GATEWAY, told + 1).await.unwrap();
     assert_eq!((changes.routes.len(), changes.removed.len()), (1, 0));
+}
+
+async fn set_all(world: &World<'_>, standing: ExitStanding) -> exits::ChangedNetwork {
+    exits::set_network_standing(&world.shop, ROOT, "NL-AMS", standing)
+        .await
+        .unwrap()
+}
+
+async fn a_whole_network_is_disabled_and_opened_at_once(site: &Site) {
+    // More than one statement takes.
+    let world = World::on(site)
+        .network("NL-AMS")
+        .exits(101)
+        .network("DE-BER")
+        .exits(1)
+        .open()
+        .await;
+    let mut order = world.order("NL-AMS").await;
+    order.quantity = quantity(2);
+    let mut held: Vec<_> = world
+        .buy(order)
+        .await
+        .unwrap()
+        .subscriptions
+        .into_iter()
+        .map(|one| one.id)
+        .collect();
+    held.sort_unstable();
+    set(&world, &exit(&world, "exit-7").await, ExitStanding::Draining).await;
+    let told = world.revision().await;
+    let changed = set_all(&world, ExitStanding::Disabled).await;
+    assert_eq!(changed.exits, 101);
+    let gateways: Vec<_> = changed
+        .gateways
+        .iter()
+        .map(|one| (one.gateway.as_str(), one.revision))
+        .collect();
+    assert_eq!(gateways, [(GATEWAY, told + 1)]);
+    let mut changes = changes_since(&world.shop, GATEWAY, told).await.unwrap();
+    changes.removed.sort_unstable();
+    assert_eq!((changes.routes.len(), changes.removed), (0, held));
+    let stands = exits::network(&world.shop, "NL-AMS").await.unwrap();
+    assert_eq!(
+        (stands.open, stands.draining, stands.disabled, stands.taken),
+        (0, 0, 101, 2)
+    );
+    let order = world.order("NL-AMS").await;
+    assert_eq!(
+        world.refuses(world.buy(order.clone())).await,
+        Refusal::SoldOut { free: 0, wanted: 1 }
+    );
+    world.bought("DE-BER").await;
+    let written = audit_log::newest(&world.shop, 200).await.unwrap();
+    let disabled = written
+        .iter()
+        .filter(|entry| entry.detail.to_string().contains("disabled"));
+    assert_eq!(disabled.filter(|entry| entry.action == "exit.standing").count(), 101);
+    // Once more is no change.
+    assert_eq!(set_all(&world, ExitStanding::Disabled).await.exits, 0);
+    let told = world.revision().await;
+    assert_eq!(set_all(&world, ExitStanding::Open).await.exits, 101);
+    assert_eq!(changes_since(&world.shop, GATEWAY, told).await.unwrap().routes.len(), 2);
+    world.buy(order).await.unwrap();
+    let unknown = exits::set_network_standing(&world.shop, ROOT, "no-such", ExitStanding::Open).await;
+    assert_eq!(refusal(unknown), Refusal::NoSuchNetwork("no-such".to_owned()));
+}
+
+async fn purchases_and_a_drained_network_at_once_leave_no_sale_behind(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(6).balance(100_000).open().await;
+    let mut order = world.order("NL-AMS").await;
+    order.quantity = quantity(2);
+    let drain = set_all(&world, ExitStanding::Draining);
+    let disable = set_all(&world, ExitStanding::Disabled);
+    let buys = futures_util::future::join_all((0..3).map(|_| world.buy(order.clone())));
+    let (_, _, bought) = tokio::join!(drain, disable, buys);
+    let sold = i64::try_from(bought.iter().filter(|one| one.is_ok()).count()).unwrap() * 2;
+    assert_eq!(world.slots_taken().await, sold);
+    assert_eq!(world.raw.int("SELECT COUNT(*) FROM slot WHERE sellable = 1").await, 0);
+    // No half of one and half of the other.
+    let stands = exits::network(&world.shop, "NL-AMS").await.unwrap();
+    assert!([stands.draining, stands.disabled].contains(&6), "{stands:?}");
 }
 
 async fn applying_a_catalogue_changes_no_standing(site: &Site) {

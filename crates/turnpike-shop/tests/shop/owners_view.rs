@@ -5,9 +5,11 @@ use std::sync::Arc;
 use turnpike_shop::api_key::{self, NewApiKey};
 use turnpike_shop::search::{Order, Search, held_networks, search};
 use turnpike_shop::subscription::Page;
-use turnpike_shop::types::{Cents, ConnectionType, Health, Span, SubscriptionId, SubscriptionState, UnixMillis};
+use turnpike_shop::types::{
+    Cents, ConnectionType, Health, NetworkType, Span, SubscriptionId, SubscriptionState, UnixMillis,
+};
 use turnpike_shop::{
-    NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, rotation, set_note, subscription, traffic,
+    NOTE_LENGTH, Refusal, catalogue, ledger, quote, quote_renewal, refund, rotation, set_note, subscription, traffic,
 };
 
 use crate::site::Site;
@@ -19,7 +21,7 @@ on_both_engines! {
     a_renewals_quote_is_its_price,
     what_is_free_is_counted,
     subscriptions_are_found_by_what_people_know_of_them,
-    a_list_is_read_page_by_page_in_either_order,
+    a_list_is_read_page_by_page_in_every_order,
     a_note_is_kept_and_an_unfit_one_is_not,
     a_list_is_never_older_than_its_rows,
     one_sees_ones_own_subscription_only,
@@ -27,6 +29,7 @@ on_both_engines! {
     what_an_exit_did_before_a_switch_is_not_told,
     traffic_is_told_by_day,
     a_statement_is_read_page_by_page,
+    a_statement_tells_what_was_paid_for,
     an_owner_makes_and_revokes_keys_of_his_own,
 }
 
@@ -110,11 +113,7 @@ async fn what_is_free_is_counted(site: &Site) {
 fn all(text: &str) -> Search {
     Search {
         text: text.to_owned(),
-        state: None,
-        network: None,
-        order: Order::Newest,
-        after: None,
-        limit: 100,
+        ..Search::first(Order::Newest, 100)
     }
 }
 
@@ -179,13 +178,25 @@ async fn subscriptions_are_found_by_what_people_know_of_them(site: &Site) {
             ..all("")
         };
         assert_eq!(found(&world, only).await, std::slice::from_ref(own));
+        let of_country = Search {
+            country: network.country,
+            ..all("")
+        };
+        assert_eq!(found(&world, of_country).await, std::slice::from_ref(own));
+    }
+    for (line, count) in [(NetworkType::Mobile, 2), (NetworkType::Datacenter, 0)] {
+        let of_line = Search {
+            line: Some(line),
+            ..all("")
+        };
+        assert_eq!(found(&world, of_line).await.len(), count);
     }
     let bob = world.person("bob@example.com", 0).await;
     assert!(search(&world.shop, &bob, all("")).await.unwrap().0.is_empty());
     assert_eq!(held_networks(&world.shop, &bob).await.unwrap(), []);
 }
 
-async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {
+async fn a_list_is_read_page_by_page_in_every_order(site: &Site) {
     let world = World::on(site).network("NL-AMS").exits(7).open().await;
     let mut bought = Vec::new();
     for count in 1..=7 {
@@ -194,7 +205,7 @@ async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {
         bought.push(world.buy(order).await.unwrap().subscriptions.remove(0).id);
         world.advance(Span(i64::from(count % 2 == 0)));
     }
-    for order in [Order::Newest, Order::EndsFirst] {
+    for order in [Order::Newest, Order::Oldest, Order::EndsFirst, Order::Port] {
         let mut after = None;
         let mut read = Vec::new();
         loop {
@@ -214,7 +225,9 @@ async fn a_list_is_read_page_by_page_in_either_order(site: &Site) {
         assert_eq!(read.len(), 7);
         let key = |at: usize| match order {
             Order::Newest => -read[at].started_at.0,
+            Order::Oldest => read[at].started_at.0,
             Order::EndsFirst => read[at].ends_at.0,
+            Order::Port => read[at].port,
         };
         assert!((1..7).all(|at| key(at - 1) <= key(at)), "{order:?}");
         assert!(bought.iter().all(|id| read.iter().any(|one| one.id == *id)));
@@ -414,6 +427,56 @@ async fn a_statement_is_read_page_by_page(site: &Site) {
     let second = ledger::lines(&world.shop, &world.ann, Some(3), 3).await.unwrap();
     let notes: Vec<_> = second.iter().map(|one| one.line.note.as_str()).collect();
     assert_eq!(notes, ["note 1", "to begin with"]);
+}
+
+async fn a_statement_tells_what_was_paid_for(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(3).open().await;
+    let mut order = world.order("NL-AMS").await;
+    order.quantity = quantity(2);
+    let bought = world.buy(order).await.unwrap();
+    let mut ports: Vec<_> = bought.subscriptions.iter().map(|one| i64::from(one.port)).collect();
+    ports.sort_unstable();
+    let renewal = world.renewal(&bought.subscriptions[0]).await;
+    let renewed = world.renew(renewal).await.unwrap();
+    refund(&world.shop, "test", &renewed.order, "a change of mind")
+        .await
+        .unwrap();
+    let told = |lines: Vec<ledger::NumberedLine>| {
+        let of = |line: ledger::NumberedLine| {
+            let order = line.order?;
+            let ports: Vec<_> = order.subscriptions.iter().map(|one| (one.port, one.is_held)).collect();
+            Some((line.line.kind, order.id, ports))
+        };
+        lines.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let renewed_port = vec![(i64::from(bought.subscriptions[0].port), true)];
+    let purchase = (
+        "purchase".to_owned(),
+        bought.order.clone(),
+        ports.iter().map(|port| (*port, true)).collect(),
+    );
+    let lines = ledger::lines(&world.shop, &world.ann, None, 10).await.unwrap();
+    let plans: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.order.as_ref())
+        .map(|order| order.plan.as_str())
+        .collect();
+    assert_eq!(plans, ["NL-AMS private"; 3]);
+    assert_eq!(
+        told(lines),
+        [
+            Some(("refund".to_owned(), renewed.order.clone(), renewed_port.clone())),
+            Some(("renewal".to_owned(), renewed.order, renewed_port)),
+            Some(purchase.clone()),
+            None,
+        ]
+    );
+    // A part of it tells as much, and what has let go of its port is told as such.
+    world.advance(Span::days(60));
+    world.upkeep().await;
+    let part = ledger::lines(&world.shop, &world.ann, Some(3), 1).await.unwrap();
+    let released = ports.iter().map(|port| (*port, false)).collect();
+    assert_eq!(told(part), [Some((purchase.0, purchase.1, released))]);
 }
 
 async fn an_owner_makes_and_revokes_keys_of_his_own(site: &Site) {

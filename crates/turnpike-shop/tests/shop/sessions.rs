@@ -22,10 +22,12 @@ on_both_engines! {
     a_code_is_accepted_once,
     wrong_codes_slow_their_giver_down,
     a_recovery_code_lets_in_once,
+    a_recovery_code_lets_one_of_several_in_that_come_at_once,
     a_session_that_owes_its_code_waits_ten_minutes,
     a_second_factor_can_be_switched_off,
     no_secret_of_a_session_or_a_second_factor_is_stored,
     the_first_operator_is_made_by_a_link_once,
+    a_link_that_several_use_at_once_makes_one_operator,
     sessions_that_are_over_are_forgotten,
 }
 
@@ -314,6 +316,34 @@ async fn a_recovery_code_lets_in_once(site: &Site) {
     );
 }
 
+async fn a_recovery_code_lets_one_of_several_in_that_come_at_once(site: &Site) {
+    let world = World::on(site).open().await;
+    let owner = owner(&world).await;
+    let (_, codes) = with_second_factor(&world, &owner).await;
+    let mut givers = Vec::new();
+    for _ in 0..4 {
+        let (shop, token) = (world.shop.clone(), owing_a_code(&world).await);
+        let code = codes[0].expose_secret().to_owned();
+        givers.push(tokio::spawn(async move {
+            session::give_code(&shop, &token, &code, home()).await.map(|_| ())
+        }));
+    }
+    let mut outcomes = Vec::new();
+    for giver in givers {
+        outcomes.push(giver.await.unwrap());
+    }
+    let let_in = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(let_in, 1, "{outcomes:?}");
+    for outcome in outcomes.into_iter().filter(Result::is_err) {
+        assert_eq!(refusal(outcome), Refusal::WrongCode);
+    }
+    let left = second_factor::standing(&world.shop, &owner)
+        .await
+        .unwrap()
+        .recovery_codes;
+    assert_eq!(left, 9);
+}
+
 async fn a_session_that_owes_its_code_waits_ten_minutes(site: &Site) {
     let world = World::on(site).open().await;
     let owner = owner(&world).await;
@@ -366,6 +396,34 @@ async fn the_first_operator_is_made_by_a_link_once(site: &Site) {
     assert_eq!(made.role, Role::Operator);
     assert_eq!(refusal(make("thief@example.com", PASSWORD).await), Refusal::NotInvited);
     assert!(first_operator::invite(&shop).await.unwrap().is_none());
+}
+
+async fn a_link_that_several_use_at_once_makes_one_operator(site: &Site) {
+    let shop = site.open(Settings::default(), Arc::new(|| NOW)).await;
+    let token = first_operator::invite(&shop).await.unwrap().unwrap();
+    let makers = (0..4).map(|number| {
+        let (shop, token) = (shop.clone(), token.expose_secret().to_owned());
+        tokio::spawn(async move {
+            first_operator::make(&shop, &token, &format!("boss-{number}@example.com"), PASSWORD.into()).await
+        })
+    });
+    let mut outcomes = Vec::new();
+    for maker in makers.collect::<Vec<_>>() {
+        outcomes.push(maker.await.unwrap());
+    }
+    let (made, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    let made: Vec<_> = made.into_iter().map(|one| one.unwrap().email).collect();
+    let all: Vec<_> = account::list(&shop)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| one.email)
+        .collect();
+    assert_eq!((made.len(), refused.len()), (1, 3));
+    assert_eq!(all, made);
+    for outcome in refused {
+        assert_eq!(refusal(outcome), Refusal::NotInvited);
+    }
 }
 
 async fn sessions_that_are_over_are_forgotten(site: &Site) {

@@ -1,13 +1,14 @@
 //! `/subscriptions/{subscription}/auto-renew`: whether and by which plan a subscription renews itself.
 
 use turnpike_shop::auto_renew::{self, Wish};
-use turnpike_shop::types::SubscriptionId;
-use turnpike_shop::{Refusal, renewal_plans};
+use turnpike_shop::types::{NoticeKind, SubscriptionId};
+use turnpike_shop::{Refusal, notices, renewal_plans};
 
 use super::desk::{Desk, Outcome};
+use super::notices::open_ways;
 use super::plans::Choice;
 use super::subscription::settled;
-use super::texts::{Notice, texts};
+use super::texts::{Notice, refusal, texts};
 use super::trouble::Trouble;
 use super::visitor::Customer;
 use super::when::{moment, span};
@@ -21,6 +22,8 @@ pub(super) struct AutoRenewal {
     /// When it is tried next, and at which price as things are.
     pub(super) next: Option<(String, String)>,
     pub(super) trouble: Option<String>,
+    /// Whether it is on, and nobody is told what comes of it although that could be.
+    pub(super) is_untold: bool,
 }
 
 impl AutoRenewal {
@@ -45,9 +48,26 @@ impl AutoRenewal {
                 .next_at
                 .zip(stands.price)
                 .map(|(at, price)| (moment(at), price.to_string())),
-            trouble: no_plan.or(stands.trouble),
+            trouble: no_plan.or(stands.trouble.map(|trouble| match trouble {
+                auto_renew::Trouble::Refused(why) => refusal(&why),
+                auto_renew::Trouble::Told(sentence) => sentence,
+            })),
+            is_untold: stands.plan.is_some() && is_untold(desk, customer).await?,
         })
     }
+}
+
+/// Whether the shop could tell the customer that something was renewed or could not be, and he has chosen neither.
+async fn is_untold(desk: &Desk, customer: &Customer) -> Result<bool, Trouble> {
+    let ways = open_ways(desk);
+    if ways.is_empty() {
+        return Ok(false);
+    }
+    let chosen = notices::choices(&desk.app.shop, customer.account()).await?;
+    let is_told = |kind| ways.iter().any(|way| chosen.has(kind, *way));
+    Ok(![NoticeKind::Renewed, NoticeKind::RenewalFailed]
+        .into_iter()
+        .any(is_told))
 }
 
 /// `POST /subscriptions/{subscription}/auto-renew`

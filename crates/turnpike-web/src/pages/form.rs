@@ -5,7 +5,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use secrecy::SecretString;
 use turnpike_shop::types::OutOfRange;
 
-use super::texts::texts;
+use super::texts::{texts, unfit};
 use crate::error::ApiError;
 
 /// Names and values, as they came.
@@ -50,7 +50,7 @@ impl Fields {
         let number = text.parse::<u64>().map_err(|_| OutOfRange).and_then(T::try_from);
         number.map_err(|wrong| ApiError::Field {
             field: name.to_owned(),
-            rule: wrong.to_string(),
+            rule: unfit(wrong),
         })
     }
 

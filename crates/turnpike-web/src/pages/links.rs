@@ -10,9 +10,9 @@ use turnpike_shop::{allowed_addresses, set_allowed_addresses};
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
-use super::texts::{Notice, texts};
+use super::texts::{Notice, texts, unfit};
 use super::trouble::{Trouble, confirm_and_again, refused};
-use super::visitor::Customer;
+use super::visitor::{Confirmed, Customer};
 use super::when::moment;
 use crate::api::link_item::path;
 use crate::api::subscription::label;
@@ -28,6 +28,7 @@ struct LinksPage {
     is_active: bool,
     links: Vec<Line>,
     name: String,
+    is_status: bool,
     allowed: String,
     sources: String,
     /// What was wrong with the new link.
@@ -107,6 +108,7 @@ async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, wrong: Wron
             .map(|link| Line::of(link, desk, &id))
             .collect(),
         name: desk.fields.text("name").to_owned(),
+        is_status: desk.fields.text("kind") == "status",
         allowed: desk.fields.text("allowed").to_owned(),
         sources,
         wrong_link: wrong.link,
@@ -125,7 +127,7 @@ fn addresses(desk: &Desk, field: &str) -> Result<AddressList, ApiError> {
         .collect();
     AddressList::parse(&entries).map_err(|wrong| ApiError::Field {
         field: field.to_owned(),
-        rule: wrong.to_string(),
+        rule: unfit(wrong),
     })
 }
 
@@ -138,6 +140,8 @@ fn back(desk: &Desk, notice: Notice) -> Result<axum::response::Response, Trouble
 pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
     let id: SubscriptionId = desk.id("subscription")?;
     let made = match read(&desk) {
+        // Whoever has the link needs no password, and keeps it when the account's is changed.
+        Ok(_) if customer.confirmed().is_err() => return Ok(confirm_and_again(&filled_link(&desk, &id))),
         Ok(new) => rotation::create_link(&desk.app.shop, customer.account(), &id, new)
             .await
             .map_err(ApiError::from),
@@ -152,7 +156,7 @@ pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
 fn read(desk: &Desk) -> Result<NewLink, ApiError> {
     let name = LinkName::try_from(desk.fields.text("name").to_owned()).map_err(|wrong| ApiError::Field {
         field: "name".to_owned(),
-        rule: wrong.to_string(),
+        rule: unfit(wrong),
     })?;
     Ok(NewLink {
         name,
@@ -174,7 +178,7 @@ async fn wrong_link(customer: &Customer, desk: &Desk, error: impl Into<ApiError>
 }
 
 /// `POST /subscriptions/{subscription}/links/{link}/renew`
-pub(crate) async fn renew(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn renew(customer: Confirmed, desk: Desk) -> Outcome {
     let (id, link): (SubscriptionId, LinkId) = (desk.id("subscription")?, desk.id("link")?);
     match rotation::renew_link(&desk.app.shop, customer.account(), &id, &link).await {
         Ok(_) => back(&desk, Notice::LinkRenewed),
@@ -189,6 +193,15 @@ pub(crate) async fn revoke(customer: Customer, desk: Desk) -> Outcome {
         Ok(()) => back(&desk, Notice::LinkRevoked),
         Err(error) => wrong_link(&customer, &desk, error).await,
     }
+}
+
+/// The page with the new link as it was described.
+fn filled_link(desk: &Desk, id: &SubscriptionId) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for name in ["name", "kind", "allowed"] {
+        query.append_pair(name, desk.fields.text(name));
+    }
+    format!("/subscriptions/{id}/links?{}", query.finish())
 }
 
 /// The page with the addresses as they were sent.

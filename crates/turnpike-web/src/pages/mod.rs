@@ -22,6 +22,7 @@ mod cookies;
 mod desk;
 mod entry;
 mod form;
+mod found;
 mod frame;
 mod keys;
 mod links;
@@ -38,7 +39,7 @@ mod snippets;
 mod statement;
 mod subscription;
 mod subscriptions;
-mod texts;
+pub(crate) mod texts;
 mod trouble;
 mod visitor;
 mod when;
@@ -56,7 +57,6 @@ use crate::app::App;
 use crate::error::settle;
 use crate::visit::Visit;
 
-pub(crate) use self::texts::{BROKEN, on_a_page, too_fast};
 pub(crate) use self::trouble::{plain as trouble, wants_page};
 
 /// A catalogue as a form carries it, in bytes: thousands of exits, though a form's encoding triples what is no letter.
@@ -100,7 +100,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             page(subscription::picture),
         )
         .route("/subscriptions/{subscription}/links", form(links::show, links::create))
-        .route("/subscriptions/{subscription}/links/{link}/renew", action(links::renew))
+        .route(
+            "/subscriptions/{subscription}/links/{link}/renew",
+            action_on("/subscriptions/{subscription}/links", links::renew),
+        )
         .route(
             "/subscriptions/{subscription}/links/{link}/revoke",
             action(links::revoke),
@@ -162,6 +165,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route(
             "/operator/exits/{exit}/standing",
             form(operator::standing_form, operator::set_standing),
+        )
+        .route("/operator/networks/{network}", page(operator::network))
+        .route(
+            "/operator/networks/{network}/standing",
+            form(operator::network_standing_form, operator::set_network_standing),
         )
         .route("/operator/catalogue", page(operator::catalogue))
         .route("/operator/catalogue/file", page(operator::catalogue_file))

@@ -10,7 +10,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::texts::{Notice, texts};
-use super::trouble::{Trouble, refused};
+use super::trouble::{Trouble, confirm_and_again, refused};
 use super::visitor::Customer;
 use super::when::moment;
 use crate::error::ApiError;
@@ -74,7 +74,7 @@ impl Line {
 }
 
 /// The ways that this shop has open.
-fn open_ways(desk: &Desk) -> Vec<NoticeWay> {
+pub(super) fn open_ways(desk: &Desk) -> Vec<NoticeWay> {
     let ways = notices::ways(&desk.app.shop);
     [(NoticeWay::Email, ways.email), (NoticeWay::Webhook, ways.webhook)]
         .into_iter()
@@ -202,6 +202,13 @@ fn cents(text: &str) -> Option<Cents> {
 
 /// `POST /notices/webhooks`. The answer is the page itself: nothing that leads to the secret may stand in an address.
 pub(crate) async fn create(customer: Customer, desk: Desk) -> Outcome {
+    // Whoever reads there is told of the account from then on, whatever becomes of its password.
+    if customer.confirmed().is_err() {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("url", desk.fields.text("url"))
+            .finish();
+        return Ok(confirm_and_again(&format!("/notices?{query}")));
+    }
     match notices::create_webhook(&desk.app.shop, customer.account(), desk.fields.text("url")).await {
         Ok((_, secret)) => {
             let secret = secret.expose_secret().to_owned();

@@ -35,12 +35,8 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
     let shop = &desk.app.shop;
     let account = account::by_email(shop, &customer.session().email).await?;
     let first = Search {
-        text: String::new(),
         state: Some(SubscriptionState::Active),
-        network: None,
-        order: Order::EndsFirst,
-        after: None,
-        limit: ENDING_ROWS,
+        ..Search::first(Order::EndsFirst, ENDING_ROWS)
     };
     let any = Search {
         state: None,

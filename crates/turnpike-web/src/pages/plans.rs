@@ -13,6 +13,7 @@ use turnpike_shop::{PurchaseOrder, plans, purchase, quote};
 
 use super::desk::{Desk, Outcome, html};
 use super::form::Fields;
+use super::found::told;
 use super::frame::{Frame, Place};
 use super::sizes::bytes;
 use super::texts::{Notice, texts, with};
@@ -32,6 +33,8 @@ const COUPON_LENGTH: usize = 64;
 struct PlansPage {
     frame: Frame,
     plans: Vec<Card>,
+    /// How many plans these are, in words.
+    told: String,
     countries: Vec<Choice>,
     types: Vec<Choice>,
     lines: Vec<Choice>,
@@ -142,6 +145,7 @@ pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
     };
     let page = PlansPage {
         frame: desk.frame(Place::Plans, texts().plans).await?,
+        told: told(shown.len(), false),
         plans: shown.iter().map(|plan| Card::of(plan, free_of(plan))).collect(),
         countries: countries.into_iter().map(|code| choice(code, code, country)).collect(),
         types: [ConnectionType::Private, ConnectionType::Shared]

@@ -60,14 +60,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
     let shop = &desk.app.shop;
     let mut ids = Ids::default();
     ids.add("email", customer.session().email.clone());
-    let newest = Search {
-        text: String::new(),
-        state: None,
-        network: None,
-        order: Order::Newest,
-        after: None,
-        limit: 1,
-    };
+    let newest = Search::first(Order::Newest, 1);
     let (found, _) = search(shop, customer.account(), newest).await?;
     let (on_sale, newest) = (plans(shop).await?, found.first());
     if let Some(one) = newest {

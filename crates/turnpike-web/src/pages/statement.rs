@@ -1,24 +1,30 @@
 //! `/statement`: every line of the customer's ledger, with the balance after it.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
-use turnpike_shop::ledger::{self, NumberedLine};
+use turnpike_shop::Error;
+use turnpike_shop::ledger::{self, Given, NumberedLine};
+use turnpike_shop::types::AccountId;
 
 use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::texts::texts;
-use super::trouble::Trouble;
 use super::visitor::Customer;
 use super::when::{machine, moment};
-use crate::error::ApiError;
+use crate::app::App;
 use crate::sub::spreadsheet_safe;
 
 /// Lines of a page.
 const LINES: i64 = 50;
 /// Lines that are read at once for the file.
-const BATCH: i64 = 5_000;
+const BATCH: i64 = 1_000;
+/// So many ports of an order are named one by one.
+const PORTS: usize = 3;
 
 #[derive(Template)]
 #[template(path = "statement.html")]
@@ -33,10 +39,43 @@ struct StatementPage {
 pub(crate) struct Line {
     pub(crate) at: String,
     pub(crate) what: &'static str,
+    /// What was paid for; absent where an operator booked it by hand.
+    pub(crate) order: Option<Ordered>,
     pub(crate) note: String,
     pub(crate) amount: String,
     pub(crate) is_credit: bool,
     pub(crate) balance: String,
+}
+
+/// What a line paid for.
+pub(crate) struct Ordered {
+    pub(crate) id: String,
+    pub(crate) plan: String,
+    pub(crate) ports: Vec<Port>,
+    /// How many ports it gave time to beside those.
+    pub(crate) more: usize,
+}
+
+/// A port of an order.
+pub(crate) struct Port {
+    pub(crate) number: i64,
+    /// The subscription, where it still holds the port.
+    pub(crate) subscription: Option<String>,
+}
+
+impl Ordered {
+    fn of(order: &ledger::Ordered) -> Self {
+        let port = |given: &Given| Port {
+            number: given.port,
+            subscription: given.is_held.then(|| given.id.to_string()),
+        };
+        Self {
+            id: order.id.to_string(),
+            plan: order.plan.clone(),
+            ports: order.subscriptions.iter().take(PORTS).map(port).collect(),
+            more: order.subscriptions.len().saturating_sub(PORTS),
+        }
+    }
 }
 
 /// `GET /statement`
@@ -61,6 +100,7 @@ pub(crate) fn line(numbered: &NumberedLine) -> Line {
     Line {
         at: moment(line.at),
         what: what(&line.kind),
+        order: numbered.order.as_ref().map(Ordered::of),
         note: line.note.clone(),
         amount: signed(line.amount.0, &line.amount.to_string()),
         is_credit: line.amount.0 > 0,
@@ -88,39 +128,17 @@ pub(crate) fn what(kind: &str) -> &'static str {
     }
 }
 
-/// `GET /statement.csv`
+/// `GET /statement.csv`: written while it is sent, so that no statement is too long for it.
 pub(crate) async fn file(customer: Customer, desk: Desk) -> Outcome {
-    let failed = |error: csv::Error| {
-        Trouble::Failed(ApiError::Shop(turnpike_shop::Error::Failed(format!(
-            "writing a statement: {error}"
-        ))))
+    let part = Part {
+        app: Arc::clone(&desk.app),
+        account: customer.account().clone(),
+        next: Next::Beginning,
     };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(["number", "time", "kind", "amount", "balance", "note"])
-        .map_err(failed)?;
-    let mut below = None;
-    loop {
-        let lines = ledger::lines(&desk.app.shop, customer.account(), below, BATCH).await?;
-        for NumberedLine { number, line } in &lines {
-            writer
-                .write_record([
-                    number.to_string(),
-                    machine(line.at),
-                    line.kind.clone(),
-                    line.amount.to_string(),
-                    line.balance.to_string(),
-                    spreadsheet_safe(&line.note),
-                ])
-                .map_err(failed)?;
-        }
-        match lines.last() {
-            Some(last) if lines.len() == usize::try_from(BATCH).unwrap_or(usize::MAX) => below = Some(last.number),
-            _ => break,
-        }
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-    let mut answer = Response::new(Body::from(bytes));
+    let parts = stream::try_unfold(part, async |mut part: Part| {
+        Ok::<_, Error>(part.write().await?.map(|bytes| (bytes, part)))
+    });
+    let mut answer = Response::new(Body::from_stream(parts));
     let headers = answer.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -131,4 +149,64 @@ pub(crate) async fn file(customer: Customer, desk: Desk) -> Outcome {
         HeaderValue::from_static("attachment; filename=\"statement.csv\""),
     );
     Ok(answer)
+}
+
+/// The part of the file that is to be written next.
+struct Part {
+    app: Arc<App>,
+    account: AccountId,
+    next: Next,
+}
+
+enum Next {
+    Beginning,
+    /// The lines below this number.
+    Below(i64),
+    End,
+}
+
+impl Part {
+    /// Writes it; absent where nothing is left.
+    async fn write(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let below = match self.next {
+            Next::Beginning => None,
+            Next::Below(number) => Some(number),
+            Next::End => return Ok(None),
+        };
+        let lines = ledger::lines(&self.app.shop, &self.account, below, BATCH).await?;
+        let written =
+            records(below.is_none(), &lines).map_err(|error| Error::Failed(format!("a statement: {error}")))?;
+        self.next = match lines.last() {
+            Some(last) if lines.len() == usize::try_from(BATCH).unwrap_or(usize::MAX) => Next::Below(last.number),
+            _ => Next::End,
+        };
+        Ok(Some(written))
+    }
+}
+
+fn records(is_first: bool, lines: &[NumberedLine]) -> csv::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    if is_first {
+        writer.write_record([
+            "number", "time", "kind", "amount", "balance", "note", "order", "plan", "ports",
+        ])?;
+    }
+    for NumberedLine { number, line, order } in lines {
+        let ports = order.iter().flat_map(|order| &order.subscriptions);
+        let ports: Vec<_> = ports.map(|given| given.port.to_string()).collect();
+        writer.write_record([
+            number.to_string(),
+            machine(line.at),
+            line.kind.clone(),
+            line.amount.to_string(),
+            line.balance.to_string(),
+            spreadsheet_safe(&line.note),
+            order.as_ref().map_or_else(String::new, |order| order.id.to_string()),
+            order
+                .as_ref()
+                .map_or_else(String::new, |order| spreadsheet_safe(&order.plan)),
+            ports.join(" "),
+        ])?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
 }

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use turnpike_shop::profile::renew_token;
 use turnpike_shop::refusals::{Refusal, refusals};
 use turnpike_shop::subscription::{Subscription, see};
-use turnpike_shop::types::{Health, NetworkId, RotationPolicy, SubscriptionId, SubscriptionState};
+use turnpike_shop::types::{Health, NetworkId, NotAPolicy, RotationPolicy, SubscriptionId, SubscriptionState};
 use turnpike_shop::{available_networks, change_credentials, rotation, set_note, switch_network, traffic};
 
 use super::auto_renewal::AutoRenewal;
@@ -20,7 +20,7 @@ use super::profile::Profile;
 use super::sizes::bytes;
 use super::snippets::{self, Snippet};
 use super::subscriptions::ENDING;
-use super::texts::{Notice, texts};
+use super::texts::{Notice, port_refusal, texts, unfit};
 use super::trouble::{Trouble, refused};
 use super::visitor::{Confirmed, Customer};
 use super::when::{moment, span};
@@ -184,7 +184,7 @@ impl From<Refusal> for Refused {
             source: refusal.source,
             protocol: refusal.protocol,
             times: refusal.times,
-            reason: refusal.reason,
+            reason: port_refusal(&refusal.code, refusal.reason),
         }
     }
 }
@@ -341,7 +341,7 @@ pub(crate) async fn policy(customer: Customer, desk: Desk) -> Outcome {
             .map_err(ApiError::from),
         None => Err(ApiError::Field {
             field: "minutes".to_owned(),
-            rule: turnpike_shop::types::NotAPolicy.to_string(),
+            rule: unfit(NotAPolicy),
         }),
     };
     settled(set, Notice::PolicySet, &customer, &desk).await

@@ -1,14 +1,18 @@
 //! `/subscriptions`: what the customer has, found and sorted, a page at a time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use http::StatusCode;
 use turnpike_shop::profile;
-use turnpike_shop::search::{Cursor, Found, Order, Search, held_networks, search};
-use turnpike_shop::types::{NetworkId, SubscriptionState};
+use turnpike_shop::search::{Cursor, Found, HeldNetwork, Order, Search, held_networks, search};
+use turnpike_shop::types::{NetworkId, NetworkType, SubscriptionState};
 
 use super::desk::{Desk, Outcome, html};
+use super::form::Fields;
+use super::found::told;
 use super::frame::{Frame, Place};
-use super::plans::{Choice, kind};
+use super::plans::{Choice, kind, line};
 use super::profile::Profile;
 use super::texts::{Notice, texts};
 use super::visitor::{Confirmed, Customer};
@@ -23,11 +27,10 @@ const ROWS: i64 = 50;
 struct SubscriptionsPage {
     frame: Frame,
     rows: Vec<Line>,
-    text: String,
-    state: &'static str,
-    order: &'static str,
-    /// Those that the customer has something in.
-    networks: Vec<Choice>,
+    /// How many these are, in words.
+    told: String,
+    filter: Filter,
+    held: Held,
     /// From where programs load all of them.
     profile: Profile,
     /// Where the next page begins.
@@ -77,67 +80,151 @@ impl Line {
 /// How near an end is pointed out.
 pub(crate) const ENDING: turnpike_shop::types::Span = turnpike_shop::types::Span::days(3);
 
-/// `GET /subscriptions`
-pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
-    let fields = &desk.fields;
-    let (state, state_word) = match fields.text("state") {
-        "active" => (Some(SubscriptionState::Active), "active"),
-        "expired" => (Some(SubscriptionState::Expired), "expired"),
-        _ => (None, ""),
-    };
-    let (order, order_word) = match fields.text("order") {
-        "end" => (Order::EndsFirst, "end"),
-        _ => (Order::Newest, ""),
-    };
-    let network = fields.text("network").parse::<NetworkId>().ok();
-    let network_word = network.as_ref().map_or("", |_| fields.text("network"));
-    let after = cursor(fields.text("after"));
-    let is_later = after.is_some();
-    let asked = Search {
-        text: fields.text("q").to_owned(),
-        state,
-        network,
-        order,
-        after,
-        limit: ROWS,
-    };
-    let (found, has_more) = search(&desk.app.shop, customer.account(), asked).await?;
-    let next = found.last().filter(|_| has_more).map(|last| {
-        let cursor = last.cursor(order);
+/// What the list's form asks for, each by its word; a word that is none asks for nothing.
+struct Filter {
+    text: String,
+    state: &'static str,
+    network: String,
+    line: &'static str,
+    country: String,
+    order: &'static str,
+}
+
+impl Filter {
+    fn of(fields: &Fields) -> Self {
+        Self {
+            text: fields.text("q").to_owned(),
+            state: match fields.text("state") {
+                "active" => "active",
+                "expired" => "expired",
+                _ => "",
+            },
+            network: fields
+                .text("network")
+                .parse()
+                .map_or_else(|_| String::new(), |network: NetworkId| network.to_string()),
+            line: fields.text("line").parse().map_or("", NetworkType::as_str),
+            country: fields.text("country").replace('\0', ""),
+            order: match fields.text("order") {
+                "oldest" => "oldest",
+                "end" => "end",
+                "port" => "port",
+                _ => "",
+            },
+        }
+    }
+
+    fn order(&self) -> Order {
+        match self.order {
+            "oldest" => Order::Oldest,
+            "end" => Order::EndsFirst,
+            "port" => Order::Port,
+            _ => Order::Newest,
+        }
+    }
+
+    fn search(&self, after: Option<Cursor>) -> Search {
+        Search {
+            text: self.text.clone(),
+            state: self.state.parse().ok(),
+            network: self.network.parse().ok(),
+            line: self.line.parse().ok(),
+            country: self.country.clone(),
+            after,
+            ..Search::first(self.order(), ROWS)
+        }
+    }
+
+    /// Whether it leaves anything out.
+    fn is_narrow(&self) -> bool {
+        [self.text.as_str(), self.state, &self.network, self.line, &self.country]
+            .iter()
+            .any(|word| !word.is_empty())
+    }
+
+    /// The query of what follows this one.
+    fn behind(&self, last: &Found) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in [
-            ("q", fields.text("q")),
-            ("state", state_word),
-            ("network", network_word),
-            ("order", order_word),
+            ("q", self.text.as_str()),
+            ("state", self.state),
+            ("network", &self.network),
+            ("line", self.line),
+            ("country", &self.country),
+            ("order", self.order),
         ] {
             if !value.is_empty() {
                 query.append_pair(name, value);
             }
         }
+        let cursor = last.cursor(self.order());
         query.append_pair("after", &format!("{}.{}", cursor.at, cursor.id));
         query.finish()
-    });
-    let networks = held_networks(&desk.app.shop, customer.account())
-        .await?
-        .into_iter()
-        .map(|held| Choice {
-            is_chosen: held.id.as_str() == network_word,
-            value: held.id.to_string(),
-            label: network_label(&held.code, &held.city),
-        })
-        .collect();
+    }
+}
+
+/// What a list can be narrowed to: what the customer has something of.
+struct Held {
+    networks: Vec<Choice>,
+    lines: Vec<Choice>,
+    countries: Vec<Choice>,
+}
+
+impl Held {
+    fn of(networks: &[HeldNetwork], filter: &Filter) -> Self {
+        let choice = |value: &str, label: &str, chosen: &str| Choice {
+            value: value.to_owned(),
+            label: label.to_owned(),
+            is_chosen: value == chosen,
+        };
+        let lines: BTreeMap<&str, NetworkType> = networks
+            .iter()
+            .map(|held| (held.network_type.as_str(), held.network_type))
+            .collect();
+        let countries: BTreeSet<&str> = networks.iter().map(|held| held.country.as_str()).collect();
+        Self {
+            networks: networks
+                .iter()
+                .map(|held| {
+                    choice(
+                        held.id.as_str(),
+                        &network_label(&held.code, &held.city),
+                        &filter.network,
+                    )
+                })
+                .collect(),
+            lines: lines
+                .iter()
+                .map(|(word, network_type)| choice(word, line(*network_type), filter.line))
+                .collect(),
+            countries: countries
+                .iter()
+                .map(|country| choice(country, country, &filter.country))
+                .collect(),
+        }
+    }
+}
+
+/// `GET /subscriptions`
+pub(crate) async fn list(customer: Customer, desk: Desk) -> Outcome {
+    let filter = Filter::of(&desk.fields);
+    let after = cursor(desk.fields.text("after"));
+    let is_later = after.is_some();
+    let (found, has_more) = search(&desk.app.shop, customer.account(), filter.search(after)).await?;
+    let held = held_networks(&desk.app.shop, customer.account()).await?;
     let token = profile::account_token(&desk.app.shop, customer.account()).await?;
     let page = SubscriptionsPage {
         frame: desk.frame(Place::Subscriptions, texts().subscriptions).await?,
         rows: found.iter().map(|one| Line::of(one, &desk)).collect(),
-        text: fields.text("q").to_owned(),
-        state: state_word,
-        order: order_word,
-        next,
+        told: match found.is_empty() && !is_later && !filter.is_narrow() {
+            true => String::new(),
+            false => told(found.len(), has_more || is_later),
+        },
+        next: found.last().filter(|_| has_more).map(|last| filter.behind(last)),
         is_later,
-        is_filtered: !fields.text("q").is_empty() || state.is_some() || !network_word.is_empty(),
-        networks,
+        is_filtered: filter.is_narrow(),
+        held: Held::of(&held, &filter),
+        filter,
         profile: Profile::new(&desk, &token, "/subscriptions/url".to_owned()),
     };
     Ok(html(StatusCode::OK, &page))

@@ -50,7 +50,12 @@ fn written(at: UnixMillis, format: &str) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(
         // Beyond the year 9999, which no clock of ours shows.
         |_| "-".to_owned(),
-        |at| at.strftime(format).to_string(),
+        |at| {
+            let months = texts().months.split(' ');
+            let month: usize = at.strftime("%m").to_string().parse().unwrap_or(1);
+            let name = months.into_iter().nth(month.saturating_sub(1));
+            at.strftime(&format.replace("%b", name.unwrap_or_default())).to_string()
+        },
     )
 }
 
@@ -65,6 +70,8 @@ mod tests {
             moment_exactly(UnixMillis(1_760_000_000_000)),
             "9 Oct 2025, 08:53:20 UTC"
         );
+        assert_eq!(day(UnixMillis(1_767_222_000_000)), "31 Dec");
+        assert_eq!(day(UnixMillis(1_767_225_600_000)), "1 Jan");
         assert_eq!(moment(UnixMillis(i64::MAX)), "-");
         assert_eq!(machine(UnixMillis(1_760_000_000_000)), "2025-10-09T08:53:20Z");
         assert_eq!(span(Span::days(3)), "3 days");

@@ -2,17 +2,20 @@
 
 use turnpike_shop::account;
 use turnpike_shop::api_key;
+use turnpike_shop::notices::Ways;
 use turnpike_shop::types::Span;
 
 use super::operator_pages::operator;
 use super::pages::{Browser, location};
 use super::purchase_pages::bought;
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD};
+use super::world::{ALICE, PASSWORD, config};
 
 on_both_engines! {
     what_lets_others_in_or_cuts_programs_off_wants_the_password_again,
     a_key_that_spends_wants_the_password_again_and_its_form_stays_filled,
+    links_want_the_password_again_and_stay_in_their_form,
+    webhooks_want_the_password_again_and_stay_in_their_form,
     addresses_without_a_password_want_it_once_more_and_stay_in_their_form,
     an_operators_steps_into_an_account_want_the_password_again,
 }
@@ -123,6 +126,68 @@ async fn a_key_that_spends_wants_the_password_again_and_its_form_stays_filled(si
             .await
             .status,
         400
+    );
+}
+
+async fn links_want_the_password_again_and_stay_in_their_form(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let page = format!("{path}/links");
+    let own = format!("{page}/{}/renew", path.rsplit('/').next().unwrap());
+    let described = [("name", "the van"), ("kind", "status"), ("allowed", "192.0.2.7")];
+    world.advance(LATER);
+    let before = browser.get(&page).await.text();
+    let asked = location(&browser.send(&page, &described).await).to_owned();
+    assert!(asked.starts_with("/confirm?next=%2Fsubscriptions%2F"), "{asked}");
+    assert!(location(&browser.send(&own, &[]).await).starts_with("/confirm?next=%2Fsubscriptions%2F"));
+    assert_eq!(browser.get(&page).await.text(), before, "nothing is done");
+    let back = confirm(&mut browser, &asked).await;
+    let filled = browser.get(&back).await.text();
+    for typed in ["value=\"the van\"", "value=\"status\" checked", "value=\"192.0.2.7\""] {
+        assert!(filled.contains(typed), "{typed}: {filled}");
+    }
+    assert_eq!(location(&browser.send(&page, &described).await), page);
+    assert_eq!(location(&browser.send(&own, &[]).await), page);
+    assert!(browser.get(&page).await.text().contains("the van"));
+    // What is wrong is told before anybody is asked.
+    world.advance(LATER);
+    assert_eq!(
+        browser.send(&page, &[("name", ""), ("kind", "status")]).await.status,
+        400
+    );
+}
+
+async fn webhooks_want_the_password_again_and_stay_in_their_form(site: &Site) {
+    let world = site
+        .world_of(
+            config(),
+            Ways {
+                webhook: true,
+                ..Ways::default()
+            },
+        )
+        .await;
+    let mut browser = Browser::signed_in(&world).await;
+    let url = [("url", "https://hooks.example.com/mine")];
+    world.advance(LATER);
+    let asked = location(&browser.send("/notices/webhooks", &url).await).to_owned();
+    assert!(asked.starts_with("/confirm?next=%2Fnotices%3F"), "{asked}");
+    assert!(!browser.get("/notices").await.text().contains("hooks.example.com"));
+    let back = confirm(&mut browser, &asked).await;
+    assert!(
+        browser
+            .get(&back)
+            .await
+            .text()
+            .contains("value=\"https://hooks.example.com/mine\"")
+    );
+    assert!(
+        browser
+            .send("/notices/webhooks", &url)
+            .await
+            .text()
+            .contains("data-copy=\"whsec_")
     );
 }
 

@@ -15,6 +15,7 @@ use crate::config::WebConfig;
 
 on_both_engines! {
     exits_are_drained_disabled_and_opened,
+    a_network_is_drained_disabled_and_opened,
     an_exit_is_rotated_and_tested_by_its_gateway,
     the_catalogue_is_there_where_this_server_can_read_one,
     what_operators_did_is_found_page_by_page,
@@ -66,6 +67,7 @@ async fn exits_are_drained_disabled_and_opened(site: &Site) {
         format!("{path}/standing"),
         format!("{path}/rotate"),
         format!("{path}/test"),
+        "/operator/networks/DE-BER/standing".to_owned(),
     ] {
         assert_eq!(customer.send(&form, &[("to", "disabled")]).await.status, 404, "{form}");
     }
@@ -108,6 +110,40 @@ async fn exits_are_drained_disabled_and_opened(site: &Site) {
     assert!(location(&asked).starts_with("/confirm?next="));
     assert!(location(&browser.send(&standing, &[("to", "disabled")]).await).starts_with("/confirm"));
     assert_eq!(an_exit(&world).await.0.standing, ExitStanding::Open);
+}
+
+async fn a_network_is_drained_disabled_and_opened(site: &Site) {
+    let world = site.world().await;
+    let mut browser = operator(&world).await;
+    let listed = browser.get("/operator/exits").await.text();
+    let path = "/operator/networks/DE-BER";
+    assert!(listed.contains(&format!("href=\"{path}\"")), "{listed}");
+    let standing = format!("{path}/standing");
+    let stands = async || {
+        let now = exits::network(&world.shop, "DE-BER").await.unwrap();
+        [now.open, now.draining, now.disabled]
+    };
+    let count = stands().await[0];
+    for (to, expected) in [
+        ("draining", [0, count, 0]),
+        ("disabled", [0, 0, count]),
+        ("open", [count, 0, 0]),
+    ] {
+        assert!(browser.get(path).await.text().contains(&format!("standing?to={to}\"")));
+        let asked = browser.get(&format!("{standing}?to={to}")).await;
+        assert!(asked.text().contains(&format!("value=\"{to}\"")), "{}", asked.text());
+        assert_eq!(location(&browser.send(&standing, &[("to", to)]).await), path);
+        assert_eq!(stands().await, expected);
+    }
+    assert_eq!(browser.send(&standing, &[("to", "gone")]).await.status, 400);
+    assert_eq!(browser.get("/operator/networks/no-such").await.status, 404);
+    let nowhere = browser
+        .send("/operator/networks/no-such/standing", &[("to", "open")])
+        .await;
+    assert_eq!(nowhere.status, 404);
+    world.advance(Span::minutes(10));
+    assert!(location(&browser.send(&standing, &[("to", "disabled")]).await).starts_with("/confirm"));
+    assert_eq!(stands().await, [count, 0, 0]);
 }
 
 async fn an_exit_is_rotated_and_tested_by_its_gateway(site: &Site) {

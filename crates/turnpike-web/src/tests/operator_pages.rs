@@ -107,7 +107,7 @@ async fn accounts_are_found(site: &Site) {
         .await
         .text();
     assert!(
-        page.contains(&alice(&world).await) && page.matches("<th scope=\"row\">").count() == 1,
+        page.contains(&alice(&world).await) && page.matches("<th role=\"rowheader\" scope=\"row\">").count() == 1,
         "{page}"
     );
     for nothing in ["?q=alice&role=operator", "?status=suspended", "?q=%25"] {
@@ -132,7 +132,7 @@ async fn accounts_are_found(site: &Site) {
         .get(&format!("/operator/accounts?role=customer&after={after}"))
         .await
         .text();
-    let rows = |page: &str| page.matches("<th scope=\"row\">").count();
+    let rows = |page: &str| page.matches("<th role=\"rowheader\" scope=\"row\">").count();
     assert_eq!((rows(&first), rows(&second)), (50, 11));
     for nobody in ["/operator/accounts/x", "/operator/accounts/aaaaaaaaaaaaaaaaaaaaaaaa"] {
         assert_eq!(browser.get(nobody).await.status, 404);

@@ -1,11 +1,13 @@
 //! The pages: who gets in, what other sites can do, what browsers are told.
 
 use http::Method;
+use serde_json::json;
 use turnpike_shop::types::{Role, Span};
 use turnpike_shop::{account, first_operator, second_factor};
 
+use super::operator_pages::operator;
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD, Reply, World, config};
+use super::world::{ALICE, PASSWORD, Reply, World, config, full};
 use crate::WebConfig;
 
 on_both_engines! {
@@ -17,6 +19,7 @@ on_both_engines! {
     a_new_password_signs_other_browsers_out,
     accounts_are_made_by_strangers_only_where_that_is_allowed,
     the_first_operator_comes_by_the_link,
+    programs_paths_know_nobody_by_a_cookie,
 }
 
 /// A browser: its cookie, and what it says of where a form comes from.
@@ -126,6 +129,39 @@ async fn signing_in_gives_a_cookie_that_opens_the_pages(site: &Site) {
         .find(|c| c.to_str().unwrap().starts_with("__Host-notice="));
     assert!(notice.is_some());
     assert!(location(&browser.get("/overview").await).starts_with("/sign-in"));
+}
+
+async fn programs_paths_know_nobody_by_a_cookie(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    assert_eq!(browser.get("/overview").await.status, 200);
+    let plan = world.plan("NL-AMS", "private").await;
+    let purchase = json!({ "op": "purchase", "planId": plan }).to_string();
+    let before = world.balance(ALICE).await;
+    for (method, path, body) in [
+        (Method::GET, "/api/proxy?op=subscriptions", ""),
+        (Method::POST, "/api/proxy", purchase.as_str()),
+        (Method::GET, "/api/v1/account", ""),
+        (Method::GET, "/api/v1/ledger", ""),
+        (Method::POST, "/api/v1/keys", "{\"name\":\"mine\",\"readOnly\":false}"),
+        (Method::GET, "/api/admin/overview", ""),
+    ] {
+        let answer = browser.request(method, path, body).await;
+        assert_eq!(answer.error(), (401, "unauthorized".to_owned()), "{path}");
+    }
+    assert_eq!(world.balance(ALICE).await, before);
+    // Beside a key it counts for nothing either.
+    world.person("bob@example.com", Role::Customer).await;
+    let bobs = world.key_of("bob@example.com", full()).await;
+    let asked = world
+        .ask(Method::GET, "/api/v1/account")
+        .header("cookie", &browser.cookie);
+    let answer = asked.header("x-api-key", &bobs).send().await.json();
+    assert!(answer.to_string().contains("bob@example.com"), "{answer}");
+    // An operator's, where operators' programs go.
+    let mut operator = operator(&world).await;
+    let answer = operator.request(Method::GET, "/api/admin/overview", "").await;
+    assert_eq!(answer.error(), (401, "unauthorized".to_owned()));
 }
 
 async fn what_wants_a_session_leads_to_signing_in_and_back(site: &Site) {

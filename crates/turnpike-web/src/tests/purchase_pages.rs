@@ -1,24 +1,28 @@
 //! The pages on which customers buy, renew and change what they have.
 
 use http::Method;
+use turnpike_shop::notices::Ways;
 use turnpike_shop::types::{Cents, NetworkType, Role, Span};
-use turnpike_shop::{catalogue, ledger};
+use turnpike_shop::{account, catalogue, ledger};
 
 use super::pages::{Browser, location};
 use super::site::{Site, on_both_engines};
-use super::world::{ALICE, PASSWORD, catalogue as usual};
+use super::world::{ALICE, PASSWORD, catalogue as usual, config};
 
 on_both_engines! {
     nobody_pays_a_price_that_he_has_not_seen,
     a_form_that_is_sent_twice_buys_once,
     a_renewal_costs_what_was_shown,
     a_subscription_is_told_to_renew_itself_on_its_page,
+    who_is_not_told_of_renewals_is_led_to_the_notices,
+    subscriptions_are_found_by_country_and_line_and_counted,
     other_peoples_subscriptions_are_not_there,
     what_is_wrong_is_told_on_the_page_that_was_sent,
     a_key_is_shown_once_and_is_no_more_than_was_asked_for,
     a_subscription_url_and_its_links_are_made_void,
     pictures_are_of_the_urls_that_clients_read,
     the_statement_is_a_file_that_no_spreadsheet_runs,
+    a_long_statement_is_sent_whole,
     plans_stay_in_the_order_that_was_asked_for,
     who_has_none_running_is_not_told_that_there_are_none,
     whatever_a_program_is_given_can_be_copied,
@@ -131,6 +135,62 @@ async fn a_subscription_is_told_to_renew_itself_on_its_page(site: &Site) {
     }
     assert_eq!(location(&browser.send(&auto, &[("plan", "")]).await), path);
     assert!(!browser.get(&path).await.text().contains("Renews itself"));
+}
+
+async fn who_is_not_told_of_renewals_is_led_to_the_notices(site: &Site) {
+    let ways = Ways {
+        email: true,
+        ..Ways::default()
+    };
+    let world = site.world_of(config(), ways).await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let (auto, plan) = (format!("{path}/auto-renew"), world.plan("NL-AMS", "private").await);
+    let hint = "You are not told whether that works. <a href=\"/notices\">";
+    assert!(!browser.get(&path).await.text().contains(hint));
+    browser.send(&auto, &[("plan", &plan)]).await;
+    assert!(browser.get(&path).await.text().contains(hint));
+    let chosen = [("low", "5.00"), ("subscription.renewal_failed email", "on")];
+    assert_eq!(location(&browser.send("/notices", &chosen).await), "/notices");
+    assert!(!browser.get(&path).await.text().contains(hint));
+    // Where nobody could be told, nobody is sent there.
+    let silent = site.world().await;
+    let mut browser = Browser::signed_in(&silent).await;
+    let path = bought(&mut browser).await;
+    let plan = silent.plan("NL-AMS", "private").await;
+    browser.send(&format!("{path}/auto-renew"), &[("plan", &plan)]).await;
+    let page = browser.get(&path).await.text();
+    assert!(page.contains("Renews itself") && !page.contains(hint), "{page}");
+}
+
+async fn subscriptions_are_found_by_country_and_line_and_counted(site: &Site) {
+    let world = site.world().await;
+    let mut browser = Browser::signed_in(&world).await;
+    let told = |page: &str| between(page, "id=\"told\" role=\"status\">", "<").to_owned();
+    assert_eq!(told(&browser.get("/subscriptions").await.text()), "");
+    let dutch = bought(&mut browser).await;
+    let german = world.plan("DE-BER", "private").await;
+    let order = serde_json::json!({ "op": "purchase", "planId": german });
+    let german = world.post(order).send().await.json()["subscription"]["subscriptionId"].to_string();
+    let german = german.trim_matches('"');
+    for (query, found) in [
+        ("", "2 found."),
+        ("?country=DE", "1 found."),
+        ("?country=FR", "Nothing fits"),
+        ("?line=isp", "Nothing fits"),
+        ("?country=DE&order=port", "1 found."),
+        ("?order=oldest", "2 found."),
+        ("?order=x&line=x&network=x&state=x", "2 found."),
+    ] {
+        let page = browser.get(&format!("/subscriptions{query}")).await.text();
+        assert_eq!(told(&page), found, "{query}");
+        assert_eq!(
+            page.contains(&format!("href=\"{dutch}\"")),
+            found == "2 found.",
+            "{query}"
+        );
+        assert_eq!(page.contains(german), found != "Nothing fits", "{query}");
+    }
 }
 
 async fn other_peoples_subscriptions_are_not_there(site: &Site) {
@@ -338,16 +398,45 @@ async fn the_statement_is_a_file_that_no_spreadsheet_runs(site: &Site) {
         .await
         .unwrap();
     let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let alice = account::by_email(&world.shop, ALICE).await.unwrap().id;
+    let line = ledger::lines(&world.shop, &alice, None, 1).await.unwrap().remove(0);
+    let order = line.order.unwrap();
+    let port = order.subscriptions[0].port;
     let file = browser.get("/statement.csv").await;
     assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(
         file.text(),
-        "number,time,kind,amount,balance,note\n\
-         2,2025-10-09T08:53:20Z,credit,0.05,500.05,'=1+1\n\
-         1,2025-10-09T08:53:20Z,credit,500.00,500.00,to begin with\n"
+        format!(
+            "number,time,kind,amount,balance,note,order,plan,ports\n\
+             3,2025-10-09T08:53:20Z,purchase,-12.00,488.05,,{},nl-private-30d,{port}\n\
+             2,2025-10-09T08:53:20Z,credit,0.05,500.05,'=1+1,,,\n\
+             1,2025-10-09T08:53:20Z,credit,500.00,500.00,to begin with,,,\n",
+            order.id
+        )
     );
+    let page = browser.get("/statement").await.text();
+    let link = format!("<a href=\"{}\">Port {port}</a>", path.split('?').next().unwrap());
+    assert!(page.contains(&link) && page.contains(order.id.as_str()), "{page}");
     let page = browser.get("/statement?below=2").await.text();
     assert!(page.contains("to begin with") && !page.contains("=1+1"));
+}
+
+async fn a_long_statement_is_sent_whole(site: &Site) {
+    let world = site.world().await;
+    let count = 1_100;
+    for cents in 1..=count {
+        ledger::adjust(&world.shop, "test", ALICE, Cents(cents), "")
+            .await
+            .unwrap();
+    }
+    let file = Browser::signed_in(&world).await.get("/statement.csv").await.text();
+    let numbers: Vec<i64> = file
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (1..=count + 1).rev().collect::<Vec<_>>());
 }
 
 async fn plans_stay_in_the_order_that_was_asked_for(site: &Site) {

@@ -180,6 +180,23 @@ async fn the_ledger_is_read_page_by_page(site: &Site) {
         (&json!(6), &json!(50_021))
     );
     assert_eq!(seen[0]["note"], "<b>a gift</b>");
+    assert!(seen[0].get("order").is_none());
+    let one = world.subscription().await;
+    let line = get(&world, "/api/v1/ledger?limit=1").await["lines"][0].clone();
+    assert_eq!(
+        (&line["kind"], &line["order"]["plan"]),
+        (&json!("purchase"), &json!("nl-private-30d"))
+    );
+    let given = &line["order"]["subscriptions"];
+    assert_eq!(given.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&given[0]["subscriptionId"], &given[0]["isHeld"]),
+        (&one["subscriptionId"], &json!(true))
+    );
+    assert!(
+        (12_001..=12_040).contains(&given[0]["port"].as_i64().unwrap()),
+        "{given}"
+    );
     for wrong in [
         "limit=0",
         "limit=101",

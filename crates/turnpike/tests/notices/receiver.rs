@@ -1,12 +1,13 @@
 //! Programs that receive notices, and tell what they got.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver as Lines, channel};
 use std::time::Duration;
 
 use serde_json::Value;
 use testbed::client::Script;
+use testbed::clock::Clock;
 
 /// However busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +23,17 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Starts it; absent where this machine has no such programs, and that has been said.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Option<Self> {
+        Self::started(Script::find(name)?.command(arguments))
+    }
+
+    /// One that goes by a clock: what was signed at another time than it has is not accepted.
+    pub(crate) fn by_clock(name: &str, arguments: &[&str], clock: &Clock) -> Option<Self> {
         let mut command = Script::find(name)?.command(arguments);
+        command.envs(clock.environment());
+        Self::started(command)
+    }
+
+    fn started(mut command: Command) -> Option<Self> {
         let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (told, lines) = channel();
         let output = BufReader::new(program.stdout.take().unwrap());

@@ -7,6 +7,7 @@
 
 mod failing;
 mod first_operator;
+mod heard;
 mod snippets;
 
 use std::path::Path;

@@ -405,6 +405,61 @@ impl Endpoint for SetStanding {
     }
 }
 
+/// Opens, drains or disables all exits of a network, at once or not at all, as `adminSetStanding` does one.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct SetNetworkStanding {
+    /// The network's code.
+    #[serde(deserialize_with = "wire::code")]
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "NL-AMS")]
+    network: String,
+    #[serde(deserialize_with = "wire::word")]
+    #[schema(schema_with = standing_schema)]
+    standing: ExitStanding,
+}
+
+/// How a network's exits stand, those that have left the catalogue included.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NetworkStandingAnswer {
+    ok: True,
+    #[schema(example = "NL-AMS")]
+    network: String,
+    /// How many exits stood otherwise before.
+    changed: usize,
+    /// Exits that are open now.
+    open: i64,
+    /// Exits that drain now.
+    draining: i64,
+    /// Exits that are disabled now.
+    disabled: i64,
+}
+
+impl Endpoint for SetNetworkStanding {
+    const METHOD: Method = Method::PUT;
+    const PATH: &'static str = "/api/admin/networks/{network}/standing";
+    const NAME: &'static str = "adminSetNetworkStanding";
+    const ERRORS: &'static [u16] = &[404];
+    type Caller = Operator;
+    type Answer = NetworkStandingAnswer;
+
+    async fn call(self, operator: Operator, context: &Context<'_>) -> Result<NetworkStandingAnswer, ApiError> {
+        let (shop, actor) = (&context.app.shop, actor(&operator, context).await?);
+        let changed = exits::set_network_standing(shop, &actor, &self.network, self.standing).await?;
+        let told = changed.gateways.iter();
+        context
+            .wait_applied(told.map(|one| (one.gateway.as_str(), one.revision)))
+            .await;
+        let now = exits::network(shop, &self.network).await?;
+        Ok(NetworkStandingAnswer {
+            ok: True,
+            network: now.code,
+            changed: changed.exits,
+            open: now.open,
+            draining: now.draining,
+            disabled: now.disabled,
+        })
+    }
+}
+
 /// Gives an exit a new address now, and answers when it has it.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

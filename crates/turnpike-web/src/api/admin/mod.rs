@@ -49,6 +49,7 @@ pub(super) fn all() -> Vec<Route> {
         route::<exits::FindExits>(),
         route::<exits::ShowExit>(),
         route::<exits::SetStanding>(),
+        route::<exits::SetNetworkStanding>(),
         route::<exits::RotateExit>(),
         route::<exits::TestExit>(),
         route::<plans::ListPlans>(),

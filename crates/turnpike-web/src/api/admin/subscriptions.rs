@@ -105,11 +105,8 @@ impl Endpoint for ShowSubscriptions {
         let owner = account::by_id(shop, &self.account_id).await?;
         let asked = Search {
             text: self.search,
-            state: None,
-            network: None,
-            order: Order::Newest,
             after: self.cursor.map(|(at, id)| Cursor { at: at.0, id }),
-            limit: self.limit.unwrap_or(wire::USUAL_LIMIT),
+            ..Search::first(Order::Newest, self.limit.unwrap_or(wire::USUAL_LIMIT))
         };
         let (found, has_more) = search(shop, &owner.id, asked).await?;
         let last = found.last().filter(|_| has_more);

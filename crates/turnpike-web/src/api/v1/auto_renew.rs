@@ -54,7 +54,7 @@ impl From<AutoRenew> for AutoRenewAnswer {
             plan_id: stands.plan.map(String::from),
             price_amount_cents: stands.price.map(|price| price.0),
             next_at: stands.next_at.map(|at| at.0),
-            trouble: stands.trouble,
+            trouble: stands.trouble.map(|trouble| trouble.to_string()),
         }
     }
 }

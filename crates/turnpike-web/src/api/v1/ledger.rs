@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use turnpike_shop::ledger::{self, NumberedLine};
+use turnpike_shop::ledger::{self, Given, NumberedLine, Ordered};
 use turnpike_shop::types::AccountId;
 use utoipa::ToSchema;
 
@@ -55,10 +55,54 @@ pub(crate) struct LedgerLine {
     balance_cents: i64,
     /// The operator's words on it; often empty.
     note: String,
+    /// What it paid for, or gave the price back of; absent where an operator booked it by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    order: Option<LedgerOrder>,
+}
+
+/// The order that a line of the ledger belongs to.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LedgerOrder {
+    /// The order's id.
+    order_id: String,
+    /// The plan's code.
+    #[schema(example = "nl-ams-private-30d")]
+    plan: String,
+    /// What it gave time to, by port.
+    subscriptions: Vec<LedgerSubscription>,
+}
+
+/// A subscription that an order gave time to.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LedgerSubscription {
+    /// The subscription's id.
+    subscription_id: String,
+    /// The port that it has, or had last.
+    port: i64,
+    /// Whether it still holds that port; where it does not, its id leads nowhere any more.
+    is_held: bool,
+}
+
+impl From<Ordered> for LedgerOrder {
+    fn from(order: Ordered) -> Self {
+        let subscription = |one: Given| LedgerSubscription {
+            subscription_id: one.id.to_string(),
+            port: one.port,
+            is_held: one.is_held,
+        };
+        Self {
+            order_id: order.id.to_string(),
+            plan: order.plan,
+            subscriptions: order.subscriptions.into_iter().map(subscription).collect(),
+        }
+    }
 }
 
 impl From<NumberedLine> for LedgerLine {
-    fn from(NumberedLine { number, line }: NumberedLine) -> Self {
+    fn from(NumberedLine { number, line, order }: NumberedLine) -> Self {
         Self {
             number,
             at: line.at.0,
@@ -66,6 +110,7 @@ impl From<NumberedLine> for LedgerLine {
             amount_cents: line.amount.0,
             balance_cents: line.balance.0,
             note: line.note,
+            order: order.map(LedgerOrder::from),
         }
     }
 }

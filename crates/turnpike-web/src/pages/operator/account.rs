@@ -77,14 +77,7 @@ pub(crate) async fn show(_: Operator, desk: Desk) -> Outcome {
     if has_more {
         lines.pop();
     }
-    let newest = Search {
-        text: String::new(),
-        state: None,
-        network: None,
-        order: Order::Newest,
-        after: None,
-        limit: SUBSCRIPTIONS,
-    };
+    let newest = Search::first(Order::Newest, SUBSCRIPTIONS);
     let (subscriptions, _) = search(shop, &account.id, newest).await?;
     let keys = api_key::list(shop, Some(&account.email)).await?;
     let now = shop.now();

@@ -8,6 +8,7 @@ use turnpike_shop::types::{AccountStatus, Role, UnixMillis};
 
 use super::{path_of, role};
 use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::found::told;
 use crate::pages::frame::{Frame, Place};
 use crate::pages::texts::texts;
 use crate::pages::visitor::Operator;
@@ -20,6 +21,8 @@ const ROWS: i64 = 50;
 #[template(path = "operator/accounts.html")]
 struct AccountsPage {
     frame: Frame,
+    /// How many rows these are, in words.
+    told: String,
     rows: Vec<Line>,
     text: String,
     role: &'static str,
@@ -81,6 +84,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = AccountsPage {
+        told: told(found.len(), has_more || is_later),
         frame: desk.frame(Place::Accounts, texts().accounts).await?,
         rows: found.iter().map(Line::of).collect(),
         text: fields.text("q").to_owned(),

@@ -7,6 +7,7 @@ use turnpike_shop::audit_log::{Entry, Place as At, Search, entries};
 use turnpike_shop::types::UnixMillis;
 
 use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::found::told;
 use crate::pages::frame::{Frame, Place};
 use crate::pages::texts::operator_texts;
 use crate::pages::visitor::Operator;
@@ -21,6 +22,8 @@ const DETAIL_LENGTH: usize = 600;
 #[template(path = "operator/audit.html")]
 struct AuditPage {
     frame: Frame,
+    /// How many rows these are, in words.
+    told: String,
     rows: Vec<Row>,
     text: String,
     kinds: Vec<Kind>,
@@ -132,6 +135,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = AuditPage {
+        told: told(found.len(), has_more || is_later),
         frame: desk.frame(Place::Audit, operator_texts().audit).await?,
         rows: found.into_iter().map(Row::of).collect(),
         text: fields.text("q").to_owned(),

@@ -222,7 +222,7 @@ struct StandingPage {
 }
 
 /// What the form or its link asks for.
-fn wanted(desk: &Desk) -> Result<ExitStanding, Trouble> {
+pub(super) fn wanted(desk: &Desk) -> Result<ExitStanding, Trouble> {
     desk.fields.text("to").parse().map_err(|_| {
         Trouble::Failed(ApiError::Field {
             field: "to".to_owned(),

@@ -7,6 +7,7 @@ use turnpike_shop::types::{ExitId, ExitStanding, Health};
 
 use super::path_of;
 use crate::pages::desk::{Desk, Outcome, html};
+use crate::pages::found::told;
 use crate::pages::frame::{Frame, Place};
 use crate::pages::plans::line;
 use crate::pages::sizes::bytes;
@@ -21,6 +22,8 @@ const ROWS: i64 = 50;
 #[template(path = "operator/exits.html")]
 struct ExitsPage {
     frame: Frame,
+    /// How many rows these are, in words.
+    told: String,
     /// How each network stands; on the first page only.
     networks: Vec<NetworkRow>,
     rows: Vec<Row>,
@@ -190,6 +193,7 @@ pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
         query.finish()
     });
     let page = ExitsPage {
+        told: told(found.len(), has_more || is_later),
         frame: desk.frame(Place::Exits, operator_texts().exits).await?,
         networks: networks.into_iter().map(NetworkRow::of).collect(),
         rows: found.iter().map(Row::of).collect(),

@@ -10,6 +10,7 @@ mod exit;
 mod exits;
 mod gateways;
 mod money;
+mod network;
 mod orders;
 mod plan;
 mod shop;
@@ -31,6 +32,9 @@ pub(super) use self::exit::{rotate, set_standing, show as exit, standing_form, t
 pub(super) use self::exits::list as exits;
 pub(super) use self::gateways::list as gateways;
 pub(super) use self::money::{act as move_money, form as money_form};
+pub(super) use self::network::{
+    set_standing as set_network_standing, show as network, standing_form as network_standing_form,
+};
 pub(super) use self::orders::{act as refund, list as orders, refund_form, show as order};
 pub(super) use self::plan::{form as plan_form, retire as retire_plan, save as save_plan};
 pub(super) use self::shop::show as shop;

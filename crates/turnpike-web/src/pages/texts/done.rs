@@ -68,5 +68,8 @@ notices! {
     ExitDraining = "exit-draining", exit_draining_done;
     ExitDisabled = "exit-disabled", exit_disabled_done;
     ExitOpen = "exit-open", exit_open_done;
+    NetworkDraining = "network-draining", network_draining_done;
+    NetworkDisabled = "network-disabled", network_disabled_done;
+    NetworkOpen = "network-open", network_open_done;
     SecondFactorOff = "second-factor-off", second_factor_off_done;
 }

@@ -68,6 +68,17 @@ texts! {
     drain_lead = "It is not sold any more. Whoever has it keeps it and may renew it. Applying a catalogue does not change that.";
     disable_lead = "The ports of whoever has it close within a second. Their time runs on, and they may switch to another network. It is not sold either.";
     open_lead = "It is sold again, and the ports of whoever has it open within a second.";
+    change_all = "All at once";
+    its_exits = "Its exits";
+    all_its_exits = "All its exits at once";
+    all_at_once = "All of them change together, or none does. Exits that a catalogue adds later are open.";
+    changing = "Exits that change";
+    drain_all = "Drain the network";
+    drain_all_lead = "None of its exits is sold any more. Whoever has one keeps it and may renew it. Applying a catalogue does not change that.";
+    disable_all = "Disable the network";
+    disable_all_lead = "The ports of whoever has one of its exits close within a second. Their time runs on, and they may switch to another network. None of its exits is sold either.";
+    open_all = "Open the network";
+    open_all_lead = "All of its exits are sold again, also those that were drained or disabled one by one, and the ports of whoever has them open within a second.";
     viewing = "You look at the pages of";
     viewing_note = "You can change nothing here.";
     end_view = "End";

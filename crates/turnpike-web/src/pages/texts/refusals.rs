@@ -1,17 +1,53 @@
-//! What a refusal says on a page.
+//! What a page says when something cannot be done, in English.
 
-use turnpike_shop::Refusal;
+use turnpike_shop::address_list::NotAList;
+use turnpike_shop::rotation::NotAName;
+use turnpike_shop::types::{NotAPolicy, OutOfRange};
+use turnpike_shop::{Error as ShopError, Refusal};
+
+use crate::error::{self, ApiError};
+
+/// Why a field's text is none of its values.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// A list of addresses.
+    #[error(transparent)]
+    Addresses(#[from] NotAList),
+    /// The name of a link.
+    #[error(transparent)]
+    LinkName(#[from] NotAName),
+    /// How often an exit rotates.
+    #[error(transparent)]
+    Policy(#[from] NotAPolicy),
+    /// How many of something.
+    #[error(transparent)]
+    Count(#[from] OutOfRange),
+}
+
+/// Why a request for a page came to nothing: as programs are told it, without the words that the contract has put before some, and
+/// without those that only programs know.
+pub(super) fn trouble(error: &ApiError) -> String {
+    match error {
+        ApiError::Shop(ShopError::Refused(refusal)) => {
+            on_a_page(refusal).map_or_else(|| refusal.to_string(), ToOwned::to_owned)
+        }
+        // Its heading says what happened, and its last line which request it was.
+        ApiError::Shop(ShopError::Failed(_)) | ApiError::Panicked => BROKEN.to_owned(),
+        ApiError::Limited(exceeded) => too_fast(exceeded.standing.reset),
+        other => error::sentence(other),
+    }
+}
 
 /// What a failure of ours says, below its heading and above the request's id.
-pub(crate) const BROKEN: &str = "try again in a moment; if it happens again, tell your provider which request it was";
+const BROKEN: &str = "try again in a moment; if it happens again, tell your provider which request it was";
 
 /// What a rate limit says.
-pub(crate) fn too_fast(seconds: u64) -> String {
+fn too_fast(seconds: u64) -> String {
     format!("too many requests; try again in {seconds} s")
 }
 
 /// What a refusal says on a page, where the sentence for programs names operations and fields that no page has.
-pub(crate) fn on_a_page(refusal: &Refusal) -> Option<&'static str> {
+fn on_a_page(refusal: &Refusal) -> Option<&'static str> {
     Some(match refusal {
         Refusal::UnknownPlan => "this plan is not sold; choose another one",
         Refusal::SubscriptionNotFound => "you have no such subscription",

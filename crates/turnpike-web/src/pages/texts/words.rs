@@ -84,7 +84,8 @@ texts! {
     gigabytes = "GB";
     terabytes = "TB";
     mbit_per_second = "Mbit/s";
-    // As strftime writes them.
+    months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
+    // As strftime writes them, but for %b: that is the month's name of those.
     moment = "%-d %b %Y, %H:%M UTC";
     moment_exactly = "%-d %b %Y, %H:%M:%S UTC";
     of_the_year = "%-d %b";
@@ -166,6 +167,10 @@ texts! {
     active = "Active";
     expired = "Ended";
     newest = "Newest first";
+    oldest = "Oldest first";
+    by_port = "By port";
+    found = "{} found.";
+    found_here = "{} on this page.";
     ends_first = "Ends first";
     no_match = "Nothing fits";
     no_match_lead = "No subscription fits this search.";
@@ -257,6 +262,8 @@ texts! {
     auto_renew_lead = "It is paid from your balance before it ends, at the price of that day. If your balance is too short, it is tried again until the end.";
     auto_renew_next = "Next on";
     auto_renew_no_plan = "The plan you chose cannot renew this subscription any more. Choose another.";
+    auto_renew_untold = "You are not told whether that works.";
+    auto_renew_tell = "Choose notices";
     auto_renew_on = "Renews itself";
     auto_renew_on_done = "Saved. It will renew itself.";
     auto_renew_off_done = "Saved. It will not renew itself.";
@@ -270,6 +277,8 @@ texts! {
     download_csv = "Download CSV";
     time = "Time";
     what = "What";
+    what_for = "For";
+    and_more = "and more:";
     amount = "Amount";
     credit = "Credit";
     debit = "Debit";
@@ -407,6 +416,9 @@ texts! {
     exit_draining_done = "The exit is not sold any more. Whoever has it keeps it.";
     exit_disabled_done = "The exit serves nobody now.";
     exit_open_done = "The exit is sold and served again.";
+    network_draining_done = "None of the network's exits is sold any more. Whoever has one keeps it.";
+    network_disabled_done = "The network's exits serve nobody now.";
+    network_open_done = "All of the network's exits are sold and served again.";
     no_bookings = "The balance has not changed yet.";
     notices = "Notices";
     notices_lead = "Choose what you are told, and how.";

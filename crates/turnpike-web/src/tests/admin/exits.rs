@@ -37,6 +37,17 @@ async fn exits_are_steered_and_rotated_and_tested(site: &Site) {
         assert_eq!(set["exit"]["standing"], to);
         desk.assert_logged("exit.standing", &name).await;
     }
+    let of_network = format!("networks/{}/standing", can_rotate["network"].as_str().unwrap());
+    for to in ["draining", "disabled", "open"] {
+        let set = desk.send(Method::PUT, &of_network, json!({"standing": to})).await;
+        assert_eq!(set["changed"], set[to]);
+        assert!(set[to].as_i64().unwrap() > 1, "{set}");
+        assert_eq!(desk.get(&format!("exits/{id}")).await["exit"]["standing"], to);
+    }
+    let unknown = desk
+        .refused(Method::PUT, "networks/no-such/standing", json!({"standing": "open"}))
+        .await;
+    assert_eq!(unknown, (404, "no_such_network".to_owned()));
     let gone = desk.refused(Method::PUT, &standing, json!({"standing": "gone"})).await;
     assert_eq!(gone, (400, "invalid_field".to_owned()));
     let gateway = async || {

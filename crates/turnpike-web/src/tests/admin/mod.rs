@@ -154,6 +154,7 @@ async fn endpoints(desk: &Desk) -> Vec<(Method, String, Value, String)> {
         ("{orderId}", orders["orders"][0]["orderId"].as_str().unwrap()),
         ("{exitId}", found["exits"][0]["exitId"].as_str().unwrap()),
         ("{code}", "new-plan"),
+        ("{network}", "NL-AMS"),
     ];
     let document = crate::admin_openapi("https://shop.example");
     let mut all = Vec::new();
@@ -167,7 +168,7 @@ async fn endpoints(desk: &Desk) -> Vec<(Method, String, Value, String)> {
             all.push((method, filled.clone(), body, name));
         }
     }
-    assert_eq!(all.len(), 29, "{all:?}");
+    assert_eq!(all.len(), 30, "{all:?}");
     all
 }
 

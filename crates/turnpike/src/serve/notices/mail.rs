@@ -11,8 +11,8 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::ExposeSecret as _;
 use turnpike_shop::notices::{Outcome, Outgoing};
+use turnpike_web::Letter;
 
-use super::letter::Letter;
 use crate::config::{MailTls, Smtp};
 
 /// For each step of a conversation with the mail server.

@@ -1,7 +1,6 @@
 //! Notices on their way: taken from the shop, sent, and what came of it told. In every process that can send.
 
 mod call;
-mod letter;
 mod mail;
 mod places;
 

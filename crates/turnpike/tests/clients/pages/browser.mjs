@@ -132,6 +132,12 @@ export async function dangerous(page, act, password = PASSWORD) {
   await act();
 }
 
+/** Presses a button that is dangerous, and again where the shop wants the password in between: its form is as it was. */
+export async function pressAgain(page, selector, password = PASSWORD) {
+  await press(page, selector);
+  if (await confirmed(page, password)) await press(page, selector);
+}
+
 export async function notice(page) {
   return (await page.locator(".notice").textContent()) ?? "";
 }

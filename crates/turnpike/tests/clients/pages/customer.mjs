@@ -1,7 +1,7 @@
 // Everything that a customer does on the pages, with all that is refused on the way.
 import { request } from "node:http";
 
-import { EMAIL, SHOP, dangerous, expect, notice, press, signIn, size } from "./browser.mjs";
+import { EMAIL, SHOP, dangerous, expect, notice, press, pressAgain, signIn, size } from "./browser.mjs";
 
 /** What our own /ip says through a proxy. */
 function fetched(proxy) {
@@ -156,13 +156,13 @@ async function links(page) {
   await page.judge("links-refused");
   await page.fill("[name=allowed]", "127.0.0.0/8, 2001:db8::/48");
   await page.check("[name=kind][value=status]");
-  await press(page, "form[action$='/links'] button");
+  await pressAgain(page, "form[action$='/links'] button");
   expect(await page.locator("tbody tr").count() === 2, "the link is there");
   const url = page.locator("tbody tr").nth(1).locator("code");
   const first = await url.textContent();
   expect((await page.request.get(first)).status() === 200, "the link works");
   await page.judge("links");
-  await press(page, "tbody tr:nth-child(2) form[action$='/renew'] button");
+  await pressAgain(page, "tbody tr:nth-child(2) form[action$='/renew'] button");
   expect(await url.textContent() !== first, "the link is new");
   expect((await page.request.get(first)).status() === 404, "and the old one is void");
   await press(page, "form[action$='/revoke'] button");

@@ -1,6 +1,6 @@
 // Whatever is typed is shown as text, by whomever and wherever: nothing of it runs, nothing of it becomes a part of a page.
 import { code } from "./entry.mjs";
-import { EMAIL, IS_WHOLE, OPERATOR, OPERATOR_PASSWORD, MANY_ORDERS, OTHER, SHOP, expect, press, signIn } from "./browser.mjs";
+import { EMAIL, IS_WHOLE, OPERATOR, OPERATOR_PASSWORD, MANY_ORDERS, OTHER, PASSWORD, SHOP, expect, press, signIn } from "./browser.mjs";
 
 export const HOSTILE = [
   "<script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "\"><svg onload=window.hacked=1>", "'><b>bold</b>",
@@ -100,6 +100,8 @@ export async function customersHostile(page) {
     await refusal(page, `${subscription}/network`, { network: text });
   }
   await look(page, subscription, [HOSTILE.at(-1)]);
+  // Making links wants it lately.
+  await send(page, "/confirm", { password: PASSWORD, next: "/overview" });
   for (const half of [HOSTILE.slice(0, 20), HOSTILE.slice(20)]) {
     for (const name of half) await send(page, `${subscription}/links`, { name, kind: "status", allowed: "" });
     await look(page, `${subscription}/links`, half);
