@@ -62,6 +62,8 @@ export async function open(browser, { width, looks = [width], script = true, age
     failures.push(`${kind} ${page.url()}: ${what}`);
   };
   page.on("console", (said) => {
+    // The browser and htmx remark on what could not be loaded, which is what was wanted.
+    if (page.isCutOff && /ERR_INTERNET_DISCONNECTED|htmx:(sendError|afterRequest)/.test(said.text())) return;
     // A refusal has a status of its own, which the browser remarks on.
     if (said.type() === "error" && !/status of [45]\d\d/.test(said.text())) wrong(`console: ${said.text()}`);
   });

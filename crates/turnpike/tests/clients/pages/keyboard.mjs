@@ -83,6 +83,9 @@ export async function customerByKeyboard(page) {
     await go(page, "form[action$='/credentials'] button");
   }
   expect(await shown.textContent() !== password, "a new password by keyboard");
+  await reach(page, "form[action$='/network'] select");
+  // A letter chooses what begins with it; the one exit of another network is somebody else's.
+  await page.keyboard.type("NL");
   await go(page, "form[action$='/network'] button");
   expect(/Switched/.test(await notice(page)), "switched by keyboard");
   await go(page, "nav a[href='/subscriptions']");

@@ -13,22 +13,18 @@ const HEBREW_TEXT = "הזמנה שהוחזרה, לפי בקשת הלקוח (3)";
 /** What is typed is stored without blanks around it. */
 const CITIES = HOSTILE.map((text) => text.trim());
 
-/** A network as a catalogue writes it, with two exits and a plan: strings of JSON are strings of TOML. */
-function network({ code, city, exit, plan, number, rotate }) {
+/** A network as a catalogue writes it, with its exits and a plan: strings of JSON are strings of TOML. */
+function network({ code, city, exits, plan, number, rotate }) {
   const text = JSON.stringify;
-  const exits = [1, 2].map((one) => `
-  [[network.exit]]
-  name = ${text(one === 1 ? exit : `${exit.slice(0, 60)}-${one}`)}
-  addresses = ["127.${8 + one}.10.${number}"]
-  ${rotate ? `rotate = { command = [${text(rotate)}] }` : ""}`).join("");
-  return { network: `[[network]]\ncode = ${text(code)}\ncity = ${text(city)}\ncountry = "NL"\ntype = "mobile"\n${exits}\n`,
+  const ways = exits.map((exit, nth) => `  [[network.exit]]\n  name = ${text(exit)}\n  addresses = ["127.${9 + nth}.10.${number}"]\n  rotate = { command = [${text(rotate)}] }\n`);
+  return { network: `[[network]]\ncode = ${text(code)}\ncity = ${text(city)}\ncountry = "NL"\ntype = "mobile"\n${ways.join("")}`,
     plan: `[[plan]]\ncode = ${text(plan)}\nnetwork = ${text(code)}\nconnection_type = "private"\nduration = "30d"\nprice_cents = 100\n` };
 }
 
 /** Every free text of a catalogue is hostile, as long as it can be, or from right to left. */
 function catalogue(before) {
-  const all = CITIES.map((city, number) => network({ code: `H-${number}`, city, exit: `hostile-${number}`, plan: `hostile-${number}`, number: number + 1, rotate: HOSTILE[number] }));
-  for (const [number, one] of [LONG, HEBREW].entries()) all.push(network({ ...one, number: 100 + number, rotate: one === LONG ? LONG_TEXT : HEBREW_TEXT }));
+  const all = CITIES.map((city, number) => network({ code: `H-${number}`, city, exits: [`hostile-${number}`], plan: `hostile-${number}`, number: number + 1, rotate: HOSTILE[number] }));
+  for (const [number, one] of [LONG, HEBREW].entries()) all.push(network({ ...one, exits: [one.exit, `${one.exit.slice(0, 62)}-2`], number: 100 + number, rotate: one === LONG ? LONG_TEXT : HEBREW_TEXT }));
   const coupons = [LONG, HEBREW].map(({ coupon }) => `[[coupon]]\ncode = "${coupon}"\npercent_off = 10\n`);
   return [before, ...all.map((one) => one.network), ...all.map((one) => one.plan), ...coupons].join("\n");
 }
@@ -80,14 +76,14 @@ async function buy(page) {
   const plans = await page.locator(".plan").evaluateAll((all) => all.map((one) => ({ city: one.querySelector("h2").textContent, path: one.querySelector("a").getAttribute("href") })));
   const wanted = [...CITIES, LONG.city, HEBREW.city].map((city) => plans.find((plan) => plan.city === city));
   expect(wanted.every(Boolean), "each is sold under its name");
-  for (const { city, path } of wanted.filter(Boolean)) {
+  for (const [number, { city, path }] of wanted.filter(Boolean).entries()) {
     await refusalFree(page, path, [city]);
     const form = await (await page.request.get(path)).text();
     const [once, agreed] = ["once", "agreed"].map((name) => form.match(new RegExp(`name="${name}" value="([^"]+)"`))[1]);
     const answer = await send(page, path, { once, agreed, quantity: "1", repeat: "1", coupon: "" });
     expect(answer.ok() && /\/subscriptions\//.test(answer.url()), `bought in ${city}: ${answer.status()} ${answer.url()}`);
-    // Its own page, and what it could be switched to.
-    await refusalFree(page, new URL(answer.url()).pathname, [city, LONG.city, HEBREW.city]);
+    // Its own page, and what it could be switched to: at first to all.
+    await refusalFree(page, new URL(answer.url()).pathname, [...(number === 0 ? CITIES : [city]), LONG.city, HEBREW.city]);
     await refusalFree(page, `${new URL(answer.url()).pathname}/renew`);
   }
   await look(page, "/overview");
