@@ -56,7 +56,8 @@ enum Chore {
     Count(counts::Options),
     /// Make pictures of every page and state
     ///
-    /// They are PNG files, wide and narrow, light and dark, made while the browser's test walks through the pages of the real binary.
+    /// They are PNG files, wide and narrow, light, dark and from right to left, made while the browser's test walks through the pages of
+    /// the real binary. A table of the pages, with what axe-core and the console said of each and how large it is, stands beside them.
     Screenshots {
         /// Where to
         #[arg(long, value_name = "DIR", default_value = "target/pictures")]

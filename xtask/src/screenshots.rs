@@ -1,6 +1,7 @@
-//! Pictures of the pages, for whoever works on them and for the README.
+//! Pictures of the pages, for whoever works on them and for the README, with a table of what was found on each page.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -9,10 +10,20 @@ use crate::steps::{announce, cargo};
 /// The tests that look at all pages, and the variable by which they are asked for pictures.
 const TESTS: [&str; 2] = ["pages", "reference"];
 const VARIABLE: &str = "TURNPIKE_PICTURES";
+/// What each walk through the pages leaves beside its pictures ends so: a row for each page.
+const ROWS: &str = "rows";
+/// The table that is made of them.
+const TABLE: &str = "pages.md";
+const HEAD: &str = "| page | pictures | axe violations | console errors | HTML KiB | transferred KiB | answered in ms |\n\
+                    | --- | --- | ---: | ---: | ---: | ---: | ---: |\n";
 
 pub(crate) fn run(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     let folder = folder.canonicalize()?;
+    // Those of walks that were cut off tell of pictures that are gone.
+    for left in rows(&folder)? {
+        fs::remove_file(left)?;
+    }
     let mut test = cargo();
     test.args(["test", "--package", "turnpike"]).env(VARIABLE, &folder);
     for name in TESTS {
@@ -20,7 +31,34 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     }
     announce(&test);
     let status = test.status().context("starting cargo")?;
+    let pages = tell(&folder)?;
     ensure!(status.success(), "the walk through the pages ended with {status}");
-    println!("The pictures are in {}.", folder.display());
+    println!(
+        "The pictures of {pages} pages and states are in {}, with a table of them in {TABLE}.",
+        folder.display()
+    );
     Ok(())
+}
+
+/// Makes one table of the rows of all walks, by page; how many it has.
+fn tell(folder: &Path) -> Result<usize> {
+    let mut pages = Vec::new();
+    for file in rows(folder)? {
+        let written = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        pages.extend(written.lines().map(str::to_owned));
+        fs::remove_file(file)?;
+    }
+    pages.sort();
+    let table = pages.iter().fold(HEAD.to_owned(), |table, page| table + page + "\n");
+    fs::write(folder.join(TABLE), table).context("writing the table of pages")?;
+    Ok(pages.len())
+}
+
+fn rows(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = fs::read_dir(folder).with_context(|| format!("looking into {}", folder.display()))?;
+    let paths = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    Ok(paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|is| is == ROWS))
+        .collect())
 }

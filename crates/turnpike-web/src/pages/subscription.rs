@@ -43,7 +43,8 @@ const DAYS: i64 = 14;
 struct SubscriptionPage {
     frame: Frame,
     id: String,
-    heading: String,
+    port: u16,
+    city: String,
     place: String,
     kind: &'static str,
     note: String,
@@ -124,7 +125,8 @@ pub(super) async fn shown(customer: &Customer, desk: &Desk, status: StatusCode, 
     let page = SubscriptionPage {
         frame: desk.frame(Place::Subscriptions, &named).await?,
         id: id.to_string(),
-        heading: format!("{} · {}", subscription.port, subscription.city),
+        port: subscription.port,
+        city: subscription.city.clone(),
         place: format!(
             "{} {}, {}",
             subscription.network_code, subscription.city, subscription.country

@@ -6,14 +6,13 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Stdio};
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 use testbed::http;
-use testbed::ports::Ports;
 use testbed::turnpike::{Customer, Subscription, Turnpike};
 use testbed::{eventually, poll};
 
-use crate::{EMAIL, OPERATOR, PATIENCE, account, browser};
+use crate::other::Other;
+use crate::{EMAIL, OPERATOR, PATIENCE, account, browser, database};
 
 /// Whose balance does not renew what he has.
 const POOR: &str = "poor@example.com";
@@ -31,10 +30,10 @@ fn what_goes_wrong_is_said_and_looks_as_if_it_were_meant() {
     shop.run(&["account", "credit", EMAIL, "30000"]);
     let ann = shop.key(EMAIL, &[]);
     let bought = Bought::by(&ann);
-    let other = Other::start(&shop);
+    let other = Other::start(&shop, GONE);
     sell_there(&shop);
     let silent = ann.buy("PL-WAW");
-    other.vanish(&shop);
+    vanish(other, &shop);
     leave_behind(&ann, &silent);
     refuse(&bought.rotating);
     fail_to_rotate(&ann, &bought.broken);
@@ -82,10 +81,6 @@ fn serve_wishes(walk: &mut Child, shop: &Turnpike) {
         database.execute_batch(statement).expect(wish);
         writeln!(input, "done").expect("telling the walk");
     }
-}
-
-fn database(shop: &Turnpike) -> Connection {
-    Connection::open(shop.home().join("turnpike.db")).expect("the database")
 }
 
 fn world() -> Turnpike {
@@ -151,56 +146,27 @@ fn plan(customer: &Customer, network: &str, cents: i64) -> String {
     found["id"].as_str().expect("an id").to_owned()
 }
 
-/// Another machine of the shop, with a gateway alone.
-struct Other {
-    process: Child,
-    _ports: Ports,
-}
-
-impl Other {
-    fn start(shop: &Turnpike) -> Self {
-        let ports = Ports::reserve(4);
-        let sold = ports.from(0);
-        let mut command = shop.command(&["serve"]);
-        command
-            .env("TURNPIKE__ROLES", "gateway")
-            .env("TURNPIKE__GATEWAY__NAME", GONE)
-            .env("TURNPIKE__GATEWAY__PORTS", format!("{}-{}", sold.start(), sold.end()))
-            .env("TURNPIKE__SERVER__METRICS_LISTEN", "off")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let process = command.spawn().expect("starting the other machine");
-        let is_known = || {
-            let found = database(shop).query_row("SELECT 1 FROM gateway WHERE name = ?1", [GONE], |_| Ok(()));
-            found.is_ok()
-        };
-        eventually("the other machine is known", is_known);
-        Self { process, _ports: ports }
-    }
-
-    /// It is gone without a word, for an hour as far as the books know; a rotation waits for it.
-    fn vanish(mut self, shop: &Turnpike) {
-        self.process.kill().expect("killing the other machine");
-        self.process.wait().expect("its end");
-        let database = database(shop);
-        let changed = database
-            .execute(
-                "UPDATE gateway SET seen_at = seen_at - 60 * ?1 WHERE name = ?2",
-                (MINUTE, GONE),
-            )
-            .expect("an hour");
-        assert_eq!(changed, 1);
-        let waits = database
-            .execute(
-                "INSERT INTO rotation (id, exit_id, gateway, subscription_id, reason, state, requested_at, deadline)
-                 SELECT printf('waits%019d', 1), s.exit_id, s.gateway, s.id, 'request', 'queued',
-                        CAST(strftime('%s', 'now') AS BIGINT) * 1000 - 12 * ?1, CAST(strftime('%s', 'now') AS BIGINT) * 1000 + 60 * ?1
-                 FROM subscription s WHERE s.gateway = ?2",
-                (MINUTE, GONE),
-            )
-            .expect("a rotation that waits");
-        assert_eq!(waits, 1);
-    }
+/// The other machine is gone without a word, for an hour as far as the books know; a rotation waits for it.
+fn vanish(other: Other, shop: &Turnpike) {
+    other.kill();
+    let database = database(shop);
+    let changed = database
+        .execute(
+            "UPDATE gateway SET seen_at = seen_at - 60 * ?1 WHERE name = ?2",
+            (MINUTE, GONE),
+        )
+        .expect("an hour");
+    assert_eq!(changed, 1);
+    let waits = database
+        .execute(
+            "INSERT INTO rotation (id, exit_id, gateway, subscription_id, reason, state, requested_at, deadline)
+             SELECT printf('waits%019d', 1), s.exit_id, s.gateway, s.id, 'request', 'queued',
+                    CAST(strftime('%s', 'now') AS BIGINT) * 1000 - 12 * ?1, CAST(strftime('%s', 'now') AS BIGINT) * 1000 + 60 * ?1
+             FROM subscription s WHERE s.gateway = ?2",
+            (MINUTE, GONE),
+        )
+        .expect("a rotation that waits");
+    assert_eq!(waits, 1);
 }
 
 /// A network of the other machine is sold too.

@@ -8,6 +8,10 @@
 mod failing;
 mod first_operator;
 mod heard;
+mod many;
+mod names;
+mod other;
+mod seldom;
 mod snippets;
 
 use std::path::Path;
@@ -23,7 +27,7 @@ const EMAIL: &str = "ann@example.com";
 const OPERATOR: &str = "root@example.com";
 /// A customer whom operators look after.
 const OTHER: &str = "bob@example.com";
-/// One whose subscription renews itself.
+/// One who uses the keyboard alone, and whose subscription renews itself.
 const THIRD: &str = "cleo@example.com";
 const ORDERS: usize = 8;
 /// One whose every order is given back for a hostile reason, and how many he has.
@@ -31,8 +35,6 @@ const FOURTH: &str = "dan@example.com";
 const REASONS: usize = 40;
 /// However busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Subscriptions of one account that nobody can look through by eye.
-const MANY: usize = 10_000;
 
 /// Where pictures of the pages are put, where anybody wants them: `cargo xtask screenshots`.
 const PICTURES: &str = "TURNPIKE_PICTURES";
@@ -46,7 +48,7 @@ fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
     let operators = account(&shop, OPERATOR, &["--admin"]);
     shop.run(&["key", "create", EMAIL, "--name", "Panel"]);
     shop.run(&["account", "credit", EMAIL, "30000", "--note", "bank transfer"]);
-    shop.run(&["account", "credit", THIRD, "5000"]);
+    shop.run(&["account", "credit", THIRD, "20000"]);
     // Orders that operators give back, one in each walk or all in one.
     for (email, orders) in [(OTHER, ORDERS), (FOURTH, REASONS)] {
         let buyer = shop.customer(email, 20_000);
@@ -70,73 +72,16 @@ fn customers_and_operators_do_all_that_they_can_do_on_the_pages(shop: Builder) {
     shop.audit();
 }
 
-#[test]
-fn ten_thousand_subscriptions_are_searched_sorted_and_leafed_through() {
-    let Some(mut walk) = browser("many.mjs") else { return };
-    let mut shop = Turnpike::with()
-        .network("NL-AMS")
-        .shared("exit", "127.0.4.1", 500)
-        .start();
-    let password = account(&shop, EMAIL, &[]);
-    shop.run(&["account", "credit", EMAIL, "5000"]);
-    let key = shop.key(EMAIL, &[]);
-    let order = json!({"op": "purchase", "planId": key.plan("NL-AMS", "shared")});
-    let _ = key.order(&order).expect_status(200);
-    let database = Connection::open(shop.home().join("turnpike.db")).expect("the database");
-    let kept = shop.home().join("kept.db");
-    database
-        .execute("VACUUM INTO ?1", [kept.display().to_string()])
-        .expect("keeping the database");
-    multiply(&database);
-    walk.env("SHOP", shop.url("").trim_end_matches('/'))
-        .env("EMAIL", EMAIL)
-        .env("PASSWORD", password);
-    done(&mut walk);
-    // Nobody has paid for them, which the audit at the end would tell: the shop becomes what it was.
-    drop(database);
-    shop.stop();
-    for beside in ["turnpike.db-wal", "turnpike.db-shm"] {
-        let _ = std::fs::remove_file(shop.home().join(beside));
-    }
-    std::fs::rename(kept, shop.home().join("turnpike.db")).expect("the database as it was");
-}
-
-/// Writes 9,999 more of the one subscription that there is, each with a note and an end of its own. Gateways are not told of them.
-fn multiply(database: &Connection) {
-    let mut columns = database
-        .prepare("SELECT name FROM pragma_table_info('subscription')")
-        .expect("asking for the columns");
-    let values: Vec<String> = columns
-        .query_map([], |row| row.get(0))
-        .expect("the columns")
-        .map(|name: rusqlite::Result<String>| match name.expect("a name").as_str() {
-            "id" => "printf('many%020d', n)".to_owned(),
-            "port" => "port + n".to_owned(),
-            "username" => "printf('many%d', n)".to_owned(),
-            "rotate_token_hash" => "randomblob(32)".to_owned(),
-            "user_note" => "printf('Customer %05d', n)".to_owned(),
-            "ends_at" => "ends_at + n * 60000".to_owned(),
-            other => other.to_owned(),
-        })
-        .collect();
-    let written = database
-        .execute(
-            &format!(
-                "INSERT INTO subscription WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {MANY} - 1)
-                 SELECT {} FROM subscription, number",
-                values.join(", ")
-            ),
-            [],
-        )
-        .expect("writing subscriptions");
-    assert_eq!(written, MANY - 1);
-}
-
 /// Runs a script to its end, which must be a good one.
 #[track_caller]
 fn done(walk: &mut Command) {
     let ended = walk.status().expect("starting node");
     assert!(ended.success(), "what failed is told above");
+}
+
+/// The shop's books, for what no page can bring about.
+fn database(shop: &Turnpike) -> Connection {
+    Connection::open(shop.home().join("turnpike.db")).expect("the database")
 }
 
 /// Makes an account; its password.

@@ -1,6 +1,8 @@
 // A browser whose every page is judged: by axe-core, by its console, by whom it talks to, by whether it fits its window.
 import { createRequire } from "node:module";
 
+import { kept, measured, noted } from "./table.mjs";
+
 const require = createRequire(process.env.NODE_MODULES + "/");
 const axe = require("axe-core").source;
 
@@ -37,6 +39,7 @@ export async function visits(browser, all) {
 
 /** Tells what came of it all, and ends. */
 export function ended() {
+  kept();
   console.log(`${judged} pages judged, ${failures.length} failures`);
   process.exit(failures.length === 0 ? 0 : 1);
 }
@@ -53,11 +56,18 @@ export async function open(browser, { width, looks = [width], script = true, age
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   const kind = `${width}${script ? "" : "-plain"}`;
+  let errors = 0;
+  const wrong = (what) => {
+    errors += 1;
+    failures.push(`${kind} ${page.url()}: ${what}`);
+  };
   page.on("console", (said) => {
+    // The browser and htmx remark on what could not be loaded, which is what was wanted.
+    if (page.isCutOff && /ERR_INTERNET_DISCONNECTED|htmx:(sendError|afterRequest)/.test(said.text())) return;
     // A refusal has a status of its own, which the browser remarks on.
-    if (said.type() === "error" && !/status of [45]\d\d/.test(said.text())) failures.push(`${kind} ${page.url()}: console: ${said.text()}`);
+    if (said.type() === "error" && !/status of [45]\d\d/.test(said.text())) wrong(`console: ${said.text()}`);
   });
-  page.on("pageerror", (error) => failures.push(`${kind} ${page.url()}: ${error.message}`));
+  page.on("pageerror", (error) => wrong(error.message));
   page.on("dialog", (dialog) => { failures.push(`${kind} ${page.url()}: a dialog opened`); dialog.dismiss(); });
   page.on("request", (request) => {
     const known = [SHOP, "data:", ...strangers];
@@ -70,6 +80,8 @@ export async function open(browser, { width, looks = [width], script = true, age
   });
   page.judge = async (name) => {
     judged += 1;
+    noted(name, { errors, ...await page.evaluate(measured) });
+    errors = 0;
     for (const seen of looks) {
       if (looks.length > 1) {
         await page.setViewportSize({ width: seen, height: 900 });
@@ -83,10 +95,15 @@ export async function open(browser, { width, looks = [width], script = true, age
   return page;
 }
 
+/** Whether all of a page fits its window: nobody has to push it sideways. */
+async function fits(page, what) {
+  const [all, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  expect(all <= seen, `${what}: ${all} px wide in ${seen}`);
+}
+
 /** A page as it is in a window: it fits, axe-core finds nothing, in light and in dark. What it is made of is the same in both, but for its colours. */
 async function look(page, name, window, script) {
-  const sides = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]).catch(() => [0, 0]);
-  expect(sides[0] <= sides[1], `${window} ${name}: ${sides[0]} px wide in ${sides[1]}`);
+  await fits(page, `${window} ${name}`);
   const isJudged = script && IS_WHOLE;
   if (isJudged) await page.evaluate(axe);
   for (const scheme of SCHEMES) {
@@ -95,11 +112,33 @@ async function look(page, name, window, script) {
       const { violations } = await page.evaluate((rules) => window.axe.run({ resultTypes: ["violations"], ...rules }),
         scheme === "light" ? {} : { runOnly: ["color-contrast"] });
       for (const { id, nodes } of violations) failures.push(`${window}-${scheme} ${name}: ${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+      noted(name, { violations: violations.length });
     }
-    if (PICTURES && script) await page.evaluate(() => window.scrollTo(0, 0));
-    if (PICTURES) await page.screenshot({ path: `${PICTURES}/${name}-${window}-${scheme}${script ? "" : "-plain"}.png`, fullPage: true });
+    await pictured(page, name, `${window}-${scheme}${script ? "" : "-plain"}`);
   }
   if (SCHEMES.length > 1) await page.emulateMedia({ colorScheme: "light" });
+  if (IS_WHOLE) await mirrored(page, name, `${window}-rtl${script ? "" : "-plain"}`);
+}
+
+/** The page as those see it whose language is written from right to left, whatever language its words are in. */
+async function mirrored(page, name, kind) {
+  const turn = (to) => page.evaluate((way) => {
+    const before = document.documentElement.dir;
+    document.documentElement.dir = way;
+    return before;
+  }, to);
+  const before = await turn("rtl");
+  await fits(page, `${kind} ${name}`);
+  await pictured(page, name, kind);
+  await turn(before);
+}
+
+async function pictured(page, name, kind) {
+  if (!PICTURES) return;
+  await page.evaluate(() => window.scrollTo(0, 0));
+  const file = `${name}-${kind}.png`;
+  await page.screenshot({ path: `${PICTURES}/${file}`, fullPage: true });
+  noted(name, { pictures: [file] });
 }
 
 export async function signIn(page, email = EMAIL, password = PASSWORD) {

@@ -174,19 +174,3 @@ async function links(page) {
   await press(page, "form[action$='/sources'] button");
   await page.goto(back);
 }
-
-/** Forms alone do it. */
-export async function plain(page) {
-  await signIn(page);
-  await page.goto("/plans?country=NL&type=private");
-  await press(page, ".plan a.button");
-  await page.fill("[name=coupon]", "MYCODE");
-  await press(page, "#price button.primary");
-  expect(/it is 10.80 now/.test(await page.locator("[role=alert]").textContent()), "nobody pays a price that he has not seen");
-  await press(page, "#price button.primary");
-  expect(/Bought/.test(await notice(page)), "bought without a script");
-  await page.judge("subscription");
-  expect(await page.locator("button[data-copy]:visible").count() === 0, "no button that does nothing");
-  await press(page, "form[action$='/rotate'] button");
-  expect(/Rotated/.test(await notice(page)), "rotated without a script");
-}

@@ -16,12 +16,12 @@ export const HOSTILE = [
 const PARTS = "main b, main iframe, main style, main script, main math, base, main [onload], main [onerror], main [onfocus], main [ontoggle]";
 
 /** Fields of a form that a browser would send from our page. */
-async function send(page, path, form) {
+export async function send(page, path, form) {
   return page.request.post(path, { form, headers: { origin: SHOP } });
 }
 
 /** Nothing of what was typed became a part of this page, and each text that is named stands on it. */
-async function isText(page, where, texts) {
+export async function isText(page, where, texts) {
   expect(await page.evaluate(() => window.hacked) === undefined, `something ran at ${where}`);
   const parts = "main b, main iframe, main style, main script, main svg[onload], main img[onerror], main math, base, main [onfocus], main [ontoggle]";
   expect(await page.evaluate((all) => document.querySelectorAll(all).length, parts) === 0, `${where} has elements of a visitor`);
@@ -30,7 +30,7 @@ async function isText(page, where, texts) {
   for (const text of texts) expect(shown.includes(text), `${JSON.stringify(text)} is shown at ${where}`);
 }
 
-async function look(page, path, texts = []) {
+export async function look(page, path, texts = []) {
   await page.goto(path);
   await isText(page, path, texts);
 }
@@ -43,7 +43,7 @@ export async function refusal(page, path, form, texts = [], names = []) {
 }
 
 /** A page by GET, without loading what is on it. */
-async function refusalFree(page, path, texts = []) {
+export async function refusalFree(page, path, texts = []) {
   return isPlain(page, path, await (await page.request.get(path)).text(), texts);
 }
 

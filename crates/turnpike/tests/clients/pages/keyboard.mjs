@@ -1,6 +1,6 @@
 // The keyboard alone does it, and the focus is seen on the way.
 import { code } from "./entry.mjs";
-import { EMAIL, OPERATOR, OPERATOR_PASSWORD, OTHER, PASSWORD, confirmed, expect, failures, notice } from "./browser.mjs";
+import { OPERATOR, OPERATOR_PASSWORD, OTHER, THIRD, THIRD_PASSWORD, expect, failures, notice } from "./browser.mjs";
 
 async function enter(page, email, password) {
   await page.goto("/sign-in");
@@ -42,16 +42,27 @@ async function enterForm(page) {
   await Promise.all([page.waitForEvent("load"), page.keyboard.press("Enter")]);
 }
 
-/** A customer buys, writes a note, rotates and renews. */
+/** Gives the password where the shop wants it once more; the field has the focus already. Whether it did. */
+async function confirm(page, password) {
+  if (new URL(page.url()).pathname !== "/confirm") return false;
+  await page.keyboard.type(password);
+  await enterForm(page);
+  return true;
+}
+
+const width = (page) => page.viewportSize().width;
+
+/** A customer buys, writes a note, rotates and renews; then all else that a subscription's page is for. */
 export async function customerByKeyboard(page) {
-  await enter(page, EMAIL, PASSWORD);
+  const note = `By keyboard at ${width(page)}`;
+  await enter(page, THIRD, THIRD_PASSWORD);
   await go(page, "nav a[href='/plans']");
   await go(page, ".plan a.primary[aria-label*='Private']");
   await go(page, "#price button.primary");
   expect(/Bought/.test(await notice(page)), "bought by keyboard");
-  await fill(page, "[name=note]", "By keyboard");
+  await fill(page, "[name=note]", note);
   await enterForm(page);
-  expect(await page.inputValue("[name=note]") === "By keyboard", "noted by keyboard");
+  expect(await page.inputValue("[name=note]") === note, "noted by keyboard");
   await go(page, "form[action$='/rotate'] button");
   expect(/Rotated/.test(await notice(page)), "rotated by keyboard");
   const before = await page.locator(".lead").first().textContent();
@@ -59,11 +70,46 @@ export async function customerByKeyboard(page) {
   await go(page, "#price button.primary");
   expect(/Renewed/.test(await notice(page)), "renewed by keyboard");
   expect(await page.locator(".lead").first().textContent() !== before, "and ends later");
+  await linksByKeyboard(page);
+  await reach(page, "form[action$='/auto-renew'] select");
+  await page.keyboard.press("ArrowDown");
+  await go(page, "form[action$='/auto-renew'] button");
+  expect(/It will renew itself/.test(await notice(page)), "renews itself by keyboard");
+  const shown = page.locator("#connect-heading ~ dl code").last();
+  const [password, subscription] = [await shown.textContent(), page.url()];
+  await go(page, "form[action$='/credentials'] button");
+  if (await confirm(page, THIRD_PASSWORD)) {
+    await page.goto(subscription);
+    await go(page, "form[action$='/credentials'] button");
+  }
+  expect(await shown.textContent() !== password, "a new password by keyboard");
+  await reach(page, "form[action$='/network'] select");
+  // A letter chooses what begins with it; the one exit of another network is somebody else's.
+  await page.keyboard.type("NL");
+  await go(page, "form[action$='/network'] button");
+  expect(/Switched/.test(await notice(page)), "switched by keyboard");
+  await go(page, "nav a[href='/subscriptions']");
+  await fill(page, "#q", note);
+  await page.waitForSelector("#found tbody tr:only-child");
+  await go(page, "#found tbody th a");
+  expect(await page.inputValue("[name=note]") === note, "found by keyboard");
+}
+
+async function linksByKeyboard(page) {
+  await go(page, "a[href$='/links']");
+  await fill(page, "[name=name]", "By keyboard");
+  await reach(page, "[name=kind]");
+  await page.keyboard.press("ArrowDown");
+  await go(page, "form[action$='/links'] button");
+  expect(await page.locator("tbody tr").count() === 2, "a link is made by keyboard");
+  await go(page, "form[action$='/revoke'] button");
+  expect(await page.locator("tbody tr").count() === 1, "and taken back");
+  await go(page, ".crumb a");
 }
 
 /** Somebody signs up, makes an API key and sets up the second factor. */
 export async function newcomerByKeyboard(page) {
-  const [email, password] = ["keyboard@example.com", "correct horse battery"];
+  const [email, password] = [`keyboard-${width(page)}@example.com`, "correct horse battery"];
   await page.goto("/sign-in");
   await go(page, "a[href='/sign-up']");
   // The first field has the focus already.
@@ -77,7 +123,7 @@ export async function newcomerByKeyboard(page) {
   await page.keyboard.press("ArrowDown");
   expect(await page.isChecked("[name=access][value=full]"), "another kind is chosen by keyboard");
   await go(page, "form[action='/keys'] button");
-  if (await confirmed(page, password)) await go(page, "form[action='/keys'] button");
+  if (await confirm(page, password)) await go(page, "form[action='/keys'] button");
   expect(/^rk_/.test(await page.locator(".copyable code").textContent()), "a key is made by keyboard");
   await go(page, "nav a[href='/account']");
   await go(page, "a[href='/account/second-factor']");
@@ -87,8 +133,9 @@ export async function newcomerByKeyboard(page) {
   expect(await page.locator(".codes code").count() > 4, "the second factor is set up by keyboard");
 }
 
-/** An operator finds an account, credits it, refunds an order, drains an exit and retires a plan. */
+/** An operator finds an account, credits and suspends it, refunds an order, drains an exit, retires a plan and a coupon, and imports a catalogue. */
 export async function operatorByKeyboard(page) {
+  const code = `by-keyboard-${width(page)}`;
   await enter(page, OPERATOR, OPERATOR_PASSWORD);
   await go(page, "nav a[href='/operator/accounts']");
   await fill(page, "#q", OTHER);
@@ -101,6 +148,11 @@ export async function operatorByKeyboard(page) {
   await enterForm(page);
   expect(/Booked/.test(await notice(page)), "credited by keyboard");
   await page.goto(account);
+  for (const [to, told] of [["suspended", /suspended/], ["active", /works again/]]) {
+    await go(page, "a[href$='/status']");
+    await go(page, "main form button");
+    expect(told.test(await notice(page)), `${to} by keyboard`);
+  }
   await go(page, "a[href*='/operator/orders?account=']");
   await page.goto(await page.locator("tbody tr:not(:has(.badge)) th a").first().getAttribute("href"));
   await go(page, "a[href$='/refund']");
@@ -117,12 +169,36 @@ export async function operatorByKeyboard(page) {
   expect(/sold and served again/.test(await notice(page)), "opened by keyboard");
   await go(page, "nav a[href='/operator/catalogue']");
   await go(page, "a[href='/operator/catalogue/plan']");
-  for (const [field, text] of [["code", "by-keyboard"], ["duration", "7d"], ["price", "9.99"]]) {
+  for (const [field, text] of [["code", code], ["duration", "7d"], ["price", "9.99"]]) {
     await fill(page, `[name=${field}]`, text);
   }
   await enterForm(page);
   expect(/plan is saved/.test(await notice(page)), "a plan is made by keyboard");
-  await go(page, "a[href='/operator/catalogue/plan?code=by-keyboard']");
+  await go(page, `a[href='/operator/catalogue/plan?code=${code}']`);
   await go(page, "form[action$='/plan/retire'] button");
   expect(/not sold any more/.test(await notice(page)), "and retired");
+  const file = await (await page.request.get("/operator/catalogue/file")).text();
+  await couponByKeyboard(page, code.toUpperCase());
+  await importByKeyboard(page, file, code.toUpperCase());
+}
+
+async function couponByKeyboard(page, code) {
+  await go(page, "a[href='/operator/catalogue/coupon']");
+  await fill(page, "[name=code]", code);
+  await fill(page, "[name=percent_off]", "15");
+  await enterForm(page);
+  expect(/coupon is saved/.test(await notice(page)), "a coupon is made by keyboard");
+}
+
+/** The catalogue as it was before there was that coupon. */
+async function importByKeyboard(page, file, coupon) {
+  await go(page, "a[href='/operator/catalogue/import']");
+  await reach(page, "textarea.mono");
+  // As whoever pastes it.
+  await page.keyboard.insertText(file);
+  await go(page, "form.stack button");
+  expect((await page.locator("section[aria-labelledby='difference-heading']").textContent()).includes(coupon), "the difference is shown by keyboard");
+  await go(page, "section[aria-labelledby='difference-heading'] button");
+  expect(/applied/.test(await notice(page)), "a catalogue is imported by keyboard");
+  expect(await page.locator(`a[href$='code=${coupon}']`).count() === 0, "and the coupon is gone");
 }
