@@ -62,3 +62,25 @@ fn rows(folder: &Path) -> Result<Vec<PathBuf>> {
         .filter(|path| path.extension().is_some_and(|is| is == ROWS))
         .collect())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_all_walks_become_one_table_by_page() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, row) in [
+            ("run-7.rows", "| `plans` |\n| `keys` |\n"),
+            ("many-9.rows", "| `orders` |\n"),
+        ] {
+            fs::write(folder.path().join(name), row).unwrap();
+        }
+        fs::write(folder.path().join("keys-390-light.png"), "").unwrap();
+        assert_eq!(tell(folder.path()).unwrap(), 3);
+        let table = fs::read_to_string(folder.path().join(TABLE)).unwrap();
+        assert_eq!(table, format!("{HEAD}| `keys` |\n| `orders` |\n| `plans` |\n"));
+        assert_eq!(rows(folder.path()).unwrap(), [""; 0].map(PathBuf::from));
+    }
+}
