@@ -70,11 +70,17 @@ fn hash_now(password: &SecretString) -> Result<String> {
 }
 
 async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let _turn = AT_ONCE
+    let turn = AT_ONCE
         .acquire()
         .await
         .map_err(|error| Error::Failed(error.to_string()))?;
-    tokio::task::spawn_blocking(work)
+    // The turn ends with the work, which goes on when whoever asked for it has hung up.
+    let worked = tokio::task::spawn_blocking(move || {
+        let worked = work();
+        drop(turn);
+        worked
+    });
+    worked
         .await
         .map_err(|error| Error::Failed(format!("hashing a password: {error}")))
 }
@@ -82,7 +88,52 @@ async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test's broken assumption should stop it")]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, mpsc};
+
     use super::*;
+
+    /// So many are at work, and so many were at most.
+    #[derive(Default)]
+    struct Counted {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_are_worked_on_at_once_even_if_who_asked_has_hung_up() {
+        let counted = Arc::new(Counted::default());
+        let (begun, wait_begun) = mpsc::channel();
+        let mut going_on = Vec::new();
+        let asking: Vec<_> = (0..6)
+            .map(|_| {
+                let (counted, begun) = (Arc::clone(&counted), begun.clone());
+                let (go_on, wait) = mpsc::channel::<()>();
+                going_on.push(go_on);
+                tokio::spawn(off_the_runtime(move || {
+                    let now = counted.now.fetch_add(1, Ordering::SeqCst) + 1;
+                    counted.most.fetch_max(now, Ordering::SeqCst);
+                    begun.send(()).unwrap();
+                    // Until told to go on, or until the test is over.
+                    let _over = wait.recv();
+                    counted.now.fetch_sub(1, Ordering::SeqCst);
+                }))
+            })
+            .collect();
+        tokio::task::block_in_place(|| {
+            wait_begun.recv().unwrap();
+            wait_begun.recv().unwrap();
+        });
+        // All hang up; those at work go on, and a turn ends only with its work.
+        for asked in asking {
+            asked.abort();
+            assert!(asked.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(AT_ONCE.available_permits(), 0);
+        drop(going_on);
+        assert!(!verify("nobody's password".into(), None).await.unwrap());
+        assert_eq!(counted.most.load(Ordering::SeqCst), 2);
+    }
 
     #[tokio::test]
     async fn only_the_right_password_fits() {

@@ -133,7 +133,7 @@ pub(crate) async fn publish(tx: &mut Tx, changed: &[SubscriptionId]) -> Result<(
 }
 
 /// As [`publish`], also of subscriptions that this transaction has opened on these gateways; the revisions that tell of them. On
-/// PostgreSQL there are none of those: they are for [`tell`] when this is committed.
+/// PostgreSQL those are for [`tell`] when this is committed, unless their gateway is told of something else here.
 ///
 /// # Errors
 /// Only the database's.
@@ -158,8 +158,10 @@ pub(crate) async fn publish_with<'a>(
         by_gateway.entry(gateway).or_default().changed.push(id);
     }
     let are_told_later = tx.engine() == Engine::Postgres;
-    for (id, gateway) in opened.filter(|_| !are_told_later) {
-        by_gateway.entry(gateway.to_owned()).or_default().opened.push(id);
+    for (id, gateway) in opened {
+        if !are_told_later || by_gateway.contains_key(gateway) {
+            by_gateway.entry(gateway.to_owned()).or_default().opened.push(id);
+        }
     }
     let mut revisions = BTreeMap::new();
     for (gateway, news) in by_gateway {

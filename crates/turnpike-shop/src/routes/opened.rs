@@ -8,8 +8,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::error::Result;
+use tokio::time::timeout;
+
+use crate::error::{Error, Result};
 use crate::shop::Shop;
 use crate::store::Value;
 use crate::subscription::Subscription;
@@ -18,24 +21,23 @@ use crate::types::Span;
 /// Whoever sold it would have told of it by now.
 pub(super) const OVERDUE: Span = Span::seconds(1);
 
+/// For so long at most a customer waits for one round: his order is paid, and its port opens all the same.
+const ROUND: Duration = Duration::from_secs(3);
+
 /// Tells the gateways of those that have no revision yet, and gives them one that tells of them. A failure is told in the log: they are
 /// sold, and their gateways find them by themselves.
 pub(crate) async fn tell(shop: &Shop, sold: &mut [Subscription]) {
-    let mut revisions: BTreeMap<String, Option<i64>> = BTreeMap::new();
+    let mut revisions: BTreeMap<String, i64> = BTreeMap::new();
     for one in sold.iter_mut().filter(|one| one.revision == 0) {
-        let revision = match revisions.get(&one.gateway) {
+        one.revision = match revisions.get(&one.gateway) {
             Some(revision) => *revision,
             None => {
                 let told = shop.telling.of(&one.gateway).tell(shop, &one.gateway).await;
-                if let Err(error) = &told {
-                    tracing::warn!(gateway = one.gateway, %error, "new subscriptions could not be told; their gateway will find them");
-                }
-                let revision = told.ok();
+                let revision = told.unwrap_or(0);
                 revisions.insert(one.gateway.clone(), revision);
                 revision
             }
         };
-        one.revision = revision.unwrap_or(0);
     }
 }
 
@@ -50,33 +52,41 @@ impl Telling {
     }
 }
 
-/// Tells a gateway for all who ask meanwhile at once: who asks while it is told waits for the next time, which is one for all of them.
+/// Tells a gateway for all who ask meanwhile at once: who asks while it is told waits for the next round, which is one for all of them.
 #[derive(Default)]
 struct Teller {
     /// How many have asked.
     asked: AtomicU64,
-    told: tokio::sync::Mutex<Told>,
+    last: tokio::sync::Mutex<Round>,
 }
 
+/// The last round.
 #[derive(Default)]
-struct Told {
-    /// So many had asked before it was told last.
+struct Round {
+    /// So many had asked before it began.
     asked: u64,
-    /// The revision of then.
-    revision: i64,
+    /// The revision that it gave; absent where it failed, for all of them.
+    revision: Option<i64>,
 }
 
 impl Teller {
-    /// The revision that tells of all that were committed before this was called.
-    async fn tell(&self, shop: &Shop, gateway: &str) -> Result<i64> {
+    /// The revision that tells of all that were committed before this was called; absent where that failed.
+    async fn tell(&self, shop: &Shop, gateway: &str) -> Option<i64> {
         let own = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        let mut told = self.told.lock().await;
-        if told.asked < own {
+        let mut last = self.last.lock().await;
+        if last.asked < own {
             let asked = self.asked.load(Ordering::Acquire);
-            let revision = advance(shop, gateway).await?;
-            *told = Told { asked, revision };
+            let advanced = timeout(ROUND, advance(shop, gateway)).await;
+            let advanced = advanced.unwrap_or_else(|_| Err(Error::Unavailable("it did not answer in time".to_owned())));
+            if let Err(error) = &advanced {
+                tracing::warn!(gateway, %error, "new subscriptions could not be told; their gateway will find them");
+            }
+            *last = Round {
+                asked,
+                revision: advanced.ok(),
+            };
         }
-        Ok(told.revision)
+        last.revision
     }
 }
 
@@ -84,7 +94,7 @@ impl Teller {
 /// gateway's row is held for no way to the server and back.
 ///
 /// Its row is locked first: whoever tells of the same ones elsewhere has committed by then. Others take that row last, so nothing
-/// else may be waited for; and whoever holds a new one is about to tell of it.
+/// else may be waited for: a new subscription that somebody holds for another reason is left for the next time.
 ///
 /// # Errors
 /// Only the database's.
@@ -99,10 +109,16 @@ pub(super) async fn advance(shop: &Shop, gateway: &str) -> Result<i64> {
                            FROM untold WHERE s.id = untold.id RETURNING s.revision),
                   next AS (UPDATE gateway SET revision = (SELECT MAX(revision) FROM told)
                            WHERE name = $1 AND EXISTS (SELECT 1 FROM told) RETURNING revision)
-             SELECT COALESCE((SELECT revision FROM next), (SELECT revision FROM now)) AS revision",
+             SELECT now.revision, next.revision AS next FROM now LEFT JOIN next ON true",
             vec![Value::Text(gateway.to_owned())],
         )
         .await?;
-    shop.store.wake();
-    advanced.map_or(Ok(0), |row| row.int("revision"))
+    let Some(row) = advanced else { return Ok(0) };
+    match row.optional_int("next")? {
+        Some(next) => {
+            shop.store.wake();
+            Ok(next)
+        }
+        None => row.int("revision"),
+    }
 }

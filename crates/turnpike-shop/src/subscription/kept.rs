@@ -27,7 +27,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The text that `write` makes of it, which must depend on nothing else: it is made once.
+    /// The text that `write` makes of it, which must depend on nothing else but what is the same for as long as the shop is open: it is
+    /// made once.
     ///
     /// # Errors
     /// Those of `write`; nothing is kept then.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use turnpike_shop::routes::{self, Changes, Route};
 use turnpike_shop::types::{AccountStatus, Health, Span, SubscriptionId};
-use turnpike_shop::{Refusal, Shop, account};
+use turnpike_shop::{Refusal, Shop, account, purchase};
 
 use crate::site::Site;
 use crate::world::{ANN, GATEWAY, MONTH, NOW, World, refusal};
@@ -23,6 +23,7 @@ on_both_engines! {
     a_follower_ends_where_a_fresh_gateway_begins,
     a_change_wakes_who_waits_for_one,
     those_who_buy_at_once_are_all_told,
+    who_gets_the_slot_of_one_that_is_over_is_told_as_well,
     waiting_for_a_revision_ends_when_it_is_applied_and_not_later_than_its_bound,
     port_ranges_can_grow_shrink_and_come_back,
     a_gateways_tls_is_shown_with_its_subscriptions_until_it_is_taken_back,
@@ -254,13 +255,30 @@ async fn those_who_buy_at_once_are_all_told(site: &Site) {
     const BUYERS: usize = 12;
     let world = World::on(site).network("NL-AMS").exits(BUYERS).open().await;
     let follower = Follower::start(&world.shop, GATEWAY);
-    let buying = (0..BUYERS).map(|_| async {
-        let one = world.bought("NL-AMS").await;
+    let processes = [world.shop.clone(), site.shop(world.clock()).await];
+    let order = world.order("NL-AMS").await;
+    let buying = processes.iter().cycle().take(BUYERS).map(async |shop| {
+        let one = purchase(shop, &world.ann, order.clone())
+            .await
+            .unwrap()
+            .subscriptions
+            .remove(0);
         assert!(one.revision > 0);
         let served = follower.caught_up(one.revision).await;
         assert_eq!(served.get(&one.id), Some(&one.port), "{served:?}");
     });
     futures_util::future::join_all(buying).await;
+}
+
+/// The end of the one and the beginning of the other are told in one transaction.
+async fn who_gets_the_slot_of_one_that_is_over_is_told_as_well(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let follower = Follower::start(&world.shop, GATEWAY);
+    let before = world.bought("NL-AMS").await;
+    world.advance(before.ends_at.since(world.now()));
+    let one = world.bought("NL-AMS").await;
+    let served = follower.caught_up(one.revision).await;
+    assert_eq!(served, BTreeMap::from([(one.id.clone(), one.port)]));
 }
 
 async fn an_unknown_gateway_has_nothing(site: &Site) {

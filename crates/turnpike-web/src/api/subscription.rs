@@ -94,14 +94,19 @@ impl SubscriptionItem {
     /// Its JSON up to the value of `usage`, which is its last member.
     ///
     /// # Errors
-    /// None of its members is one that cannot be written.
+    /// It has no such member, or one that cannot be written; neither is so.
     pub(super) fn until_usage(&self) -> Result<String, serde_json::Error> {
         const LAST: &str = "\"usage\":";
         let mut text = serde_json::to_string(self)?;
-        let end = text.rfind(LAST).map_or(0, |at| at + LAST.len());
-        text.truncate(end);
+        let at = text.rfind(LAST).ok_or_else(|| unlike("usage"))?;
+        text.truncate(at + LAST.len());
         Ok(text)
     }
+}
+
+/// The failure of writing what has another shape.
+pub(super) fn unlike(member: &str) -> serde_json::Error {
+    serde::ser::Error::custom(format!("{member} is not where it should be"))
 }
 
 /// `12001 - NL - Private`, by which people know a subscription.

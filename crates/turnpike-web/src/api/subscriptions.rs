@@ -7,7 +7,7 @@ use turnpike_shop::{Error as ShopError, Refusal};
 use utoipa::ToSchema;
 
 use super::limits::Usage;
-use super::subscription::{SubscriptionItem, subscription_url};
+use super::subscription::{SubscriptionItem, subscription_url, unlike};
 use super::{Context, Operation, Verb, wire};
 use crate::error::ApiError;
 use crate::principal::Reader;
@@ -88,7 +88,7 @@ fn written(
 ) -> Result<String, serde_json::Error> {
     let around = serde_json::to_string(around)?;
     // The first of its members that is a list.
-    let (before, after) = around.split_once("[]").unwrap_or_default();
+    let (before, after) = around.split_once("[]").ok_or_else(|| unlike("subscriptions"))?;
     let mut text = String::with_capacity(around.len() + 2_048 * subscriptions.len());
     text.push_str(before);
     text.push('[');

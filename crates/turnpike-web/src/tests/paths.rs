@@ -33,6 +33,8 @@ async fn every_answer_carries_the_requests_id_and_the_security_fields() {
             ("referrer-policy", "no-referrer"),
             ("cache-control", "no-store"),
             ("x-frame-options", "DENY"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
             ("strict-transport-security", "max-age=31536000"),
         ] {
             assert_eq!(reply.header(name), Some(value), "{path}");
