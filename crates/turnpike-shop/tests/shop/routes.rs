@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use turnpike_shop::routes::{self, Changes, Route};
 use turnpike_shop::types::{AccountStatus, Health, Span, SubscriptionId};
-use turnpike_shop::{Refusal, Shop, account, purchase};
+use turnpike_shop::{Refusal, Settings, Shop, account, purchase};
 
 use crate::site::Site;
 use crate::world::{ANN, GATEWAY, MONTH, NOW, World, refusal};
@@ -255,7 +255,7 @@ async fn those_who_buy_at_once_are_all_told(site: &Site) {
     const BUYERS: usize = 12;
     let world = World::on(site).network("NL-AMS").exits(BUYERS).open().await;
     let follower = Follower::start(&world.shop, GATEWAY);
-    let processes = [world.shop.clone(), site.shop(world.clock()).await];
+    let processes = [world.shop.clone(), site.open(Settings::default(), world.clock()).await];
     let order = world.order("NL-AMS").await;
     let buying = processes.iter().cycle().take(BUYERS).map(async |shop| {
         let one = purchase(shop, &world.ann, order.clone())
