@@ -103,14 +103,16 @@ async fn longest_free(tx: &mut Tx, search: Search<'_>) -> Result<Option<Slot>> {
 }
 
 async fn candidate(tx: &mut Tx, search: Search<'_>, is_down: i64, only_at_home: bool) -> Result<Option<Slot>> {
+    // By EXISTS, PostgreSQL would read all free ports. Those that have been free longest are where the index holds what was sold lately.
     let row = tx
         .optional(
             "SELECT s.exit_id, s.slot_no, e.gateway, g.public_host, g.tls_server_name, e.can_rotate
              FROM slot s JOIN network_exit e ON e.id = s.exit_id JOIN gateway g ON g.name = e.gateway
              WHERE s.network_id = $1 AND s.connection_type = $2 AND s.subscription_id IS NULL AND s.sellable = 1
                AND CASE WHEN e.health = 'down' THEN 1 ELSE 0 END = $3
-               AND (e.gateway = $4 OR ($5 = 0 AND EXISTS
-                    (SELECT 1 FROM port p WHERE p.gateway = e.gateway AND p.subscription_id IS NULL AND p.in_range = 1)))
+               AND (e.gateway = $4 OR ($5 = 0 AND
+                    (SELECT 1 FROM port p WHERE p.gateway = e.gateway AND p.subscription_id IS NULL AND p.in_range = 1
+                     ORDER BY p.gateway DESC, p.freed_at DESC, p.port DESC LIMIT 1) = 1))
              ORDER BY s.freed_at, s.exit_id, s.slot_no LIMIT 1
              FOR NO KEY UPDATE OF s SKIP LOCKED FOR KEY SHARE OF e SKIP LOCKED",
             &[
