@@ -141,8 +141,10 @@ fn fill(shop: &Turnpike, books: Books) -> Result<[String; 2]> {
          CREATE TEMP TABLE number (n BIGINT PRIMARY KEY);
          INSERT INTO number WITH RECURSIVE up (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < {past}) SELECT n FROM up;
          CREATE TEMP TABLE one AS SELECT *, started_at - 7776000000 AS since FROM subscription ORDER BY started_at, id LIMIT 1;
-         INSERT INTO gateway (name, public_host, first_port, last_port, revision, applied_revision, seen_at)
-             SELECT 'elsewhere', 'elsewhere.example.com', 20000, 20001, 1, 1, started_at FROM one;
+         INSERT INTO gateway (name, public_host, first_port, last_port)
+             VALUES ('elsewhere', 'elsewhere.example.com', 20000, 20001);
+         INSERT INTO gateway_state (gateway, revision, applied_revision, seen_at, tunnels)
+             SELECT 'elsewhere', 1, 1, started_at, 0 FROM one;
          INSERT INTO account (id, email, role, status, version, created_at)
              SELECT printf('person%018d', n), 'person-' || n || '@example.com', 'customer', 'active', 1, since
              FROM number, one WHERE n <= {accounts};

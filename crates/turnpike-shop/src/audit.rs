@@ -204,11 +204,11 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "I10",
         rule: "every subscription has been told to its gateway, by a revision that the gateway has reached",
-        sql: "SELECT s.id AS broken FROM subscription s JOIN gateway g ON g.name = s.gateway
+        sql: "SELECT s.id AS broken FROM subscription s JOIN gateway_state g ON g.gateway = s.gateway
               WHERE (s.told_gateway IS NULL OR s.told_gateway <> s.gateway OR s.revision < 1 OR s.revision > g.revision)
                 AND NOT ($1 > 0 AND s.told_gateway IS NULL AND s.revision = 0 AND s.started_at > g.seen_at - $1)
               UNION ALL
-              SELECT g.name FROM gateway g WHERE g.applied_revision > g.revision LIMIT 20",
+              SELECT g.gateway FROM gateway_state g WHERE g.applied_revision > g.revision LIMIT 20",
         takes: Takes::Untold,
     },
     Invariant {
@@ -248,7 +248,7 @@ const INVARIANTS: &[Invariant] = &[
         sql: "SELECT exit_id AS broken FROM rotation WHERE state IN ('queued', 'running')
               GROUP BY exit_id HAVING COUNT(*) > 1
               UNION ALL
-              SELECT r.exit_id FROM rotation r JOIN gateway g ON g.name = r.gateway
+              SELECT r.exit_id FROM rotation r JOIN gateway_state g ON g.gateway = r.gateway
               WHERE r.state IN ('queued', 'running') AND r.deadline < $1 AND g.seen_at > r.deadline + 300000 LIMIT 20",
         takes: Takes::Overdue,
     },

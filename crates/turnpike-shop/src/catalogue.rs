@@ -1,6 +1,7 @@
 //! What is sold: networks, exits, plans and coupons, as operators write them and as customers see them.
 
 mod apply;
+mod on_sale;
 mod present;
 
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ use crate::store::{Row, Tx, Value};
 use crate::types::{Cents, ConnectionType, ExitId, NetworkId, NetworkType, PlanId, Span, UnixMillis};
 
 pub use apply::{apply, apply_seen, digest, put_coupon, put_plan, retire_coupon, retire_plan};
+pub(crate) use on_sale::LastRead;
+pub use on_sale::{OnSale, plans};
 pub use present::{Seen, export, present};
 
 /// A whole catalogue, already checked for form; [`apply`] checks it against itself and the database.
@@ -200,38 +203,6 @@ pub struct NetworkOnSale {
     pub country: String,
     /// What kind of lines.
     pub network_type: NetworkType,
-}
-
-/// As many plans are read on the thread that asks; more keep it for too long.
-const FEW: i64 = 64;
-
-/// Every active plan of an active network, by country, price and duration.
-///
-/// # Errors
-/// Only the database's.
-pub async fn plans(shop: &Shop) -> Result<Vec<PlanOnSale>> {
-    // One more than a few tells whether there are more.
-    let few = shop.store.glance(|tx| Box::pin(first_plans(tx, FEW + 1))).await?;
-    if i64::try_from(few.len()).is_ok_and(|count| count <= FEW) {
-        return Ok(few);
-    }
-    shop.store.read(|tx| Box::pin(first_plans(tx, i64::MAX))).await
-}
-
-async fn first_plans(tx: &mut Tx, limit: i64) -> Result<Vec<PlanOnSale>> {
-    let rows = tx
-        .all(
-            "SELECT p.id, p.connection_type, p.duration_ms, p.price_cents, p.popular, p.trial_ms,
-                    p.max_connections, p.max_source_addresses, p.mbit_per_second, p.traffic_bytes,
-                    n.id AS network_id, n.code, n.city, n.country, n.network_type
-             FROM plan p JOIN network n ON n.id = p.network_id
-             WHERE p.active = 1 AND n.active = 1
-             ORDER BY n.country, n.code, p.price_cents, p.duration_ms, p.id
-             LIMIT $1",
-            &[Value::Int(limit)],
-        )
-        .await?;
-    rows.iter().map(PlanOnSale::read).collect()
 }
 
 /// How many are free of each network and connection type that has any.

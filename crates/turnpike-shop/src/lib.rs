@@ -67,6 +67,7 @@ pub mod trials;
 pub mod types;
 pub mod upkeep;
 pub mod view_as;
+mod written;
 
 pub use allowed_addresses::{allowed_addresses, set_allowed_addresses};
 pub use catalogue::plans;

@@ -330,12 +330,12 @@ async fn stuck(tx: &mut Tx, now: UnixMillis) -> Result<Vec<StuckRotation>> {
 async fn all_gateways(tx: &mut Tx, now: UnixMillis) -> Result<Vec<Gateway>> {
     let rows = tx
         .all(
-            "SELECT g.name, g.public_host, g.version, g.first_port, g.last_port, g.revision, g.applied_revision, g.seen_at, g.tunnels,
+            "SELECT g.name, g.public_host, g.first_port, g.last_port, t.version, t.revision, t.applied_revision, t.seen_at, t.tunnels,
                     (SELECT COUNT(*) FROM network_exit e WHERE e.gateway = g.name AND e.active = 1) AS exits,
                     (SELECT CAST(COALESCE(SUM(f.bytes_up + f.bytes_down), 0) AS BIGINT) FROM gateway_traffic f
                      WHERE f.gateway = g.name AND f.hour > $1) AS moved,
                     (SELECT COUNT(p.subscription_id) FROM port p WHERE p.gateway = g.name) AS ports_taken
-             FROM gateway g ORDER BY g.name",
+             FROM gateway g JOIN gateway_state t ON t.gateway = g.name ORDER BY g.name",
             &[Value::Int(now.minus(Span::hours(24)).0)],
         )
         .await?;

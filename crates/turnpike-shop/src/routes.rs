@@ -64,11 +64,16 @@ pub async fn register_gateway(
                     )
                     .await?;
                 tx.execute(
-                    "INSERT INTO gateway (name, public_host, first_port, last_port, revision, applied_revision, seen_at)
-                     VALUES ($1, $2, $3, $4, 0, 0, $5)
+                    "INSERT INTO gateway (name, public_host, first_port, last_port) VALUES ($1, $2, $3, $4)
                      ON CONFLICT (name) DO UPDATE SET public_host = excluded.public_host,
                          first_port = excluded.first_port, last_port = excluded.last_port",
-                    &[name.clone(), public_host, Value::Int(first), Value::Int(last), Value::Int(now.0)],
+                    &[name.clone(), public_host, Value::Int(first), Value::Int(last)],
+                )
+                .await?;
+                tx.execute(
+                    "INSERT INTO gateway_state (gateway, revision, applied_revision, seen_at, tunnels) VALUES ($1, 0, 0, $2, 0)
+                     ON CONFLICT (gateway) DO NOTHING",
+                    &[name.clone(), Value::Int(now.0)],
                 )
                 .await?;
                 let had = known
@@ -241,7 +246,7 @@ static PUBLISH_EXITS: LazyLock<String> = LazyLock::new(|| {
 async fn advance(tx: &mut Tx, gateway: &str) -> Result<i64> {
     tx.wake();
     tx.one(
-        "UPDATE gateway SET revision = revision + 1 WHERE name = $1 RETURNING revision",
+        "UPDATE gateway_state SET revision = revision + 1 WHERE gateway = $1 RETURNING revision",
         &[Value::Text(gateway.to_owned())],
     )
     .await?
@@ -293,7 +298,7 @@ pub async fn revisions_of(shop: &Shop, account: &AccountId) -> Result<Vec<(Strin
 /// Only the database's.
 pub(crate) async fn revision_now(tx: &mut Tx, gateway: &str) -> Result<i64> {
     tx.one(
-        "SELECT revision FROM gateway WHERE name = $1",
+        "SELECT revision FROM gateway_state WHERE gateway = $1",
         &[Value::Text(gateway.to_owned())],
     )
     .await?
@@ -309,14 +314,14 @@ pub async fn revision(shop: &Shop, gateway: &str) -> Result<i64> {
     let name = Value::Text(gateway.to_owned());
     let asked = match shop.store.engine() {
         Engine::Sqlite => {
-            let newest = "SELECT revision FROM gateway WHERE name = $1";
+            let newest = "SELECT revision FROM gateway_state WHERE gateway = $1";
             let row = shop.store.look_up(newest, vec![name]).await?;
             return row.map_or(Ok(0), |row| row.int("revision"));
         }
         Engine::Postgres => {
             "SELECT g.revision, EXISTS (SELECT 1 FROM subscription s
-                 WHERE s.gateway = g.name AND s.revision = 0 AND s.started_at <= $2)::INT::BIGINT AS has_untold
-             FROM gateway g WHERE g.name = $1"
+                 WHERE s.gateway = g.gateway AND s.revision = 0 AND s.started_at <= $2)::INT::BIGINT AS has_untold
+             FROM gateway_state g WHERE g.gateway = $1"
         }
     };
     let overdue = Value::Int(shop.now().minus(opened::OVERDUE).0);
@@ -397,7 +402,7 @@ pub async fn changes_since(shop: &Shop, gateway: &str, revision: i64) -> Result<
 async fn changes(shop: &Shop, tx: &mut Tx, gateway: Value, after: i64) -> Result<Changes> {
     let newest = tx
         .optional(
-            "SELECT revision FROM gateway WHERE name = $1",
+            "SELECT revision FROM gateway_state WHERE gateway = $1",
             std::slice::from_ref(&gateway),
         )
         .await?;
@@ -505,7 +510,7 @@ pub async fn applied(shop: &Shop, gateway: &str, revision: i64) -> Result<()> {
             let gateway = gateway.clone();
             Box::pin(async move {
                 tx.execute(
-                    "UPDATE gateway SET applied_revision = $1, seen_at = $2 WHERE name = $3",
+                    "UPDATE gateway_state SET applied_revision = $1, seen_at = $2 WHERE gateway = $3",
                     &[Value::Int(revision), Value::Int(now.0), Value::Text(gateway)],
                 )
                 .await?;
@@ -539,7 +544,7 @@ pub async fn wait_applied(shop: &Shop, gateway: &str, revision: i64, bound: Dura
 }
 
 async fn applied_revision(shop: &Shop, gateway: &str) -> Result<i64> {
-    let asked = "SELECT applied_revision FROM gateway WHERE name = $1";
+    let asked = "SELECT applied_revision FROM gateway_state WHERE gateway = $1";
     let row = shop.store.look_up(asked, vec![Value::Text(gateway.to_owned())]).await?;
     row.map_or(Ok(0), |row| row.int("applied_revision"))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
+use crate::catalogue::LastRead;
 use crate::error::{Error, Result};
 use crate::notices::Ways;
 use crate::routes::Telling;
@@ -59,6 +60,8 @@ pub struct Shop {
     pub(crate) applied: watch::Sender<HashMap<String, i64>>,
     /// Who tells gateways of new subscriptions.
     pub(crate) telling: Arc<Telling>,
+    /// What was on sale when that was read last.
+    pub(crate) on_sale: Arc<LastRead>,
     /// What has been made of subscriptions' rows.
     pub(crate) kept: Keeper,
     /// API keys whose use is being noted.
@@ -116,6 +119,7 @@ impl Shop {
             settings: Arc::new(settings),
             applied: watch::Sender::default(),
             telling: Arc::default(),
+            on_sale: Arc::default(),
             kept: Keeper::default(),
             key_uses: Arc::default(),
         })

@@ -37,7 +37,7 @@ pub async fn alive(shop: &Shop, gateway: &str, version: &str, load: Load) -> Res
                 write(tx, gateway, &by_exit).await?;
                 // Last: whoever buys waits for this row.
                 tx.execute(
-                    "UPDATE gateway SET seen_at = $1, version = $2, tunnels = $3 WHERE name = $4",
+                    "UPDATE gateway_state SET seen_at = $1, version = $2, tunnels = $3 WHERE gateway = $4",
                     &told,
                 )
                 .await?;

@@ -102,13 +102,13 @@ pub(super) async fn advance(shop: &Shop, gateway: &str) -> Result<i64> {
     let advanced = shop
         .store
         .look_up(
-            "WITH now AS (SELECT revision FROM gateway WHERE name = $1 FOR NO KEY UPDATE),
+            "WITH now AS (SELECT revision FROM gateway_state WHERE gateway = $1 FOR NO KEY UPDATE),
                   untold AS (SELECT s.id, now.revision + 1 AS revision FROM now, subscription s
                              WHERE s.gateway = $1 AND s.revision = 0 FOR NO KEY UPDATE OF s SKIP LOCKED),
                   told AS (UPDATE subscription s SET told_gateway = $1, revision = untold.revision
                            FROM untold WHERE s.id = untold.id RETURNING s.revision),
-                  next AS (UPDATE gateway SET revision = (SELECT MAX(revision) FROM told)
-                           WHERE name = $1 AND EXISTS (SELECT 1 FROM told) RETURNING revision)
+                  next AS (UPDATE gateway_state SET revision = (SELECT MAX(revision) FROM told)
+                           WHERE gateway = $1 AND EXISTS (SELECT 1 FROM told) RETURNING revision)
              SELECT now.revision, next.revision AS next FROM now LEFT JOIN next ON true",
             vec![Value::Text(gateway.to_owned())],
         )

@@ -3,7 +3,7 @@
 //! Opening the credentials of a row and deriving its links cost more than reading it, and rows seldom change. What was made of a row is
 //! found again by all that the row holds, so it is never older than the row. Use is not part of it: that changes all the time.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -12,6 +12,7 @@ use super::{Subscription, is_due, of_row};
 use crate::limits::Usage;
 use crate::shop::Shop;
 use crate::store::Row;
+use crate::written::Text;
 
 /// At some 2.5 KiB each: 20 MiB.
 const MOST: u64 = 8_192;
@@ -23,7 +24,7 @@ const RESTING: Duration = Duration::from_secs(600);
 pub struct Kept {
     /// As it stands, but for what it has used.
     pub subscription: Subscription,
-    text: OnceLock<Box<str>>,
+    text: Text,
 }
 
 impl Kept {
@@ -33,11 +34,7 @@ impl Kept {
     /// # Errors
     /// Those of `write`; nothing is kept then.
     pub fn text<E>(&self, write: impl FnOnce(&Subscription) -> Result<String, E>) -> Result<&str, E> {
-        if let Some(text) = self.text.get() {
-            return Ok(text);
-        }
-        let text = write(&self.subscription)?;
-        Ok(self.text.get_or_init(|| text.into()))
+        self.text.made(|| write(&self.subscription))
     }
 }
 
@@ -83,7 +80,7 @@ impl Keeper {
                 usage: Usage::default(),
                 ..of_row(shop, row)?
             },
-            text: OnceLock::new(),
+            text: Text::default(),
         });
         self.0.insert(print.into(), Arc::clone(&kept));
         Ok(Shown { kept, usage })

@@ -79,7 +79,7 @@ breakages! {
     two_orders_by_one_key: "I9" by "UPDATE shop_order SET idempotency_key = (SELECT MIN(key) FROM idempotency)";
     a_subscription_that_no_gateway_was_told_of: "I10" by "UPDATE subscription SET told_gateway = NULL WHERE state = 'active'";
     a_revision_that_its_gateway_has_not_reached: "I10" by "UPDATE subscription SET revision = revision + 1000";
-    a_gateway_ahead_of_itself: "I10" by "UPDATE gateway SET applied_revision = revision + 1";
+    a_gateway_ahead_of_itself: "I10" by "UPDATE gateway_state SET applied_revision = revision + 1";
     a_subscription_on_another_gateway_than_its_exit: "I10" by "UPDATE network_exit SET gateway = 'gw2'";
     a_subscription_that_has_left_the_gateway_that_it_is_on: "I10" by
         "INSERT INTO moved_route (gateway, subscription_id, revision) SELECT gateway, id, 1 FROM subscription WHERE state = 'active'";
@@ -93,7 +93,7 @@ breakages! {
          INSERT INTO rotation (id, exit_id, gateway, reason, state, requested_at, deadline)
              SELECT 'another', exit_id, gateway, 'operator', 'running', requested_at, deadline FROM rotation";
     a_rotation_that_nobody_ended: "I12" by
-        "UPDATE rotation SET state = 'running', deadline = 1; UPDATE gateway SET seen_at = 1000000";
+        "UPDATE rotation SET state = 'running', deadline = 1; UPDATE gateway_state SET seen_at = 1000000";
     two_trials_in_one_network: "I13" by
         "UPDATE shop_order SET kind = 'trial' WHERE account_id = (SELECT account_id FROM shop_order WHERE kind = 'trial')";
     a_posting_without_its_transaction: "I14" by "DELETE FROM ledger_transaction WHERE kind = 'credit'";

@@ -1,5 +1,7 @@
 //! Applying a catalogue: what differs is told, done, and done once.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use turnpike_shop::catalogue::{self, Catalogue, Coupon, Difference, Discount, Exit, ExitWay, RotateMethod};
 use turnpike_shop::types::{Cents, ConnectionType, Span, UnixMillis};
@@ -22,6 +24,7 @@ on_both_engines! {
     hundreds_of_exits_are_each_what_the_catalogue_says,
     whether_mail_may_be_sent_is_told_to_all_exits,
     plans_are_listed_by_country_and_price,
+    plans_are_read_once_for_each_state_of_the_catalogue,
     a_refused_catalogue_leaves_nothing,
 }
 
@@ -133,7 +136,7 @@ async fn what_leaves_is_deactivated_and_comes_back_as_it_was(site: &Site) {
             "deactivate coupon TENTH"
         ]
     );
-    assert!(plans(&world.shop).await.unwrap().is_empty());
+    assert!(plans(&world.shop).await.unwrap().plans.is_empty());
     assert_eq!(apply(&world).await, []);
     world.catalogue = whole;
     assert_eq!(
@@ -389,6 +392,7 @@ async fn plans_are_listed_by_country_and_price(site: &Site) {
     world.apply().await;
     let listed = plans(&world.shop).await.unwrap();
     let shown: Vec<_> = listed
+        .plans
         .iter()
         .map(|plan| (plan.network.code.as_str(), plan.price.0, plan.popular, plan.trial))
         .collect();
@@ -400,6 +404,44 @@ async fn plans_are_listed_by_country_and_price(site: &Site) {
             ("NL-AMS", 1_200, true, Some(Span::hours(1))),
         ]
     );
+}
+
+async fn plans_are_read_once_for_each_state_of_the_catalogue(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(1).open().await;
+    let first = plans(&world.shop).await.unwrap();
+    let made = || first.text(|plans| Ok::<_, ()>(format!("{} at {}", plans.len(), plans[0].price)));
+    assert_eq!(made(), Ok("1 at 12.00"));
+    // Neither a sale nor a catalogue that is refused or changes nothing is a change of what is on sale.
+    world.bought("NL-AMS").await;
+    world.apply().await;
+    assert!(Arc::ptr_eq(&plans(&world.shop).await.unwrap(), &first));
+
+    // Whoever changes it, and of what: a plan, its network, one that comes, one that goes.
+    let changes = [
+        ("UPDATE plan SET price_cents = 1300", 1, 1_300, "NL-AMS"),
+        ("UPDATE network SET code = 'NL-RTM'", 1, 1_300, "NL-RTM"),
+        (
+            "INSERT INTO plan (id, code, network_id, connection_type, duration_ms, price_cents, popular, active, created_at)
+             SELECT 'another00000000000000000', 'another', network_id, connection_type, duration_ms, 1, popular, active, created_at FROM plan",
+            2,
+            1,
+            "NL-RTM",
+        ),
+        ("DELETE FROM plan WHERE code = 'another'", 1, 1_300, "NL-RTM"),
+    ];
+    let mut last = first;
+    for (sql, count, price, network) in changes {
+        world.raw.run(sql).await;
+        let now = plans(&world.shop).await.unwrap();
+        assert!(!Arc::ptr_eq(&now, &last), "{sql}");
+        let cheapest = &now.plans[0];
+        assert_eq!(
+            (now.plans.len(), cheapest.price, cheapest.network.code.as_str()),
+            (count, Cents(price), network),
+            "{sql}"
+        );
+        last = now;
+    }
 }
 
 async fn a_refused_catalogue_leaves_nothing(site: &Site) {

@@ -93,7 +93,7 @@ async fn a_plan_is_made_changed_and_retired_and_nothing_else_changes(site: &Site
     assert_eq!((gone.change, gone.name), ("deactivate", first.clone()));
     assert_eq!(retire_plan(&world.shop, ROOT, &first).await.unwrap(), []);
     assert_eq!(codes(&world).await, ["nl-7d"]);
-    assert_eq!(plans(&world.shop).await.unwrap().len(), 1);
+    assert_eq!(plans(&world.shop).await.unwrap().plans.len(), 1);
     plan.network = "XX".to_owned();
     let nowhere = put_plan(&world.shop, ROOT, plan).await;
     assert!(matches!(refusal(nowhere), Refusal::Catalogue(why) if why.contains("XX")));

@@ -88,7 +88,8 @@ async fn a_catalogue_says_what_its_plans_limit(site: &Site) {
     let mut world = limited(site).await;
     let find = async |world: &World<'_>| {
         let all = plans(&world.shop).await.unwrap();
-        all.into_iter()
+        all.plans
+            .iter()
             .find(|plan| plan.network.code == "NL-AMS")
             .unwrap()
             .limits

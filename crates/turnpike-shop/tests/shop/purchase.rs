@@ -252,6 +252,7 @@ async fn unknown_and_withdrawn_plans_are_told_apart(site: &Site) {
     let on_sale = turnpike_shop::plans(&world.shop).await.unwrap();
     assert_eq!(
         on_sale
+            .plans
             .iter()
             .map(|plan| plan.network.code.as_str())
             .collect::<Vec<_>>(),

@@ -21,7 +21,10 @@ on_postgres! {
 
 /// From here on no verb gets further than to its last statements.
 async fn hold_the_gateways(world: &World<'_>) {
-    world.raw.run("BEGIN; SELECT 1 FROM gateway FOR NO KEY UPDATE").await;
+    world
+        .raw
+        .run("BEGIN; SELECT 1 FROM gateway_state FOR NO KEY UPDATE")
+        .await;
 }
 
 async fn let_go(world: &World<'_>) {

@@ -462,7 +462,7 @@ impl<'s> World<'s> {
             "SELECT COUNT(*) FROM rotation",
             "SELECT CAST(COALESCE(SUM(rotate_version), 0) AS BIGINT) FROM subscription",
             "SELECT CAST(COALESCE(SUM(version), 0) AS BIGINT) FROM rotate_link WHERE revoked_at IS NULL",
-            "SELECT CAST(COALESCE(SUM(revision), 0) AS BIGINT) FROM gateway",
+            "SELECT CAST(COALESCE(SUM(revision), 0) AS BIGINT) FROM gateway_state",
         ] {
             counts.push(self.raw.int(sql).await);
         }

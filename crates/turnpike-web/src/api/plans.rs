@@ -1,15 +1,15 @@
 //! `op=plans`: what is sold.
 
 use serde::{Deserialize, Serialize};
-use turnpike_shop::catalogue::{NetworkOnSale, PlanOnSale};
-use turnpike_shop::plans;
+use turnpike_shop::Error as ShopError;
+use turnpike_shop::catalogue::{NetworkOnSale, PlanOnSale, plans};
 use utoipa::ToSchema;
 
 use super::limits::Limits;
 use super::{Context, Operation, Verb, wire};
 use crate::error::ApiError;
 use crate::principal::Reader;
-use crate::response::True;
+use crate::response::{True, Written};
 
 /// Active proxy plans.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -88,13 +88,19 @@ impl Operation for Plans {
     const VERB: Verb = Verb::Get;
     const MOVES_MONEY: bool = false;
     type Caller = Reader;
-    type Answer = PlansAnswer;
+    type Answer = Written<PlansAnswer>;
 
-    async fn call(self, _: Reader, context: &Context<'_>) -> Result<PlansAnswer, ApiError> {
-        let plans = plans(&context.app.shop).await?;
-        Ok(PlansAnswer {
-            ok: True,
-            plans: plans.into_iter().map(Plan::from).collect(),
-        })
+    async fn call(self, _: Reader, context: &Context<'_>) -> Result<Self::Answer, ApiError> {
+        let on_sale = plans(&context.app.shop).await?;
+        let write = |plans: &[PlanOnSale]| {
+            serde_json::to_string(&PlansAnswer {
+                ok: True,
+                plans: plans.iter().cloned().map(Plan::from).collect(),
+            })
+        };
+        let text = on_sale
+            .text(write)
+            .map_err(|error| ShopError::Failed(format!("writing an answer: {error}")))?;
+        Ok(Written::new(text.to_owned()))
     }
 }

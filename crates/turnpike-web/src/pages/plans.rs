@@ -113,7 +113,8 @@ pub(crate) fn line(network_type: NetworkType) -> &'static str {
 
 /// `GET /plans`
 pub(crate) async fn list(_: Customer, desk: Desk) -> Outcome {
-    let all = plans(&desk.app.shop).await?;
+    let on_sale = plans(&desk.app.shop).await?;
+    let all = &on_sale.plans;
     let free = catalogue::free(&desk.app.shop).await?;
     let free_of = |plan: &PlanOnSale| {
         let found = free.iter().find(|(network, connection_type, _)| {
@@ -195,10 +196,9 @@ pub(crate) async fn order(customer: Customer, desk: Desk) -> Outcome {
 
 async fn wanted(desk: &Desk) -> Result<PlanOnSale, Trouble> {
     let id: PlanId = desk.id("plan")?;
-    let all = plans(&desk.app.shop).await?;
-    all.into_iter()
-        .find(|plan| plan.id == id)
-        .ok_or(Trouble::Failed(ApiError::NoSuchPath))
+    let on_sale = plans(&desk.app.shop).await?;
+    let found = on_sale.plans.iter().find(|plan| plan.id == id);
+    found.cloned().ok_or(Trouble::Failed(ApiError::NoSuchPath))
 }
 
 /// The order with its price now. `wrong` is what became of an attempt to buy.

@@ -70,7 +70,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
     let fits = |plan: &&turnpike_shop::catalogue::PlanOnSale| {
         newest.is_none_or(|one| plan.network.code == one.network_code && plan.connection_type == one.connection_type)
     };
-    if let Some(plan) = on_sale.iter().find(fits).or(on_sale.first()) {
+    if let Some(plan) = on_sale.plans.iter().find(fits).or(on_sale.plans.first()) {
         ids.add("planId", plan.id.to_string());
     }
     let elsewhere = on_sale

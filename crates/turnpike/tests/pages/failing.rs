@@ -152,7 +152,7 @@ fn vanish(other: Other, shop: &Turnpike) {
     let database = database(shop);
     let changed = database
         .execute(
-            "UPDATE gateway SET seen_at = seen_at - 60 * ?1 WHERE name = ?2",
+            "UPDATE gateway_state SET seen_at = seen_at - 60 * ?1 WHERE gateway = ?2",
             (MINUTE, GONE),
         )
         .expect("an hour");

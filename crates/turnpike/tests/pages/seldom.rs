@@ -120,7 +120,7 @@ fn fall_behind(shop: &Turnpike) {
     Other::start(shop, BUSY).kill();
     let changed = database(shop)
         .execute(
-            "UPDATE gateway SET seen_at = seen_at + ?1, revision = revision + 3 WHERE name = ?2",
+            "UPDATE gateway_state SET seen_at = seen_at + ?1, revision = revision + 3 WHERE gateway = ?2",
             (HOUR, BUSY),
         )
         .expect("a machine that is behind");

@@ -179,8 +179,9 @@ async fn make_account(shop: &Shop, email: &str, role: Role) -> Result<bool> {
 
 /// The first private plan: its exits can rotate.
 async fn demonstrated_plan(shop: &Shop) -> Result<PlanId> {
-    let plans = turnpike_shop::plans(shop).await?;
-    let popular = plans
+    let on_sale = turnpike_shop::plans(shop).await?;
+    let popular = on_sale
+        .plans
         .iter()
         .filter(|plan| plan.connection_type == ConnectionType::Private);
     let plan = popular.max_by_key(|plan| plan.popular);
