@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::secrets::MasterKey;
 use crate::shop::Shop;
-use crate::store::{Row, Tx, Value};
+use crate::store::Row;
 use crate::types::{Cents, ConnectionType, ExitId, NetworkId, NetworkType, PlanId, Span, UnixMillis};
 
 pub use apply::{apply, apply_seen, digest, put_coupon, put_plan, retire_coupon, retire_plan};

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{NetworkOnSale, PlanOnSale};
+use super::PlanOnSale;
 use crate::error::Result;
 use crate::shop::Shop;
 use crate::store::Tx;

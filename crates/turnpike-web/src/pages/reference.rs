@@ -74,6 +74,7 @@ pub(crate) async fn show(customer: Customer, desk: Desk) -> Outcome {
         ids.add("planId", plan.id.to_string());
     }
     let elsewhere = on_sale
+        .plans
         .iter()
         .find(|plan| newest.is_none_or(|one| plan.network.code != one.network_code));
     if let Some(plan) = elsewhere {
