@@ -24,7 +24,7 @@ use crate::types::{AccountId, ExitId, SubscriptionId, UnixMillis};
 
 pub use alive::{Load, alive};
 pub use exits::{ExitState, exit_health, exits};
-pub(crate) use opened::{Telling, tell};
+pub(crate) use opened::{Telling, recall, tell};
 pub(crate) use publish::{publish, publish_exits, publish_with};
 
 /// How often a gateway tells that it lives ([`alive`]).
