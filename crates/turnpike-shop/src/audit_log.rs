@@ -1,13 +1,15 @@
 //! What operators did, for good.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::search::pattern;
 use crate::shop::Shop;
+use crate::store::many::{MOST, filled, rows};
 use crate::store::{Row, Tx, Value};
 use crate::types::{ApiKeyId, ID_LENGTH, UnixMillis, random_lowercase};
 
@@ -88,26 +90,64 @@ pub(crate) async fn write(
     detail: &serde_json::Value,
     now: UnixMillis,
 ) -> Result<()> {
-    let actor = Actor::of(actor);
-    let optional = |text: Option<String>| text.map_or(Value::NullText, Value::Text);
-    tx.execute(
-        "INSERT INTO audit_log (id, at, actor, action, subject, detail, number, api_key, source)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        &[
-            Value::Text(random_lowercase(ID_LENGTH)),
-            Value::Int(now.0),
-            Value::Text(actor.name),
-            Value::Text(action.to_owned()),
-            Value::Text(subject.to_owned()),
-            Value::Text(detail.to_string()),
-            // What this process writes in one millisecond keeps its order.
-            Value::Int(WRITTEN.fetch_add(1, Ordering::Relaxed)),
-            optional(actor.key.map(String::from)),
-            optional(actor.source.map(|source| source.to_string())),
-        ],
-    )
-    .await?;
+    let values = values(&actor.into(), action, subject, detail, now);
+    tx.execute(&WRITE_ONE, &values).await?;
     Ok(())
+}
+
+/// As [`write`], one entry for each of what `action` was done to, with its detail.
+pub(crate) async fn write_all(
+    tx: &mut Tx,
+    actor: &Actor,
+    action: &str,
+    done: &[(String, serde_json::Value)],
+    now: UnixMillis,
+) -> Result<()> {
+    for part in done.chunks(MOST) {
+        let entries = part
+            .iter()
+            .map(|(subject, detail)| values(actor, action, subject, detail, now));
+        // The last one stands for those that are missing, and is written once.
+        let entries: Vec<_> = filled(entries.collect()).concat();
+        let written = tx.execute(&WRITE_MOST, &entries).await?;
+        if usize::try_from(written) != Ok(part.len()) {
+            let due = part.len();
+            return Err(Error::Failed(format!(
+                "{written} of {due} entries of the audit log were written"
+            )));
+        }
+    }
+    Ok(())
+}
+
+const COLUMNS: usize = 9;
+
+static WRITE_ONE: LazyLock<String> = LazyLock::new(|| insert(1));
+
+static WRITE_MOST: LazyLock<String> = LazyLock::new(|| format!("{} ON CONFLICT (id) DO NOTHING", insert(MOST)));
+
+fn insert(count: usize) -> String {
+    format!(
+        "INSERT INTO audit_log (id, at, actor, action, subject, detail, number, api_key, source) VALUES {}",
+        rows(count, COLUMNS)
+    )
+}
+
+/// The values of a new entry.
+fn values(actor: &Actor, action: &str, subject: &str, detail: &serde_json::Value, now: UnixMillis) -> [Value; COLUMNS] {
+    let optional = |text: Option<String>| text.map_or(Value::NullText, Value::Text);
+    [
+        Value::Text(random_lowercase(ID_LENGTH)),
+        Value::Int(now.0),
+        Value::Text(actor.name.clone()),
+        Value::Text(action.to_owned()),
+        Value::Text(subject.to_owned()),
+        Value::Text(detail.to_string()),
+        // What this process writes in one millisecond keeps its order.
+        Value::Int(WRITTEN.fetch_add(1, Ordering::Relaxed)),
+        optional(actor.key.clone().map(String::from)),
+        optional(actor.source.map(|source| source.to_string())),
+    ]
 }
 
 /// The newest entries, at most `limit`.

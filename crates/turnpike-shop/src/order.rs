@@ -7,11 +7,15 @@
 //! 1. its idempotency key, 2. the buyer's ledger account, 3. its subscription, 4. the coupon, 5. slots, 6. ports,
 //! 7. exits and rotations, 8. the gateways' revisions (in [`crate::routes::publish`], once, by name).
 //!
+//! Setting the standing of exits ([`crate::exits::set_network_standing`]) locks all their holders (3, by id), then the exits (7, by
+//! id), and only then changes the exits' slots: whoever has locked one of those without its holder has its exit as well, or waits for
+//! nobody.
+//!
 //! Slots, ports and other people's subscriptions are passed over where they are locked (`SKIP LOCKED`), never waited for.
 //!
 //! Locks are `FOR NO KEY UPDATE`, as an `UPDATE` takes them: foreign keys that point at the row (a traffic report's at its
 //! subscription) then do not wait for them, nor they for those. An exit is locked `FOR KEY SHARE` with its slot; only the
-//! catalogue, which locks exits `FOR UPDATE`, waits for that.
+//! catalogue and an exit's standing, which lock exits `FOR UPDATE`, wait for that.
 
 use std::sync::LazyLock;
 

@@ -54,6 +54,15 @@ pub struct Purchased {
     pub replayed: bool,
 }
 
+impl Purchased {
+    /// The same as the answer to a request that was answered before.
+    pub(crate) async fn again(mut self, tx: &mut Tx) -> Result<Self> {
+        routes::recall(tx, &mut self.subscriptions).await?;
+        self.replayed = true;
+        Ok(self)
+    }
+}
+
 /// Sells `order.quantity` subscriptions of one plan, all or none. Charges the account once; the ledger's postings and the new
 /// subscriptions commit together.
 ///
@@ -98,10 +107,7 @@ async fn sell(shop: &Shop, tx: &mut Tx, buyer: &AccountId, order: &PurchaseOrder
     let now = shop.now();
     let key = order.idempotency.as_ref();
     if let Some(answer) = idempotency::claim(shop, tx, buyer, key, now).await? {
-        return Ok(Purchased {
-            replayed: true,
-            ..answer
-        });
+        return Purchased::again(answer, tx).await;
     }
     let (buyer, terms) = order::lock_buyer(tx, buyer, &order.plan).await?;
     let terms = terms.ok_or(Refusal::UnknownPlan)?.on_sale()?;

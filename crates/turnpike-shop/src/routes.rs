@@ -7,10 +7,9 @@
 mod alive;
 mod exits;
 mod opened;
+mod publish;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::address_list::AddressList;
@@ -20,12 +19,13 @@ use crate::credentials::Credentials;
 use crate::error::{Error, Refusal, Result};
 use crate::limits::{Limits, Usage};
 use crate::shop::Shop;
-use crate::store::{Engine, Row, Tx, Value, many};
+use crate::store::{Engine, Row, Tx, Value};
 use crate::types::{AccountId, ExitId, SubscriptionId, UnixMillis};
 
 pub use alive::{Load, alive};
 pub use exits::{ExitState, exit_health, exits};
-pub(crate) use opened::{Telling, tell};
+pub(crate) use opened::{Telling, recall, tell};
+pub(crate) use publish::{publish, publish_exits, publish_with};
 
 /// How often a gateway tells that it lives ([`alive`]).
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -125,132 +125,6 @@ async fn give_ports(tx: &mut Tx, gateway: &Value, first: i64, last: i64) -> Resu
     )
     .await?;
     Ok(())
-}
-
-/// Tells the gateways of these subscriptions that their routes have changed. The last write of a verb: it locks the counters of
-/// the gateways concerned, by name, until the commit.
-///
-/// # Errors
-/// Only the database's.
-pub(crate) async fn publish(tx: &mut Tx, changed: &[SubscriptionId]) -> Result<()> {
-    publish_with(tx, changed, std::iter::empty()).await?;
-    Ok(())
-}
-
-/// As [`publish`], also of subscriptions that this transaction has opened on these gateways; the revisions that tell of them. On
-/// PostgreSQL those are for [`tell`] when this is committed, unless their gateway is told of something else here.
-///
-/// # Errors
-/// Only the database's.
-pub(crate) async fn publish_with<'a>(
-    tx: &mut Tx,
-    changed: &'a [SubscriptionId],
-    opened: impl Iterator<Item = (&'a SubscriptionId, &'a str)>,
-) -> Result<BTreeMap<String, i64>> {
-    let mut by_gateway: BTreeMap<String, News<'a>> = BTreeMap::new();
-    for id in changed {
-        let row = tx
-            .one(
-                "SELECT gateway, told_gateway FROM subscription WHERE id = $1",
-                &[Value::Text(id.to_string())],
-            )
-            .await?;
-        let gateway = row.text("gateway")?;
-        let told = row.optional_text("told_gateway")?;
-        if let Some(told) = told.filter(|told| *told != gateway) {
-            by_gateway.entry(told).or_default().left.push(id);
-        }
-        by_gateway.entry(gateway).or_default().changed.push(id);
-    }
-    let are_told_later = tx.engine() == Engine::Postgres;
-    for (id, gateway) in opened {
-        if !are_told_later || by_gateway.contains_key(gateway) {
-            by_gateway.entry(gateway.to_owned()).or_default().opened.push(id);
-        }
-    }
-    let mut revisions = BTreeMap::new();
-    for (gateway, news) in by_gateway {
-        let revision = advance(tx, &gateway).await?;
-        news.tell(tx, &gateway, revision).await?;
-        revisions.insert(gateway, revision);
-    }
-    Ok(revisions)
-}
-
-/// What a gateway is to be told.
-#[derive(Default)]
-struct News<'a> {
-    /// Now somebody else's.
-    left: Vec<&'a SubscriptionId>,
-    /// Known, or come from somebody else.
-    changed: Vec<&'a SubscriptionId>,
-    /// Known to nobody yet.
-    opened: Vec<&'a SubscriptionId>,
-}
-
-impl News<'_> {
-    async fn tell(self, tx: &mut Tx, gateway: &str, revision: i64) -> Result<()> {
-        let (gateway, revision) = (Value::Text(gateway.to_owned()), Value::Int(revision));
-        for id in self.left {
-            tx.execute(
-                "INSERT INTO moved_route (gateway, subscription_id, revision) VALUES ($1, $2, $3)
-                 ON CONFLICT (gateway, subscription_id) DO UPDATE SET revision = excluded.revision",
-                &[gateway.clone(), Value::Text(id.to_string()), revision.clone()],
-            )
-            .await?;
-        }
-        for id in self.opened.iter().chain(&self.changed) {
-            tx.execute(
-                "UPDATE subscription SET told_gateway = $1, revision = $2 WHERE id = $3",
-                &[gateway.clone(), revision.clone(), Value::Text(id.to_string())],
-            )
-            .await?;
-        }
-        for id in self.changed {
-            tx.execute(
-                "DELETE FROM moved_route WHERE gateway = $1 AND subscription_id = $2",
-                &[gateway.clone(), Value::Text(id.to_string())],
-            )
-            .await?;
-        }
-        Ok(())
-    }
-}
-
-/// As [`publish`], for exits.
-///
-/// # Errors
-/// Only the database's.
-pub(crate) async fn publish_exits(tx: &mut Tx, changed: &[(String, ExitId)]) -> Result<()> {
-    let mut by_gateway: BTreeMap<&str, Vec<&ExitId>> = BTreeMap::new();
-    for (gateway, exit) in changed {
-        by_gateway.entry(gateway).or_default().push(exit);
-    }
-    for (gateway, exits) in by_gateway {
-        let revision = advance(tx, gateway).await?;
-        for exits in exits.chunks(many::MOST) {
-            let ids = exits.iter().map(|exit| Value::Text(exit.to_string())).collect();
-            let mut values = many::filled(ids);
-            values.push(Value::Int(revision));
-            tx.execute(&PUBLISH_EXITS, &values).await?;
-        }
-    }
-    Ok(())
-}
-
-static PUBLISH_EXITS: LazyLock<String> = LazyLock::new(|| {
-    let (ids, revision) = (many::placeholders(1, many::MOST), many::MOST + 1);
-    format!("UPDATE network_exit SET revision = ${revision} WHERE id IN ({ids})")
-});
-
-async fn advance(tx: &mut Tx, gateway: &str) -> Result<i64> {
-    tx.wake();
-    tx.one(
-        "UPDATE gateway_state SET revision = revision + 1 WHERE gateway = $1 RETURNING revision",
-        &[Value::Text(gateway.to_owned())],
-    )
-    .await?
-    .int("revision")
 }
 
 /// The revision that carries a subscription's route as it is now.

@@ -51,10 +51,7 @@ async fn give(shop: &Shop, tx: &mut Tx, account: &AccountId, order: &TrialOrder)
     let now = shop.now();
     let key = order.idempotency.as_ref();
     if let Some(answer) = idempotency::claim(shop, tx, account, key, now).await? {
-        return Ok(Purchased {
-            replayed: true,
-            ..answer
-        });
+        return Purchased::again(answer, tx).await;
     }
     let (buyer, terms) = order::lock_buyer(tx, account, &order.plan).await?;
     let terms = terms.ok_or(Refusal::UnknownPlan)?.on_sale()?;

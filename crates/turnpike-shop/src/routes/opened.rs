@@ -7,16 +7,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::shop::Shop;
-use crate::store::Value;
+use crate::store::many::Listed;
+use crate::store::{Tx, Value};
 use crate::subscription::Subscription;
-use crate::types::Span;
+use crate::types::{Span, SubscriptionId};
 
 /// Whoever sold it would have told of it by now.
 pub(super) const OVERDUE: Span = Span::seconds(1);
@@ -40,6 +41,31 @@ pub(crate) async fn tell(shop: &Shop, sold: &mut [Subscription]) {
         };
     }
 }
+
+/// Gives those of a remembered answer the revisions that they have got since it was written down: only who has none yet is told again.
+///
+/// # Errors
+/// Only the database's.
+pub(crate) async fn recall(tx: &mut Tx, sold: &mut [Subscription]) -> Result<()> {
+    let untold = sold.iter().filter(|one| one.revision == 0);
+    let ids: Vec<_> = untold.map(|one| Value::Text(one.id.to_string())).collect();
+    let mut revisions: HashMap<SubscriptionId, i64> = HashMap::new();
+    for row in REVISIONS.all(tx, &[], &ids).await? {
+        revisions.insert(row.parsed("id")?, row.int("revision")?);
+    }
+    for one in sold.iter_mut() {
+        if let Some(revision) = revisions.get(&one.id) {
+            one.revision = *revision;
+        }
+    }
+    Ok(())
+}
+
+static REVISIONS: LazyLock<Listed> = LazyLock::new(|| {
+    Listed::of(0, |ids| {
+        format!("SELECT id, revision FROM subscription WHERE id IN ({ids})")
+    })
+});
 
 /// Who tells which gateway, in this process.
 #[derive(Default)]

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::{Row, Tx, Value};
+use crate::error::Result;
+
 /// How many rows one statement takes at most.
 pub(crate) const MOST: usize = 100;
 
@@ -34,6 +37,55 @@ pub(crate) fn filled<T: Clone>(mut values: Vec<T>) -> Vec<T> {
         values.resize(MOST, last);
     }
     values
+}
+
+/// A statement about a list, however long: in parts of [`MOST`], and a short one of its own where the list is of one.
+pub(crate) struct Listed {
+    about_one: String,
+    about_most: String,
+}
+
+impl Listed {
+    /// `sql` makes the statement of the list's placeholders, which come after `before` others.
+    pub(crate) fn of(before: usize, sql: impl Fn(&str) -> String) -> Self {
+        let about = |count| sql(&placeholders(before.saturating_add(1), count));
+        Self {
+            about_one: about(1),
+            about_most: about(MOST),
+        }
+    }
+
+    /// Runs it with the values `before` and each part of `list`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn execute(&'static self, tx: &mut Tx, before: &[Value], list: &[Value]) -> Result<()> {
+        for part in list.chunks(MOST) {
+            let (sql, values) = self.about(before, part);
+            tx.execute(sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::execute`]; all its rows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn all(&'static self, tx: &mut Tx, before: &[Value], list: &[Value]) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for part in list.chunks(MOST) {
+            let (sql, values) = self.about(before, part);
+            rows.extend(tx.all(sql, &values).await?);
+        }
+        Ok(rows)
+    }
+
+    fn about(&'static self, before: &[Value], part: &[Value]) -> (&'static str, Vec<Value>) {
+        match part {
+            [one] => (&self.about_one, [before, &[one.clone()]].concat()),
+            part => (&self.about_most, [before, &filled(part.to_vec())].concat()),
+        }
+    }
 }
 
 #[cfg(test)]

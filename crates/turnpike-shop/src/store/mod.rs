@@ -47,7 +47,17 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Store {
     engine: Engines,
     /// Counts up after each commit that gateways or the rotation queue should look at.
-    wakes: watch::Sender<u64>,
+    wakes: Wakes,
+}
+
+/// Wakes whoever follows.
+#[derive(Clone)]
+struct Wakes(watch::Sender<u64>);
+
+impl Wakes {
+    fn wake(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
 }
 
 #[derive(Clone)]
@@ -84,18 +94,18 @@ impl Store {
     fn new(engine: Engines) -> Self {
         Self {
             engine,
-            wakes: watch::Sender::new(0),
+            wakes: Wakes(watch::Sender::new(0)),
         }
     }
 
     /// Wakes after each commit of this process that gateways or the rotation queue should look at.
     pub(crate) fn wakes(&self) -> watch::Receiver<u64> {
-        self.wakes.subscribe()
+        self.wakes.0.subscribe()
     }
 
     /// Wakes whoever follows [`Store::wakes`].
     pub(crate) fn wake(&self) {
-        self.wakes.send_modify(|count| *count += 1);
+        self.wakes.wake();
     }
 
     /// Which engine it is.
@@ -188,7 +198,7 @@ impl Store {
     }
 }
 
-async fn run_on_postgres<T, F>(pool: PgPool, access: Access, work: F, wakes: watch::Sender<u64>) -> Result<T>
+async fn run_on_postgres<T, F>(pool: PgPool, access: Access, work: F, wakes: Wakes) -> Result<T>
 where
     F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>>,
 {
@@ -204,7 +214,7 @@ where
         let (is_to_be_run_again, asks_to_wake) = (tx.is_to_be_run_again, tx.wakes && !tx.is_undone);
         let outcome = end(tx, outcome).await;
         if asks_to_wake && outcome.is_ok() {
-            wakes.send_modify(|count| *count += 1);
+            wakes.wake();
         }
         if outcome.is_ok() || !is_to_be_run_again || attempt == ATTEMPTS {
             return outcome;

@@ -9,6 +9,7 @@ use crate::world::{PRICE, World, answer, key, quantity};
 
 on_both_engines! {
     a_purchase_sent_again_gives_the_same_bytes_and_is_charged_once,
+    a_purchase_sent_again_waits_for_no_more_than_the_first_time,
     a_renewal_sent_again_gives_the_same_bytes_and_is_charged_once,
     a_trial_sent_again_gives_the_same_bytes,
     the_answer_stays_although_the_subscription_has_changed,
@@ -40,6 +41,18 @@ async fn a_purchase_sent_again_gives_the_same_bytes_and_is_charged_once(site: &S
     assert_eq!(answer(&first), answer(&again));
     assert_eq!(world.balance().await, 100_000 - 2 * PRICE);
     assert_eq!(world.slots_taken().await, 2);
+}
+
+async fn a_purchase_sent_again_waits_for_no_more_than_the_first_time(site: &Site) {
+    let world = World::on(site).network("NL-AMS").exits(2).open().await;
+    let order = keyed(&world, 1).await;
+    let first = world.buy(order.clone()).await.unwrap().subscriptions.remove(0);
+    world.bought("NL-AMS").await;
+    // Its gateway is not asked for anything newer.
+    let again = world.buy(order).await.unwrap().subscriptions.remove(0);
+    assert!(first.revision > 0);
+    assert_eq!(again.revision, first.revision);
+    assert!(world.revision().await > first.revision);
 }
 
 async fn a_renewal_sent_again_gives_the_same_bytes_and_is_charged_once(site: &Site) {

@@ -45,6 +45,7 @@ mod rotation;
 mod routes;
 mod schema;
 mod sessions;
+mod standing;
 mod switch_network;
 mod together;
 mod traffic;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use rusqlite::ffi;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::Connection;
 use crate::error::{Error, Result};
-use crate::store::{Tx, failure};
+use crate::store::{Tx, Wakes, failure};
 
 /// Runs the work in the transaction that the connection is in, and gives the connection back with what came of it.
 pub(super) fn perform<T>(
@@ -61,7 +61,7 @@ pub(super) struct Writing<T, F> {
     pub(super) outcome: Option<Outcome<T>>,
     /// Set by whoever is first: the thread that starts it, or who asked and gives up.
     pub(super) is_taken: Arc<AtomicBool>,
-    pub(super) wakes: watch::Sender<u64>,
+    pub(super) wakes: Wakes,
     pub(super) reply: oneshot::Sender<Result<T>>,
 }
 
@@ -103,7 +103,7 @@ where
         let answer = match (self.outcome, committed) {
             (Some(outcome), Ok(())) => {
                 if outcome.is_kept && outcome.wakes {
-                    self.wakes.send_modify(|count| *count += 1);
+                    self.wakes.wake();
                 }
                 outcome.result
             }

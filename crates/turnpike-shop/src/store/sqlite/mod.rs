@@ -16,11 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use self::readers::Readers;
 use self::writer::Writer;
-use super::{Row, Tx, Value};
+use super::{Row, Tx, Value, Wakes};
 use crate::error::Result;
 
 pub(super) use answer::{SqliteRow, View};
@@ -48,7 +47,7 @@ impl Sqlite {
     }
 
     /// Runs `work` in a transaction that is committed when it is Ok. `wakes` counts up once a transaction that asks for it is.
-    pub(super) async fn write<T, F>(&self, work: F, wakes: watch::Sender<u64>) -> Result<T>
+    pub(super) async fn write<T, F>(&self, work: F, wakes: Wakes) -> Result<T>
     where
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,

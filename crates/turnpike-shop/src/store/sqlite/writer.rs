@@ -15,13 +15,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rusqlite::ffi;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::job::{Job, Writing, given_up};
 use super::{BUSY_TIMEOUT, Connection};
 use crate::error::{Error, Result};
-use crate::store::{ACQUIRE_TIMEOUT, Tx, failure};
+use crate::store::{ACQUIRE_TIMEOUT, Tx, Wakes, failure};
 
 /// How many transactions become durable together, so that the first does not wait long for the last.
 const MOST_TOGETHER: usize = 64;
@@ -55,7 +55,7 @@ impl Writer {
         Ok(Self { orders })
     }
 
-    pub(super) async fn run<T, F>(&self, work: F, wakes: watch::Sender<u64>) -> Result<T>
+    pub(super) async fn run<T, F>(&self, work: F, wakes: Wakes) -> Result<T>
     where
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
