@@ -11,7 +11,7 @@ use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::texts::{Notice, texts};
 use super::trouble::{Trouble, confirm_and_again, refused};
-use super::visitor::Customer;
+use super::visitor::{Confirmed, Customer};
 use super::when::moment;
 use crate::error::ApiError;
 
@@ -184,7 +184,7 @@ fn read(desk: &Desk) -> Result<NewApiKey, ApiError> {
 }
 
 /// `POST /keys/{key}/revoke`
-pub(crate) async fn revoke(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn revoke(customer: Confirmed, desk: Desk) -> Outcome {
     let id: ApiKeyId = desk.id("key")?;
     match api_key::revoke_own(&desk.app.shop, &customer.session().email, &id).await {
         Ok(_) => Ok(desk.done("/keys", Notice::KeyRevoked)),

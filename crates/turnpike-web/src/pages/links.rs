@@ -187,7 +187,7 @@ pub(crate) async fn renew(customer: Confirmed, desk: Desk) -> Outcome {
 }
 
 /// `POST /subscriptions/{subscription}/links/{link}/revoke`
-pub(crate) async fn revoke(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn revoke(customer: Confirmed, desk: Desk) -> Outcome {
     let (id, link): (SubscriptionId, LinkId) = (desk.id("subscription")?, desk.id("link")?);
     match rotation::revoke_link(&desk.app.shop, customer.account(), &id, &link).await {
         Ok(()) => back(&desk, Notice::LinkRevoked),

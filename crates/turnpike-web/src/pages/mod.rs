@@ -106,14 +106,14 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route(
             "/subscriptions/{subscription}/links/{link}/revoke",
-            action(links::revoke),
+            action_on("/subscriptions/{subscription}/links", links::revoke),
         )
         .route("/subscriptions/{subscription}/sources", action(links::set_sources))
         .route("/subscriptions/{subscription}/renew", form(renewal::form, renewal::act))
         .route("/statement", page(statement::show))
         .route("/statement.csv", page(statement::file))
         .route("/keys", form(keys::list, keys::create))
-        .route("/keys/{key}/revoke", action(keys::revoke))
+        .route("/keys/{key}/revoke", action_on("/keys", keys::revoke))
         .route("/reference", page(reference::show))
         .route("/operator/reference", page(reference::operators))
         .route("/notices", form(notices::show, notices::save))
@@ -121,7 +121,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/notices/webhooks/{webhook}", page(notices::webhook))
         .route("/notices/webhooks/{webhook}/test", action(notices::test))
         .route("/notices/webhooks/{webhook}/enable", action(notices::enable))
-        .route("/notices/webhooks/{webhook}/delete", action(notices::delete))
+        .route(
+            "/notices/webhooks/{webhook}/delete",
+            action_on("/notices/webhooks/{webhook}", notices::delete),
+        )
         .route("/notices/deliveries/{delivery}/redeliver", action(notices::redeliver))
         .route("/account", page(account::show))
         .route("/account/password", action(account::change_password))

@@ -11,7 +11,7 @@ use super::desk::{Desk, Outcome, html};
 use super::frame::{Frame, Place};
 use super::texts::{Notice, texts};
 use super::trouble::{Trouble, confirm_and_again, refused};
-use super::visitor::Customer;
+use super::visitor::{Confirmed, Customer};
 use super::when::moment;
 use crate::error::ApiError;
 
@@ -120,7 +120,12 @@ async fn shown(
     wrong: Option<String>,
 ) -> Outcome {
     let (shop, account) = (&desk.app.shop, customer.account());
-    let (chosen, ways) = (notices::choices(shop, account).await?, open_ways(desk));
+    let (saved, ways) = (notices::choices(shop, account).await?, open_ways(desk));
+    let typed = desk.fields.filled("low");
+    let (chosen, low) = match typed {
+        Some(typed) => (ticked(saved, desk), typed.to_owned()),
+        None => (saved.clone(), saved.low_balance.to_string()),
+    };
     let page = NoticesPage {
         frame: desk.frame(Place::Notices, texts().notices).await?,
         rows: KINDS
@@ -139,7 +144,7 @@ async fn shown(
             .collect(),
         has_webhooks: ways.contains(&NoticeWay::Webhook),
         ways: ways.into_iter().map(way_label).collect(),
-        low: chosen.low_balance.to_string(),
+        low,
         webhooks: notices::webhooks(shop, account).await?.iter().map(Line::of).collect(),
         url: match made {
             Some(_) => String::new(),
@@ -153,7 +158,12 @@ async fn shown(
 
 /// `POST /notices`
 pub(crate) async fn save(customer: Customer, desk: Desk) -> Outcome {
-    let saved = match choices(&customer, &desk).await {
+    let before = notices::choices(&desk.app.shop, customer.account()).await?;
+    let saved = match choices(before.clone(), &desk) {
+        // Who is told of strangers that sign in is not to be silenced by one.
+        Ok(choices) if hides_sign_ins(&before, &choices) && customer.confirmed().is_err() => {
+            return Ok(confirm_and_again(&filled(&choices, &desk)));
+        }
         Ok(choices) => notices::set_choices(&desk.app.shop, customer.account(), choices).await,
         Err(error) => Err(error),
     };
@@ -166,10 +176,34 @@ pub(crate) async fn save(customer: Customer, desk: Desk) -> Outcome {
     }
 }
 
-/// What the form says of the ways that are open; of the others, what was chosen before.
-async fn choices(customer: &Customer, desk: &Desk) -> Result<Choices, ShopError> {
+/// Whether a way is closed by which new sessions are told.
+fn hides_sign_ins(before: &Choices, after: &Choices) -> bool {
+    let tells = |choices: &Choices, way| choices.has(NoticeKind::SignedIn, way);
+    [NoticeWay::Email, NoticeWay::Webhook]
+        .into_iter()
+        .any(|way| tells(before, way) && !tells(after, way))
+}
+
+/// The page with the form as it was sent.
+fn filled(sent: &Choices, desk: &Desk) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("low", desk.fields.text("low"));
+    for (kind, way) in &sent.wanted {
+        query.append_pair(&tick(*kind, *way), "1");
+    }
+    format!("/notices?{}", query.finish())
+}
+
+/// What the form says.
+fn choices(before: Choices, desk: &Desk) -> Result<Choices, ShopError> {
+    let mut choices = ticked(before, desk);
+    choices.low_balance = cents(desk.fields.text("low")).ok_or(Refusal::UnfitLowBalance)?;
+    Ok(choices)
+}
+
+/// What is ticked, of the ways that are open; of the others, what was chosen before.
+fn ticked(mut choices: Choices, desk: &Desk) -> Choices {
     let ways = open_ways(desk);
-    let mut choices = notices::choices(&desk.app.shop, customer.account()).await?;
     choices.wanted.retain(|(_, way)| !ways.contains(way));
     for kind in KINDS {
         for way in &ways {
@@ -178,8 +212,7 @@ async fn choices(customer: &Customer, desk: &Desk) -> Result<Choices, ShopError>
             }
         }
     }
-    choices.low_balance = cents(desk.fields.text("low")).ok_or(Refusal::UnfitLowBalance)?;
-    Ok(choices)
+    choices
 }
 
 /// `5`, `5.0` or `5.00`.
@@ -327,7 +360,7 @@ pub(crate) async fn enable(customer: Customer, desk: Desk) -> Outcome {
 }
 
 /// `POST /notices/webhooks/{webhook}/delete`
-pub(crate) async fn delete(customer: Customer, desk: Desk) -> Outcome {
+pub(crate) async fn delete(customer: Confirmed, desk: Desk) -> Outcome {
     let id: WebhookId = desk.id("webhook")?;
     notices::delete_webhook(&desk.app.shop, customer.account(), &id).await?;
     Ok(desk.done("/notices", Notice::WebhookDeleted))

@@ -51,9 +51,8 @@ fn written(at: UnixMillis, format: &str) -> String {
         // Beyond the year 9999, which no clock of ours shows.
         |_| "-".to_owned(),
         |at| {
-            let months = texts().months.split(' ');
-            let month: usize = at.strftime("%m").to_string().parse().unwrap_or(1);
-            let name = months.into_iter().nth(month.saturating_sub(1));
+            let month = usize::try_from(jiff::tz::Offset::UTC.to_datetime(at).month() - 1);
+            let name = month.ok().and_then(|month| texts().months.split(' ').nth(month));
             at.strftime(&format.replace("%b", name.unwrap_or_default())).to_string()
         },
     )

@@ -7,7 +7,7 @@ use turnpike_shop::types::Span;
 
 use super::operator_pages::operator;
 use super::pages::{Browser, location};
-use super::purchase_pages::bought;
+use super::purchase_pages::{between, bought};
 use super::site::{Site, on_both_engines};
 use super::world::{ALICE, PASSWORD, config};
 
@@ -16,9 +16,17 @@ on_both_engines! {
     a_key_that_spends_wants_the_password_again_and_its_form_stays_filled,
     links_want_the_password_again_and_stay_in_their_form,
     webhooks_want_the_password_again_and_stay_in_their_form,
+    what_is_taken_away_from_programs_wants_the_password_again,
+    notices_of_sign_ins_are_not_silenced_without_the_password,
     addresses_without_a_password_want_it_once_more_and_stay_in_their_form,
     an_operators_steps_into_an_account_want_the_password_again,
 }
+
+const WEBHOOKS: Ways = Ways {
+    email: false,
+    webhook: true,
+    plain_http: false,
+};
 
 /// Long after somebody gave his password.
 const LATER: Span = Span::minutes(10);
@@ -159,15 +167,7 @@ async fn links_want_the_password_again_and_stay_in_their_form(site: &Site) {
 }
 
 async fn webhooks_want_the_password_again_and_stay_in_their_form(site: &Site) {
-    let world = site
-        .world_of(
-            config(),
-            Ways {
-                webhook: true,
-                ..Ways::default()
-            },
-        )
-        .await;
+    let world = site.world_of(config(), WEBHOOKS).await;
     let mut browser = Browser::signed_in(&world).await;
     let url = [("url", "https://hooks.example.com/mine")];
     world.advance(LATER);
@@ -189,6 +189,82 @@ async fn webhooks_want_the_password_again_and_stay_in_their_form(site: &Site) {
             .text()
             .contains("data-copy=\"whsec_")
     );
+}
+
+async fn what_is_taken_away_from_programs_wants_the_password_again(site: &Site) {
+    let world = site.world_of(config(), WEBHOOKS).await;
+    let mut browser = Browser::signed_in(&world).await;
+    let path = bought(&mut browser).await;
+    let key = [("name", "a program"), ("access", "read"), ("days", ""), ("sources", "")];
+    assert_eq!(browser.send("/keys", &key).await.status, 200);
+    let link = [("name", "the van"), ("kind", "status"), ("allowed", "")];
+    let links = format!("{path}/links");
+    assert_eq!(location(&browser.send(&links, &link).await), links);
+    let hook = [("url", "https://hooks.example.com/mine")];
+    assert_eq!(browser.send("/notices/webhooks", &hook).await.status, 200);
+    let listed = browser.get("/notices").await.text();
+    let webhook = between(&listed, "/notices/webhooks/", "\"");
+    let webhook = format!("/notices/webhooks/{webhook}");
+    for (page, ends_with, back) in [
+        ("/keys", "/revoke", "/keys"),
+        (links.as_str(), "/revoke", links.as_str()),
+        (webhook.as_str(), "/delete", "/notices"),
+    ] {
+        world.advance(LATER);
+        let before = browser.get(page).await.text();
+        let form = before
+            .split("action=\"")
+            .filter_map(|part| part.split('"').next())
+            .find(|form| form.ends_with(ends_with))
+            .unwrap()
+            .to_owned();
+        let asked = location(&browser.send(&form, &[]).await).to_owned();
+        assert!(asked.starts_with("/confirm?next="), "{form}: {asked}");
+        assert_eq!(browser.get(page).await.text(), before, "{form} has done nothing");
+        assert_eq!(confirm(&mut browser, &asked).await, page, "{form}");
+        assert_eq!(location(&browser.send(&form, &[]).await), back, "{form}");
+    }
+    let gone = browser.get("/notices").await.text();
+    assert!(!gone.contains("hooks.example.com"), "{gone}");
+}
+
+async fn notices_of_sign_ins_are_not_silenced_without_the_password(site: &Site) {
+    let world = site.world_of(config(), WEBHOOKS).await;
+    let mut browser = Browser::signed_in(&world).await;
+    let (sign_ins, ends) = (("account.signed_in webhook", "1"), ("subscription.ended webhook", "1"));
+    let page = browser.get("/notices").await.text();
+    for (name, _) in [sign_ins, ends] {
+        assert!(page.contains(&format!("name=\"{name}\"")), "{name}: {page}");
+    }
+    world.advance(LATER);
+    let low = ("low", "5.00");
+    assert_eq!(
+        location(&browser.send("/notices", &[low, sign_ins]).await),
+        "/notices",
+        "to be told more"
+    );
+    assert_eq!(
+        location(&browser.send("/notices", &[low, sign_ins, ends]).await),
+        "/notices"
+    );
+    let without = [("low", "7.50"), ends];
+    let asked = location(&browser.send("/notices", &without).await).to_owned();
+    assert!(asked.starts_with("/confirm?next=%2Fnotices%3F"), "{asked}");
+    let is_ticked = |page: &str, name: &str| {
+        let tag = page.split('<').find(|tag| tag.contains(&format!("name=\"{name}\"")));
+        tag.unwrap().contains("checked")
+    };
+    let kept = browser.get("/notices").await.text();
+    assert!(is_ticked(&kept, sign_ins.0), "nothing is done: {kept}");
+    let back = confirm(&mut browser, &asked).await;
+    let filled = browser.get(&back).await.text();
+    assert!(
+        !is_ticked(&filled, sign_ins.0) && is_ticked(&filled, ends.0),
+        "{filled}"
+    );
+    assert!(filled.contains("value=\"7.50\""), "{filled}");
+    assert_eq!(location(&browser.send("/notices", &without).await), "/notices");
+    assert!(!is_ticked(&browser.get("/notices").await.text(), sign_ins.0));
 }
 
 async fn addresses_without_a_password_want_it_once_more_and_stay_in_their_form(site: &Site) {

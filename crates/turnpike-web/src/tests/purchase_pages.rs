@@ -260,7 +260,7 @@ async fn what_is_wrong_is_told_on_the_page_that_was_sent(site: &Site) {
 }
 
 /// The text between two others.
-fn between<'p>(page: &'p str, start: &str, end: &str) -> &'p str {
+pub(super) fn between<'p>(page: &'p str, start: &str, end: &str) -> &'p str {
     let (_, rest) = page.split_once(start).unwrap_or_else(|| panic!("no {start} in {page}"));
     rest.split_once(end).unwrap().0
 }
