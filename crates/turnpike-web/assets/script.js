@@ -1,4 +1,4 @@
-// What the pages gain by a script: copy buttons, countdowns, a sign that a button works, a word while the shop is not reached, the present place in sight. Everything works without it.
+// What the pages gain by a script: copy buttons, countdowns, a sign that a button works, a word while the shop is not reached (and what was typed kept), the present place in sight. Everything works without it.
 "use strict";
 
 function enhance(root) {
@@ -30,8 +30,25 @@ setInterval(() => {
   }
 }, 250);
 
-// What is pressed may take a second: it says so until the next page is there.
-document.addEventListener("submit", (event) => event.submitter?.setAttribute("aria-busy", "true"));
+// What is pressed may take a second: it says so until the next page is there. Without a network the page and what was typed would
+// be lost, unless the shop is on this machine: so it is asked first.
+let asked;
+document.addEventListener("submit", async (event) => {
+  const { target, submitter } = event;
+  if (navigator.onLine || target === asked) {
+    submitter?.setAttribute("aria-busy", "true");
+    return;
+  }
+  event.preventDefault();
+  try {
+    await fetch(location.href, { method: "HEAD", cache: "no-store" });
+  } catch {
+    reached(false);
+    return;
+  }
+  asked = target;
+  target.requestSubmit(submitter);
+});
 
 function idle() {
   for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");

@@ -1,7 +1,7 @@
 //! What few shops and few customers have, so that no other walk meets it: an exit with two holders, traffic that is used up, a key that
 //! is over, nothing to switch or renew to, a machine that lives and does not keep up.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::client::{curl, curled};
 use testbed::eventually;
 use testbed::origin::Origin;
@@ -14,7 +14,7 @@ use crate::{EMAIL, OPERATOR, OTHER, account, browser, database, done};
 const BUSY: &str = "groningen";
 const HOUR: i64 = 3_600_000;
 /// Less than its plan allows.
-const SOME: usize = 30_000_000;
+const SOME: i64 = 30_000_000;
 
 #[test]
 fn what_is_seldom_seen_looks_as_if_it_were_meant_too() {
@@ -26,7 +26,8 @@ fn what_is_seldom_seen_looks_as_if_it_were_meant_too() {
     let held = ann.buy_shared("NL-AMS");
     let _ = shop.customer(OTHER, 5_000).buy_shared("NL-AMS");
     let used_up = use_up(&ann);
-    move_some(&ann, &held);
+    move_some(&shop, &held);
+    let booked = booked(&shop, &held);
     let unrenewable = retire(&shop, &ann);
     expire(&shop);
     fall_behind(&shop);
@@ -37,7 +38,8 @@ fn what_is_seldom_seen_looks_as_if_it_were_meant_too() {
         .env("OTHER", OTHER)
         .env("OPERATOR", OPERATOR)
         .env("OPERATOR_PASSWORD", operators)
-        .env("IDS", ids.to_string());
+        .env("IDS", ids.to_string())
+        .env("BOOKED", booked.to_string());
     done(&mut walk);
 }
 
@@ -75,9 +77,8 @@ fn use_up(ann: &Customer) -> Subscription {
 }
 
 /// Some of what a plan allows is used.
-fn move_some(ann: &Customer, held: &Subscription) {
+fn move_some(shop: &Turnpike, held: &Subscription) {
     let origin = Origin::http();
-    let all = left(ann, held);
     let _ = curled(&[
         "--proxy",
         &held.http,
@@ -85,7 +86,53 @@ fn move_some(ann: &Customer, held: &Subscription) {
         "/dev/null",
         &origin.url(&format!("/bytes/{SOME}")),
     ]);
-    eventually("the traffic is counted", || left(ann, held) < all);
+    let moved = || {
+        database(shop).query_row(
+            "SELECT SUM(bytes_down) FROM traffic WHERE subscription_id = ?1",
+            [&held.id],
+            |row| row.get::<_, Option<i64>>(0),
+        )
+    };
+    eventually("the traffic is counted", || {
+        moved().expect("the traffic").is_some_and(|bytes| bytes >= SOME)
+    });
+}
+
+/// What the books have of a subscription's traffic: the start of each hour, what it sent, what it received. Besides that of now
+/// there are two hours of one day, and one that is too long ago to be shown.
+fn booked(shop: &Turnpike, held: &Subscription) -> Value {
+    let database = database(shop);
+    database
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE;
+             CREATE TEMP TABLE earlier AS
+                 SELECT s.id, s.account_id, CAST(strftime('%s', 'now', 'start of day') AS BIGINT) * 1000 + {HOUR} * column1 AS hour,
+                        column2 AS up, column3 AS down
+                 FROM subscription s, (VALUES (-3 * 24, 1500, 2000000), (-3 * 24 + 1, 700, 900000), (-60 * 24, 5000000, 5000000))
+                 WHERE s.id = '{}';
+             INSERT INTO traffic (subscription_id, hour, bytes_up, bytes_down) SELECT id, hour, up, down FROM earlier;
+             INSERT INTO traffic_day (account_id, day, bytes_up, bytes_down)
+                 SELECT account_id, hour / (24 * {HOUR}), SUM(up), SUM(down) FROM earlier GROUP BY account_id, hour / (24 * {HOUR});
+             UPDATE traffic_total
+             SET bytes_up = bytes_up + (SELECT SUM(up) FROM earlier), bytes_down = bytes_down + (SELECT SUM(down) FROM earlier)
+             WHERE subscription_id IN (SELECT id FROM earlier);
+             COMMIT;",
+            held.id
+        ))
+        .expect("hours of earlier days");
+    let mut hours = database
+        .prepare("SELECT hour, bytes_up, bytes_down FROM traffic WHERE subscription_id = ?1")
+        .expect("asking for the hours");
+    let hours = hours
+        .query_map([&held.id], |row| {
+            Ok(json!([
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, i64>(2)?
+            ]))
+        })
+        .expect("the hours");
+    hours.collect::<Result<_, _>>().expect("each of them")
 }
 
 /// The plan that was bought is sold no more, and it was to renew itself by that.
@@ -99,7 +146,10 @@ fn retire(shop: &Turnpike, ann: &Customer) -> Subscription {
     let file = shop.home().join("catalogue.toml");
     let written = std::fs::read_to_string(&file).expect("the catalogue");
     let plan = written.rfind("[[plan]]").expect("its last plan");
-    shop.apply(&written[..plan]);
+    // And its network's line is another than that of all others.
+    let network = written.find("code = \"FR-PAR\"").expect("its network");
+    let (others, its) = written[..plan].split_at(network);
+    shop.apply(&format!("{others}{}", its.replace("\"mobile\"", "\"residential\"")));
     bought
 }
 

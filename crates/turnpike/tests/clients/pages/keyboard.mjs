@@ -65,6 +65,13 @@ export async function customerByKeyboard(page) {
   expect(await page.inputValue("[name=note]") === note, "noted by keyboard");
   await go(page, "form[action$='/rotate'] button");
   expect(/Rotated/.test(await notice(page)), "rotated by keyboard");
+  await reach(page, "[name=minutes]");
+  await page.keyboard.press("ArrowDown");
+  const policy = await page.inputValue("[name=minutes]");
+  await go(page, "form[action$='/policy'] button");
+  expect(policy !== "0" && await page.inputValue("[name=minutes]") === policy, `rotates by itself every ${policy} minutes, by keyboard`);
+  await go(page, "form[action$='/test'] button");
+  expect(/It works/.test(await page.locator("#test [role=status]").textContent()), "tested by keyboard");
   const before = await page.locator(".lead").first().textContent();
   await go(page, "a[href$='/renew']");
   await go(page, "#price button.primary");
@@ -125,6 +132,7 @@ export async function newcomerByKeyboard(page) {
   await go(page, "form[action='/keys'] button");
   if (await confirm(page, password)) await go(page, "form[action='/keys'] button");
   expect(/^rk_/.test(await page.locator(".copyable code").textContent()), "a key is made by keyboard");
+  await noticesByKeyboard(page);
   await go(page, "nav a[href='/account']");
   await go(page, "a[href='/account/second-factor']");
   const secret = await page.locator(".key").textContent();
@@ -133,7 +141,19 @@ export async function newcomerByKeyboard(page) {
   expect(await page.locator(".codes code").count() > 4, "the second factor is set up by keyboard");
 }
 
-/** An operator finds an account, credits and suspends it, refunds an order, drains an exit, retires a plan and a coupon, and imports a catalogue. */
+async function noticesByKeyboard(page) {
+  await go(page, "nav a[href='/notices']");
+  const choice = "[name='account.signed_in webhook']";
+  const before = await page.isChecked(choice);
+  await reach(page, choice);
+  await page.keyboard.press("Space");
+  await fill(page, "[name=low]", "7.50");
+  await enterForm(page);
+  expect(/Saved/.test(await notice(page)) && await page.isChecked(choice) !== before, "what is told is chosen by keyboard");
+  expect(await page.inputValue("[name=low]") === "7.50", "and from which balance on");
+}
+
+/** An operator finds an account, credits and suspends it, looks at its pages, refunds an order, drains and disables an exit, drains a network, retires a plan, changes a coupon, and imports a catalogue. */
 export async function operatorByKeyboard(page) {
   const code = `by-keyboard-${width(page)}`;
   await enter(page, OPERATOR, OPERATOR_PASSWORD);
@@ -153,20 +173,17 @@ export async function operatorByKeyboard(page) {
     await go(page, "main form button");
     expect(told.test(await notice(page)), `${to} by keyboard`);
   }
+  await go(page, "form[action$='/view'] button");
+  expect(await page.locator("form.viewing").count() === 1, "a customer's pages are looked at by keyboard");
+  await go(page, "form.viewing button");
+  expect(/your own pages again/.test(await notice(page)), "and left again");
   await go(page, "a[href*='/operator/orders?account=']");
   await page.goto(await page.locator("tbody tr:not(:has(.badge)) th a").first().getAttribute("href"));
   await go(page, "a[href$='/refund']");
   await fill(page, "[name=reason]", "by keyboard");
   await go(page, "main form button");
   expect(/Refunded/.test(await notice(page)), "refunded by keyboard");
-  await go(page, "nav a[href='/operator/exits']");
-  await go(page, "#found tbody th a");
-  await go(page, "a[href$='to=draining']");
-  await go(page, "main form button");
-  expect(/not sold any more/.test(await notice(page)), "drained by keyboard");
-  await go(page, "a[href$='to=open']");
-  await go(page, "main form button");
-  expect(/sold and served again/.test(await notice(page)), "opened by keyboard");
+  await exitsByKeyboard(page);
   await go(page, "nav a[href='/operator/catalogue']");
   await go(page, "a[href='/operator/catalogue/plan']");
   for (const [field, text] of [["code", code], ["duration", "7d"], ["price", "9.99"]]) {
@@ -182,12 +199,38 @@ export async function operatorByKeyboard(page) {
   await importByKeyboard(page, file, code.toUpperCase());
 }
 
+/** An exit, and then all of a network. */
+async function exitsByKeyboard(page) {
+  await go(page, "nav a[href='/operator/exits']");
+  await go(page, "#found tbody th a");
+  for (const [to, told] of [["draining", /not sold any more/], ["disabled", /serves nobody/], ["open", /sold and served again/]]) {
+    await go(page, `a[href$='to=${to}']`);
+    await go(page, "main form button");
+    expect(told.test(await notice(page)), `an exit is ${to} by keyboard`);
+  }
+  await go(page, "nav a[href='/operator/exits']");
+  await go(page, "a[href='/operator/networks/AT-VIE']");
+  for (const [to, told] of [["draining", /is sold any more/], ["open", /sold and served again/]]) {
+    await go(page, `a[href$='to=${to}']`);
+    await go(page, "main form button");
+    expect(told.test(await notice(page)), `a network is ${to} by keyboard`);
+  }
+}
+
 async function couponByKeyboard(page, code) {
   await go(page, "a[href='/operator/catalogue/coupon']");
   await fill(page, "[name=code]", code);
   await fill(page, "[name=percent_off]", "15");
   await enterForm(page);
   expect(/coupon is saved/.test(await notice(page)), "a coupon is made by keyboard");
+  const edit = `a[href='/operator/catalogue/coupon?code=${code}']`;
+  await go(page, edit);
+  // What is in a field is chosen when it is reached, so that typing replaces it.
+  await fill(page, "[name=percent_off]", "25");
+  await enterForm(page);
+  await go(page, edit);
+  expect(await page.inputValue("[name=percent_off]") === "25", "and changed");
+  await go(page, ".crumb a");
 }
 
 /** The catalogue as it was before there was that coupon. */

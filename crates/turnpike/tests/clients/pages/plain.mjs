@@ -1,7 +1,7 @@
-// Forms alone do it: everything that a customer does, in a browser that runs no script.
+// Forms alone do it: everything that a customer does, in a browser that runs no script, and what operators do to networks.
 import { readFile } from "node:fs/promises";
 
-import { dangerous, expect, notice, press, signIn } from "./browser.mjs";
+import { OPERATOR, OPERATOR_PASSWORD, dangerous, expect, notice, press, signIn } from "./browser.mjs";
 
 /** Everything that a customer does, without a script. */
 export async function plain(page) {
@@ -59,6 +59,13 @@ async function keep(page) {
 async function change(page) {
   await press(page, "form[action$='/rotate'] button");
   expect(/Rotated/.test(await notice(page)), "rotated without a script");
+  await press(page, "form[action$='/test'] button");
+  expect(/It works/.test(await page.locator("#test [role=status]").textContent()), "the connection is tested without a script");
+  const profile = page.locator("#profile-heading ~ .copyable code");
+  const url = await profile.textContent();
+  await dangerous(page, () => press(page, "form[action$='/url'] button"));
+  expect(await profile.textContent() !== url, "the subscription URL is new");
+  expect((await page.request.get(url)).status() === 404, "and the old one is void");
   const shown = page.locator("#connect-heading ~ dl code").last();
   const password = await shown.textContent();
   await dangerous(page, () => press(page, "form[action$='/credentials'] button"));
@@ -74,6 +81,10 @@ async function change(page) {
 async function links(page) {
   const back = page.url();
   await press(page, "a[href$='/links']");
+  const rotating = page.locator("tbody tr:first-child code");
+  const old = await rotating.textContent();
+  await dangerous(page, () => press(page, "tbody tr:first-child form[action$='/renew'] button"));
+  expect(await rotating.textContent() !== old && (await page.request.get(old)).status() === 404, "the rotate link is new, and the old one void");
   await dangerous(page, async () => {
     await page.fill("[name=name]", "Without a script");
     await page.check("[name=kind][value=status]");
@@ -84,6 +95,11 @@ async function links(page) {
   await page.judge("links");
   await press(page, "form[action$='/revoke'] button");
   expect((await page.request.get(url)).status() === 404, "and is void when it is taken back");
+  for (const sources of ["192.0.2.0/24\n2001:db8::/48", ""]) {
+    await page.fill("[name=sources]", sources);
+    await press(page, "form[action$='/sources'] button");
+    expect(await page.inputValue("[name=sources]") === sources, `the addresses are kept: ${sources}`);
+  }
   await page.goto(back);
 }
 
@@ -138,4 +154,18 @@ async function keys(page) {
   await page.goto("/keys");
   await press(page, "tr:has-text('Without a script') form[action$='/revoke'] button");
   expect(/revoked/.test(await notice(page)), "revoking is told");
+}
+
+/** Operators' network as a whole: not sold any more, and sold again. */
+export async function plainNetwork(page) {
+  await signIn(page, OPERATOR, OPERATOR_PASSWORD);
+  await page.goto("/operator/exits");
+  await press(page, "#networks a[href='/operator/networks/AT-VIE']");
+  const open = page.locator("dt:text-is('Open') + dd");
+  const all = await open.textContent();
+  for (const [to, told, left] of [["draining", /is sold any more/, "0"], ["open", /sold and served again/, all]]) {
+    await press(page, `a[href$='?to=${to}']`);
+    await press(page, "main form button");
+    expect(told.test(await notice(page)) && await open.textContent() === left, `${to} without a script: ${await notice(page)}`);
+  }
 }

@@ -6,7 +6,7 @@ import { customersHostile, operatorsHostile, strangersHostile } from "./hostile.
 import { customerByKeyboard, newcomerByKeyboard, operatorByKeyboard } from "./keyboard.mjs";
 import { notices } from "./notices.mjs";
 import { operate } from "./operator.mjs";
-import { plain } from "./plain.mjs";
+import { plain, plainNetwork } from "./plain.mjs";
 import { copies, longNames, offline, renewsItself } from "./states.mjs";
 
 const WINDOWS = IS_WHOLE ? [WIDE, NARROW] : [WIDE];
@@ -29,7 +29,7 @@ const customers = [
   }],
 ];
 const operators = [...WINDOWS.map((kind) => [kind, operate]), ...PLAIN.map((kind) => [kind, function plainly(page) { return operate(page, false); }]),
-  ...WINDOWS.map((kind) => [kind, operatorByKeyboard])];
+  ...PLAIN.map((kind) => [kind, plainNetwork]), ...WINDOWS.map((kind) => [kind, operatorByKeyboard])];
 const strangers = [...[...WINDOWS, ...PLAIN].map(newcomer),
   ...WINDOWS.map((kind) => [kind, newcomerByKeyboard]), ...WINDOWS.map((kind) => [kind, customerByKeyboard]),
   [BOTH, async function renewed(page) {

@@ -44,7 +44,7 @@ export async function copies(page) {
   await page.waitForFunction((before) => document.querySelector(".copyable button").textContent === before, label);
 }
 
-/** The page that is open says that the shop is not reached, keeps what was typed, and goes on when it is back. */
+/** The page that is open says that the shop is not reached, keeps what was typed, and goes on when it is back; so does a form that is sent. */
 export async function offline(page) {
   await signIn(page);
   await page.goto("/subscriptions");
@@ -59,6 +59,26 @@ export async function offline(page) {
   await page.context().setOffline(false);
   await said.waitFor({ state: "hidden" });
   page.isCutOff = false;
+  await page.goto("/subscriptions");
+  await press(page, "#found tbody th a");
+  await page.fill("[name=note]", "Sent without a network");
+  page.isCutOff = true;
+  await page.context().setOffline(true);
+  const [open, button] = [page.url(), "form[action$='/note'] button"];
+  const asked = page.waitForEvent("requestfailed");
+  await page.click(button);
+  await asked;
+  await said.waitFor({ state: "visible" });
+  expect(page.url() === open && await page.inputValue("[name=note]") === "Sent without a network", `what was typed into a form stays: ${page.url()}`);
+  expect(await page.locator(button).getAttribute("aria-busy") === null, "and nothing is under way");
+  await page.judge("offline-form");
+  // The network is not the shop: where that answers, the form is sent.
+  await page.evaluate(() => Object.defineProperty(navigator, "onLine", { get: () => false }));
+  await page.context().setOffline(false);
+  await said.waitFor({ state: "hidden" });
+  page.isCutOff = false;
+  await press(page, button);
+  expect(await page.inputValue("[name=note]") === "Sent without a network", "it is kept when the shop is back");
 }
 
 /** Very long names and text from right to left. */
