@@ -82,7 +82,7 @@ impl Listed {
 
     fn about(&'static self, before: &[Value], part: &[Value]) -> (&'static str, Vec<Value>) {
         match part {
-            [one] => (&self.about_one, [before, &[one.clone()]].concat()),
+            [_] => (&self.about_one, [before, part].concat()),
             part => (&self.about_most, [before, &filled(part.to_vec())].concat()),
         }
     }
