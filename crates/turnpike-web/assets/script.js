@@ -44,6 +44,7 @@ document.addEventListener("submit", async (event) => {
     await fetch(location.href, { method: "HEAD", cache: "no-store" });
   } catch {
     reached(false);
+    document.getElementById("unreachable")?.scrollIntoView({ block: "center" });
     return;
   }
   asked = target;

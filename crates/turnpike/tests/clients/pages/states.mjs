@@ -66,9 +66,11 @@ export async function offline(page) {
   await page.context().setOffline(true);
   const [open, button] = [page.url(), "form[action$='/note'] button"];
   const asked = page.waitForEvent("requestfailed");
+  await page.locator(button).evaluate((pressed) => pressed.scrollIntoView({ block: "start" }));
   await page.click(button);
   await asked;
-  await said.waitFor({ state: "visible" });
+  const isSeen = page.waitForFunction(() => document.getElementById("unreachable").getBoundingClientRect().bottom > 0, null, { timeout: 10_000 });
+  expect(await isSeen.then(() => true, () => false), "who sends a form sees why it was not sent");
   expect(page.url() === open && await page.inputValue("[name=note]") === "Sent without a network", `what was typed into a form stays: ${page.url()}`);
   expect(await page.locator(button).getAttribute("aria-busy") === null, "and nothing is under way");
   await page.judge("offline-form");
