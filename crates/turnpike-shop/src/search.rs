@@ -14,6 +14,8 @@ pub struct Search {
     pub state: Option<SubscriptionState>,
     /// Those in this network only.
     pub network: Option<NetworkId>,
+    /// Whole exits or slots only.
+    pub connection_type: Option<ConnectionType>,
     /// Those in networks with this kind of line only.
     pub line: Option<NetworkType>,
     /// Those in networks of this country only; empty for all.
@@ -34,6 +36,7 @@ impl Search {
             text: String::new(),
             state: None,
             network: None,
+            connection_type: None,
             line: None,
             country: String::new(),
             order,
@@ -118,7 +121,8 @@ macro_rules! search {
                     OR ($2 = 'expired' AND (s.state <> 'active' OR s.ends_at <= $3)))
                AND ($4 = '' OR LOWER(s.user_note) LIKE $4 ESCAPE '!' OR LOWER(n.code) LIKE $4 ESCAPE '!'
                     OR LOWER(n.city) LIKE $4 ESCAPE '!' OR CAST(s.port AS TEXT) LIKE $4 ESCAPE '!')
-               AND ($8 = '' OR s.network_id = $8) AND ($9 = '' OR n.network_type = $9) AND ($10 = '' OR n.country = $10) ",
+               AND ($8 = '' OR s.network_id = $8) AND ($9 = '' OR n.network_type = $9) AND ($10 = '' OR n.country = $10)
+               AND ($11 = '' OR s.connection_type = $11) ",
             $tail
         )
     };
@@ -150,6 +154,7 @@ pub async fn search(shop: &Shop, account: &AccountId, search: Search) -> Result<
         Value::Text(search.network.map_or(String::new(), |network| network.to_string())),
         Value::Text(search.line.map_or("", NetworkType::as_str).to_owned()),
         Value::Text(search.country),
+        Value::Text(search.connection_type.map_or("", ConnectionType::as_str).to_owned()),
     ];
     let sql = match search.order {
         Order::Newest => search!("AND (s.started_at, s.id) < ($5, $6) ORDER BY s.started_at DESC, s.id DESC LIMIT $7"),

@@ -127,6 +127,7 @@ fn of_customers(subscription: &str, plan: &str, ids: &Ids) -> Vec<String> {
         "/subscriptions?q=nl&state=active".to_owned(),
         "/subscriptions?country=NL".to_owned(),
         "/subscriptions?line=mobile".to_owned(),
+        "/subscriptions?type=shared".to_owned(),
         "/subscriptions?order=port".to_owned(),
         subscription.clone(),
         format!("{subscription}/links"),

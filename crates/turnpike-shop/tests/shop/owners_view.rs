@@ -191,6 +191,13 @@ async fn subscriptions_are_found_by_what_people_know_of_them(site: &Site) {
         };
         assert_eq!(found(&world, of_line).await.len(), count);
     }
+    for (connection_type, count) in [(ConnectionType::Private, 2), (ConnectionType::Shared, 0)] {
+        let of_type = Search {
+            connection_type: Some(connection_type),
+            ..all("")
+        };
+        assert_eq!(found(&world, of_type).await.len(), count);
+    }
     let bob = world.person("bob@example.com", 0).await;
     assert!(search(&world.shop, &bob, all("")).await.unwrap().0.is_empty());
     assert_eq!(held_networks(&world.shop, &bob).await.unwrap(), []);

@@ -6,7 +6,7 @@ use askama::Template;
 use http::StatusCode;
 use turnpike_shop::profile;
 use turnpike_shop::search::{Cursor, Found, HeldNetwork, Order, Search, held_networks, search};
-use turnpike_shop::types::{NetworkId, NetworkType, SubscriptionState};
+use turnpike_shop::types::{ConnectionType, NetworkId, NetworkType, SubscriptionState};
 
 use super::desk::{Desk, Outcome, html};
 use super::form::Fields;
@@ -85,6 +85,7 @@ struct Filter {
     text: String,
     state: &'static str,
     network: String,
+    connection_type: &'static str,
     line: &'static str,
     country: String,
     order: &'static str,
@@ -103,6 +104,7 @@ impl Filter {
                 .text("network")
                 .parse()
                 .map_or_else(|_| String::new(), |network: NetworkId| network.to_string()),
+            connection_type: fields.text("type").parse().map_or("", ConnectionType::as_str),
             line: fields.text("line").parse().map_or("", NetworkType::as_str),
             country: fields.text("country").replace('\0', ""),
             order: match fields.text("order") {
@@ -128,6 +130,7 @@ impl Filter {
             text: self.text.clone(),
             state: self.state.parse().ok(),
             network: self.network.parse().ok(),
+            connection_type: self.connection_type.parse().ok(),
             line: self.line.parse().ok(),
             country: self.country.clone(),
             after,
@@ -137,9 +140,16 @@ impl Filter {
 
     /// Whether it leaves anything out.
     fn is_narrow(&self) -> bool {
-        [self.text.as_str(), self.state, &self.network, self.line, &self.country]
-            .iter()
-            .any(|word| !word.is_empty())
+        [
+            self.text.as_str(),
+            self.state,
+            &self.network,
+            self.connection_type,
+            self.line,
+            &self.country,
+        ]
+        .iter()
+        .any(|word| !word.is_empty())
     }
 
     /// The query of what follows this one.
@@ -149,6 +159,7 @@ impl Filter {
             ("q", self.text.as_str()),
             ("state", self.state),
             ("network", &self.network),
+            ("type", self.connection_type),
             ("line", self.line),
             ("country", &self.country),
             ("order", self.order),

@@ -178,9 +178,12 @@ async fn subscriptions_are_found_by_country_and_line_and_counted(site: &Site) {
         ("?country=DE", "1 found."),
         ("?country=FR", "Nothing fits"),
         ("?line=isp", "Nothing fits"),
+        ("?type=shared", "Nothing fits"),
+        ("?type=private", "2 found."),
+        ("?type=private&country=DE", "1 found."),
         ("?country=DE&order=port", "1 found."),
         ("?order=oldest", "2 found."),
-        ("?order=x&line=x&network=x&state=x", "2 found."),
+        ("?order=x&line=x&network=x&state=x&type=x", "2 found."),
     ] {
         let page = browser.get(&format!("/subscriptions{query}")).await.text();
         assert_eq!(told(&page), found, "{query}");

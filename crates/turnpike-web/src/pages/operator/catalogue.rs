@@ -98,6 +98,28 @@ pub(super) fn text(desk: &Desk) -> Result<CatalogueText, Trouble> {
     desk.app.config.catalogue.ok_or(Trouble::Failed(ApiError::NoSuchPath))
 }
 
+/// A sentence about a table of the catalogue's file, with a form's labels in place of the file's keys.
+pub(super) fn by_labels(sentence: &str, table: &str, labels: &[(&str, &str)]) -> String {
+    let mut said = sentence.to_owned();
+    for (key, label) in labels {
+        let label = format!("\"{label}\"");
+        // The first word of a sentence has a capital.
+        for name in [format!("{table}.{key}"), format!("{}.{key}", capital(table))] {
+            said = said.replace(&name, &label);
+        }
+        if key.contains('_') {
+            said = said.replace(key, &label);
+        }
+    }
+    said
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
 /// `GET /operator/catalogue`
 pub(crate) async fn list(_: Operator, desk: Desk) -> Outcome {
     let now = desk.app.shop.now();
@@ -137,4 +159,31 @@ pub(crate) async fn file(operator: ConfirmedOperator, desk: Desk) -> Outcome {
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_speaks_of_its_own_fields() {
+        let labels = [
+            ("percent_off", "Per cent off"),
+            ("cents_off", "Or an amount off"),
+            ("code", "Code"),
+        ];
+        for (of_file, of_form) in [
+            (
+                "Coupon.percent_off must be a whole number from 1 to 100, not 101",
+                "\"Per cent off\" must be a whole number from 1 to 100, not 101",
+            ),
+            (
+                "coupon.cents_off stands beside percent_off; a coupon takes off one of the two",
+                "\"Or an amount off\" stands beside \"Per cent off\"; a coupon takes off one of the two",
+            ),
+            ("The code of a coupon is too long", "The code of a coupon is too long"),
+        ] {
+            assert_eq!(by_labels(of_file, "coupon", &labels), of_form);
+        }
+    }
 }

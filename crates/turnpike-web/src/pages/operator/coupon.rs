@@ -4,7 +4,7 @@ use askama::Template;
 use http::StatusCode;
 use turnpike_shop::catalogue::{self, Coupon, Discount};
 
-use super::catalogue::text;
+use super::catalogue::{by_labels, text};
 use super::money::cents;
 use crate::catalogue_entry::CouponEntry;
 use crate::error::ApiError;
@@ -138,6 +138,16 @@ pub(crate) async fn save(operator: ConfirmedOperator, desk: Desk) -> Outcome {
         Ok(_) => Ok(desk.done("/operator/catalogue", Notice::CouponSaved)),
         Err(error) => {
             let (status, sentence) = refused(error, &desk)?;
+            let o = operator_texts();
+            let labels = [
+                ("code", o.code),
+                ("percent_off", o.percent_off),
+                ("cents_off", o.amount_off),
+                ("max_redemptions", o.at_most),
+                ("per_account", o.per_account),
+                ("valid_until", o.until),
+            ];
+            let sentence = by_labels(&sentence, "coupon", &labels);
             shown(&desk, values, status, Some(sentence)).await
         }
     }

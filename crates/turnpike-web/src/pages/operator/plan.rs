@@ -6,7 +6,7 @@ use turnpike_shop::catalogue::{self, Plan};
 use turnpike_shop::limits::GIGABYTE;
 use turnpike_shop::types::ConnectionType;
 
-use super::catalogue::text;
+use super::catalogue::{by_labels, text};
 use super::money::cents;
 use crate::catalogue_entry::PlanEntry;
 use crate::error::ApiError;
@@ -149,6 +149,17 @@ pub(crate) async fn save(operator: ConfirmedOperator, desk: Desk) -> Outcome {
         Ok(_) => Ok(desk.done("/operator/catalogue", Notice::PlanSaved)),
         Err(error) => {
             let (status, sentence) = refused(error, &desk)?;
+            let o = operator_texts();
+            let labels = [
+                ("code", o.code),
+                ("duration", o.duration),
+                ("trial", o.trial),
+                ("max_connections", o.max_connections),
+                ("max_source_addresses", o.max_sources),
+                ("mbit_per_second", o.speed),
+                ("traffic_gb", o.traffic_gb),
+            ];
+            let sentence = by_labels(&sentence, "plan", &labels);
             shown(&desk, values, status, Some(sentence)).await
         }
     }

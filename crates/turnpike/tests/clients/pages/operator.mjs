@@ -129,7 +129,7 @@ async function catalogue(page) {
   await page.fill("[name=duration]", "a while");
   await page.fill("[name=price]", "9.99");
   await press(page, "main form button.primary");
-  expect(/duration/i.test(await page.locator("[role=alert]").textContent()), "a wrong duration is told");
+  expect(/^"Runs for" /.test(await page.locator("[role=alert]").textContent()), "a wrong duration is told by its label");
   await page.judge("operator-plan-refused");
   await page.fill("[name=duration]", "7d");
   await page.fill("[name=traffic_gb]", "50");

@@ -82,6 +82,7 @@ async function chosen(page) {
   };
   await shows(["unrenewable", "usedUp", "shared"], "what was bought last stands first");
   for (const [name, value, wanted] of [
+    ["type", "shared", ["usedUp", "shared"]], ["type", "", ["unrenewable", "usedUp", "shared"]],
     ["country", "FR", ["unrenewable"]], ["country", "", ["unrenewable", "usedUp", "shared"]], ["line", "mobile", ["usedUp", "shared"]],
     ["order", "oldest", ["shared", "usedUp"]], ["line", "", ["shared", "usedUp", "unrenewable"]],
     ["order", "end", ["usedUp", "shared", "unrenewable"]], ["country", "NL", ["shared"]],
@@ -178,7 +179,7 @@ async function coupon(page) {
   await page.fill("[name=percent_off]", "101");
   await page.fill("[name=per_account]", "2");
   await press(page, "main form button.primary");
-  expect(/percent/i.test(await page.locator("[role=alert]").textContent()), "more than all of a price is told");
+  expect(/^"Per cent off" /.test(await page.locator("[role=alert]").textContent()), "more than all of a price is told, by its label");
   expect(await page.inputValue("[name=percent_off]") === "101" && await page.inputValue("[name=per_account]") === "2", "what was typed stays");
   await page.judge("operator-coupon-edit-refused");
   await page.fill("[name=percent_off]", "20");
