@@ -37,6 +37,14 @@ async function fill(page, selector, text) {
   await page.keyboard.type(text);
 }
 
+/** Types what is looked for, and opens the one that is found. What a part of it has found is replaced once more, and the focus with it. */
+async function find(page, text) {
+  await fill(page, "#q", text);
+  await page.waitForURL((url) => url.searchParams.get("q") === text);
+  await page.waitForSelector("#found tbody tr:only-child");
+  await go(page, "#found tbody th a");
+}
+
 /** Sends the form whose field has the focus. */
 async function enterForm(page) {
   await Promise.all([page.waitForEvent("load"), page.keyboard.press("Enter")]);
@@ -96,9 +104,7 @@ export async function customerByKeyboard(page) {
   await go(page, "form[action$='/network'] button");
   expect(/Switched/.test(await notice(page)), "switched by keyboard");
   await go(page, "nav a[href='/subscriptions']");
-  await fill(page, "#q", note);
-  await page.waitForSelector("#found tbody tr:only-child");
-  await go(page, "#found tbody th a");
+  await find(page, note);
   expect(await page.inputValue("[name=note]") === note, "found by keyboard");
 }
 
@@ -158,9 +164,7 @@ export async function operatorByKeyboard(page) {
   const code = `by-keyboard-${width(page)}`;
   await enter(page, OPERATOR, OPERATOR_PASSWORD);
   await go(page, "nav a[href='/operator/accounts']");
-  await fill(page, "#q", OTHER);
-  await page.waitForSelector("#found tbody tr:only-child");
-  await go(page, "#found tbody th a");
+  await find(page, OTHER);
   const account = page.url();
   await go(page, "a[href$='/money']");
   await fill(page, "[name=amount]", "2.00");
